@@ -1,0 +1,56 @@
+# Everything runs in .venv, made by scripts/bootstrap from requirements.lock.
+# PYTHON=… chooses the interpreter, ARGS=… is handed to what the target runs.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install serve test lint types cover raise-floor format lock clean
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) \
+	    | while read -r target what; do printf '  make %-12s %s\n' "$$target" "$$what"; done
+
+install: $(INSTALLED) ## Make .venv, or bring it up to date
+
+$(INSTALLED): pyproject.toml requirements.lock scripts/bootstrap
+	@scripts/bootstrap
+	@touch $@
+
+serve: $(INSTALLED) ## Serve on loopback; ARGS="--port 9000" is handed on
+	@$(BIN)/acprelay serve $(ARGS)
+
+test: lint types cover ## Run every check that CI runs
+
+lint: $(INSTALLED) ## Check format, lint rules and layering
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(BIN)/lint-imports --no-logo
+
+types: $(INSTALLED) ## Check types
+	$(PY) -m mypy
+
+cover: $(INSTALLED) ## Run the tests and hold coverage to its gates
+	$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest $(ARGS)
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage json --quiet -o .coverage.json
+	$(PY) scripts/coverage_gates.py .coverage.json
+
+raise-floor: $(INSTALLED) ## After make cover: hold on to the coverage that was reached
+	$(PY) scripts/coverage_gates.py --raise .coverage.json
+
+format: $(INSTALLED) ## Format the code and fix what can be fixed
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+lock: $(INSTALLED) ## Write requirements.lock from pyproject.toml; ARGS=--upgrade for newer versions
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --group dev pyproject.toml -o requirements.lock $(ARGS)
+
+clean: ## Remove .venv, caches and reports
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \
+	    .coverage .coverage.* dist build
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

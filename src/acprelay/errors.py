@@ -1,0 +1,340 @@
+"""Every error that acprelay raises for a caller to catch.
+
+```
+RelayError
+├── ConfigError               the relay cannot start as it was told to
+├── SessionError
+│   ├── SessionNotFound
+│   ├── SessionExists
+│   ├── SessionEnded
+│   ├── InvalidTransition
+│   └── InvalidKey            also a ValueError
+├── AgentError
+│   ├── SpawnFailed
+│   ├── AgentExited
+│   ├── AgentUnresponsive
+│   └── AgentRefused          the agent answered a request of the relay with an error
+├── ProtocolError
+│   ├── LocalProtocolError    the relay itself broke the protocol
+│   └── RemoteProtocolError   the peer did
+│       ├── ParseFailed
+│       ├── InvalidRequest
+│       ├── MethodNotFound
+│       ├── InvalidParams
+│       └── FrameTooLarge
+├── ClientError
+│   └── Forbidden
+└── StoreError
+    ├── Conflict
+    └── Unavailable
+```
+
+An error names its cause in its message, which reads "cannot …", and its remedy in `hint`. `code` is
+stable: programs branch on it, never on the message. This module knows nothing of JSON-RPC or HTTP;
+`acprelay.error_mapping` does.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+FieldValue = str | int | float | bool | None
+
+
+class RelayError(Exception):
+    """The root of the tree.
+
+    Args:
+        message: What cannot be done, and why: one sentence, without a trailing period.
+        hint: What to do next.
+        fields: Facts for programs; they appear beside `code` in JSON-RPC's `error.data`.
+    """
+
+    code: ClassVar[str] = "relay_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "", **fields: FieldValue) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.fields = fields
+
+    @property
+    def message(self) -> str:
+        """What cannot be done, and why."""
+        return str(self.args[0])
+
+    @property
+    def data(self) -> dict[str, FieldValue]:
+        """What a program needs to branch on: `code`, `retryable`, `hint` and the fields."""
+        return {**self.fields, "code": self.code, "retryable": self.retryable, "hint": self.hint}
+
+
+class ConfigError(RelayError):
+    """The relay cannot start as it was told to."""
+
+    code = "config_error"
+
+
+class SessionError(RelayError):
+    """A session cannot do what was asked."""
+
+    code = "session_error"
+
+
+class SessionNotFound(SessionError):
+    """No session lives under the key."""
+
+    code = "session_not_found"
+
+    def __init__(self, *, key: str) -> None:
+        super().__init__(
+            f"cannot find session {key!r}",
+            hint="open one with session/new; a session that has ended is gone",
+            key=key,
+        )
+
+
+class SessionExists(SessionError):
+    """A session already lives under the key."""
+
+    code = "session_exists"
+
+    def __init__(self, *, key: str) -> None:
+        super().__init__(
+            f"cannot create session {key!r}: it already lives",
+            hint="load it with session/load where agentCapabilities offers that, "
+            "or choose another session or role",
+            key=key,
+        )
+
+
+class SessionEnded(SessionError):
+    """The session ended while something was asked of it.
+
+    Args:
+        key: The session's key.
+        reason: Why it ended, in words.
+    """
+
+    code = "session_ended"
+
+    def __init__(self, *, key: str, reason: str) -> None:
+        super().__init__(
+            f"cannot go on with session {key!r}: it ended ({reason})",
+            hint="open a new session with session/new",
+            key=key,
+            reason=reason,
+        )
+
+
+class InvalidTransition(SessionError):
+    """The lifecycle has no such step.
+
+    Args:
+        state: The session's state.
+        event: What was asked of it.
+        key: The session's key, where it is known.
+    """
+
+    code = "invalid_transition"
+
+    def __init__(self, *, state: str, event: str, key: str | None = None) -> None:
+        whose = f"session {key!r}" if key is not None else "a session"
+        super().__init__(
+            f"cannot apply {event} to {whose} in state {state}",
+            hint="read the session's state again; sessions only move forward",
+            state=state,
+            event=event,
+            key=key,
+        )
+        self.state = state
+        self.event = event
+
+
+class InvalidKey(SessionError, ValueError):
+    """A session id or a role does not match its pattern."""
+
+    code = "invalid_key"
+
+    def __init__(self, *, part: str, value: str, pattern: str) -> None:
+        super().__init__(
+            f"cannot use {value[:80]!r} as a {part}",
+            hint=f"a {part} matches {pattern}",
+            part=part,
+            value=value[:80],
+        )
+
+
+class AgentError(RelayError):
+    """An agent cannot do its part."""
+
+    code = "agent_error"
+
+
+class SpawnFailed(AgentError):
+    """The agent's program could not be started."""
+
+    code = "spawn_failed"
+    retryable = True
+
+
+class AgentExited(AgentError):
+    """The agent's program ended while something was asked of it.
+
+    Args:
+        agent: The agent's name in the catalog.
+        status: How it ended, in words (`exit status 3`, `signal SIGKILL`).
+        stderr: The last lines it wrote to its standard error.
+    """
+
+    code = "agent_exited"
+    retryable = True
+
+    def __init__(self, *, agent: str, status: str, stderr: str = "") -> None:
+        super().__init__(
+            f"cannot reach agent {agent!r}: it ended with {status}",
+            hint="open a new session; the agent's last words are in stderr",
+            agent=agent,
+            status=status,
+            stderr=stderr,
+        )
+
+
+class AgentUnresponsive(AgentError):
+    """The agent did not answer within its deadline."""
+
+    code = "agent_unresponsive"
+    retryable = True
+
+    def __init__(self, *, agent: str, method: str, after_s: float, stderr: str = "") -> None:
+        super().__init__(
+            f"cannot get an answer to {method} from agent {agent!r} within {after_s:g} s",
+            hint="check that the agent's command speaks ACP on its standard input and output",
+            agent=agent,
+            method=method,
+            after_s=after_s,
+            stderr=stderr,
+        )
+
+
+class AgentRefused(AgentError):
+    """The agent answered a request that the relay made for itself with an error."""
+
+    code = "agent_refused"
+
+    def __init__(self, *, agent: str, method: str, reason: str) -> None:
+        super().__init__(
+            f"cannot use agent {agent!r}: it answered {method} with {reason}",
+            hint="run the agent's command by hand to see what it lacks",
+            agent=agent,
+            method=method,
+        )
+
+
+class ProtocolError(RelayError):
+    """JSON-RPC or ACP was broken."""
+
+    code = "protocol_error"
+
+
+class LocalProtocolError(ProtocolError):
+    """The relay itself tried to break the protocol: a defect of ours."""
+
+    code = "local_protocol_error"
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol."""
+
+    code = "remote_protocol_error"
+
+
+class ParseFailed(RemoteProtocolError):
+    """A frame is not JSON in UTF-8."""
+
+    code = "parse_failed"
+
+
+class InvalidRequest(RemoteProtocolError):
+    """A frame is JSON, but no JSON-RPC message, or it comes at the wrong time."""
+
+    code = "invalid_request"
+
+
+class MethodNotFound(RemoteProtocolError):
+    """Nobody here serves the method."""
+
+    code = "method_not_found"
+
+    def __init__(self, *, method: str, hint: str = "") -> None:
+        super().__init__(
+            f"cannot serve {method[:120]!r}",
+            hint=hint or "see agentCapabilities in the answer to initialize",
+            method=method[:120],
+        )
+
+
+class InvalidParams(RemoteProtocolError):
+    """A request's params lack something, or hold something else than they should."""
+
+    code = "invalid_params"
+
+
+class FrameTooLarge(RemoteProtocolError):
+    """One message is longer than the limit.
+
+    Args:
+        size: Its length in bytes.
+        limit: The most bytes that one message may have.
+    """
+
+    code = "frame_too_large"
+
+    def __init__(self, *, size: int, limit: int) -> None:
+        super().__init__(
+            f"cannot relay a message of {size} bytes: the limit is {limit}",
+            hint="send it in smaller messages, or raise the relay's frame limit",
+            size=size,
+            limit=limit,
+        )
+
+
+class ClientError(RelayError):
+    """A client may not do what it asked."""
+
+    code = "client_error"
+
+
+class Forbidden(ClientError):
+    """The request comes from where none is taken."""
+
+    code = "forbidden"
+
+
+class StoreError(RelayError):
+    """A session store cannot keep its promise."""
+
+    code = "store_error"
+
+
+class Conflict(StoreError):
+    """The value changed between the read and the write: read again and retry."""
+
+    code = "conflict"
+    retryable = True
+
+    def __init__(self, *, key: str, expected: int, found: int | None) -> None:
+        super().__init__(
+            f"cannot replace {key!r}: revision {expected} was expected, {found} is stored",
+            hint="read it again and repeat the change",
+            key=key,
+            expected=expected,
+            found=found,
+        )
+
+
+class Unavailable(StoreError):
+    """The store is out of reach."""
+
+    code = "unavailable"
+    retryable = True
