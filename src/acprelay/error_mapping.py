@@ -4,8 +4,8 @@ The one place where `acprelay.errors` meets both. It knows no frame and no reque
 those from what it gives.
 
 JSON-RPC keeps -32768 to -32000 for itself, and of these -32000 to -32099 for servers (JSON-RPC 2.0,
-section 5.1). ACP uses -32000 for "authentication required" and -32002 for "resource not found"; the
-relay's own start at -32010.
+section 5.1). ACP uses -32000 for "authentication required", -32002 for "resource not found" and
+-32800 for "request cancelled"; the relay's own start at -32010.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ _OUTSIDE: dict[type[RelayError], Outside] = {
     errors.AgentExited: Outside(-32021, 502),
     errors.AgentUnresponsive: Outside(-32022, 504),
     errors.AgentRefused: Outside(-32023, 502),
+    errors.AgentBackedUp: Outside(-32024, 503),
+    errors.RequestCancelled: Outside(-32800, 409),
     errors.FrameTooLarge: Outside(-32030, 413),
     errors.Forbidden: Outside(-32040, 403),
     errors.Conflict: Outside(-32050, 409),

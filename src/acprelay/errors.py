@@ -13,6 +13,7 @@ RelayError
 │   ├── SpawnFailed
 │   ├── AgentExited
 │   ├── AgentUnresponsive
+│   ├── AgentBackedUp
 │   └── AgentRefused          the agent answered a request of the relay with an error
 ├── ProtocolError
 │   ├── LocalProtocolError    the relay itself broke the protocol
@@ -21,6 +22,7 @@ RelayError
 │       ├── InvalidRequest
 │       ├── MethodNotFound
 │       ├── InvalidParams
+│       ├── RequestCancelled
 │       └── FrameTooLarge
 ├── ClientError
 │   └── Forbidden
@@ -217,6 +219,28 @@ class AgentUnresponsive(AgentError):
         )
 
 
+class AgentBackedUp(AgentError):
+    """The agent does not read what it is sent, and as much as may wait for it waits.
+
+    Args:
+        agent: The agent's name in the catalog.
+        waiting: How many bytes wait for it.
+        limit: How many may.
+    """
+
+    code = "agent_backed_up"
+    retryable = True
+
+    def __init__(self, *, agent: str, waiting: int, limit: int) -> None:
+        super().__init__(
+            f"cannot send to agent {agent!r}: {waiting} bytes wait for it to read",
+            hint="try again later, or cancel the turn",
+            agent=agent,
+            waiting=waiting,
+            limit=limit,
+        )
+
+
 class AgentRefused(AgentError):
     """The agent answered a request that the relay made for itself with an error."""
 
@@ -278,6 +302,19 @@ class InvalidParams(RemoteProtocolError):
     """A request's params lack something, or hold something else than they should."""
 
     code = "invalid_params"
+
+
+class RequestCancelled(RemoteProtocolError):
+    """The peer that asked no longer wants the answer (ACP, "Cancellation")."""
+
+    code = "request_cancelled"
+
+    def __init__(self, *, method: str) -> None:
+        super().__init__(
+            f"cannot answer {method[:120]!r}: it was cancelled",
+            hint="ask again if the answer is still wanted",
+            method=method[:120],
+        )
 
 
 class FrameTooLarge(RemoteProtocolError):

@@ -1,0 +1,203 @@
+"""The relay's side of a child's standard streams, driven by the event loop.
+
+This module knows no process and no line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sys
+import termios
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+_READ_SIZE = 64 * 1024  # what a pipe holds on Linux: one read takes all of it
+_C_INT = 4  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandardStreams:
+    """File descriptors of the same side of three pipes."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+
+    def close(self) -> None:
+        """Closes all three."""
+        for fd in (self.stdin, self.stdout, self.stderr):
+            os.close(fd)
+
+
+def open_pipes() -> tuple[StandardStreams, StandardStreams]:
+    """Opens three pipes: the relay's side, which never blocks, and the child's, which does.
+
+    Neither side is inherited by any process that is not given it.
+
+    Raises:
+        OSError: The process has too many files open; none was left open.
+    """
+    with ExitStack() as opened:
+        pairs = []
+        for _ in range(3):
+            pair = os.pipe()
+            pairs.append(pair)
+            for fd in pair:
+                opened.callback(os.close, fd)
+        opened.pop_all()
+    (child_in, our_in), (our_out, child_out), (our_err, child_err) = pairs
+    for fd in (our_in, our_out, our_err):
+        os.set_blocking(fd, False)
+    ours = StandardStreams(stdin=our_in, stdout=our_out, stderr=our_err)
+    return ours, StandardStreams(stdin=child_in, stdout=child_out, stderr=child_err)
+
+
+class ReadPipe:
+    """The end of a pipe that is read; paused at first.
+
+    Args:
+        loop: Tells when there is something to read.
+        fd: Non-blocking; belongs to this object from now on.
+        on_data: Gets what one read brought.
+        on_end: Called once when every writer is gone; the descriptor is closed by then.
+    """
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        fd: int,
+        on_data: Callable[[bytes], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._fd = fd
+        self._on_data = on_data
+        self._on_end = on_end
+        self._reading = False
+        self._closed = False
+
+    def resume(self) -> None:
+        """Lets data flow. Does nothing once closed, or while it flows."""
+        if not self._closed and not self._reading:
+            self._reading = True
+            self._loop.add_reader(self._fd, self._on_readable)
+
+    def pause(self) -> None:
+        """Leaves data in the pipe; nothing arrives after this. Does nothing while paused."""
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
+
+    def finish(self) -> None:
+        """Passes on what the pipe holds at this instant, paused or not, and closes it.
+
+        For the moment when the writer that counts is gone: all that it wrote is in the pipe, and
+        the amount is known, so nobody else who holds the pipe can prolong this.
+        """
+        if self._closed:
+            return
+        answer = fcntl.ioctl(self._fd, termios.FIONREAD, bytes(_C_INT))
+        held = int.from_bytes(answer, byteorder=sys.byteorder)
+        data = os.read(self._fd, held) if held else b""
+        self.close()
+        if data:
+            self._on_data(data)
+
+    def close(self) -> None:
+        """Closes the descriptor; what the pipe holds is lost. Idempotent."""
+        if not self._closed:
+            self.pause()
+            self._closed = True
+            os.close(self._fd)
+
+    def _on_readable(self) -> None:
+        try:
+            data = os.read(self._fd, _READ_SIZE)
+        except BlockingIOError:  # a wake-up without a cause, which select(2) permits
+            return
+        if data:
+            self._on_data(data)
+        else:
+            self.close()
+            self._on_end()
+
+
+class WritePipe:
+    """The end of a pipe that is written, with the memory of what its reader has not taken yet.
+
+    Args:
+        loop: Tells when there is room.
+        fd: Non-blocking; belongs to this object from now on.
+    """
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop, fd: int) -> None:
+        self._loop = loop
+        self._fd = fd
+        self._waiting = bytearray()
+        self._accepting = True
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes its reader has made wait."""
+        return len(self._waiting)
+
+    def write(self, data: bytes) -> bool:
+        """Writes now what the pipe takes, and the rest as soon as it takes more.
+
+        Returns:
+            False if the pipe is closed, or its reader has just been found to have closed its end;
+            then nothing was written.
+        """
+        if not self._accepting:
+            return False
+        if self._waiting:
+            self._waiting += data
+            return True
+        written = self._try_to_write(data)
+        if written is None:
+            return False
+        if written < len(data):
+            self._waiting += memoryview(data)[written:]
+            self._loop.add_writer(self._fd, self._on_writable)
+        return True
+
+    def close(self) -> None:
+        """Closes the pipe once what waits has been taken. Idempotent."""
+        self._accepting = False
+        if not self._waiting:
+            self.abort()
+
+    def abort(self) -> None:
+        """Closes the pipe now; what waits is lost. Idempotent."""
+        self._accepting = False
+        if self._closed:
+            return
+        if self._waiting:
+            self._loop.remove_writer(self._fd)
+            self._waiting.clear()
+        self._closed = True
+        os.close(self._fd)
+
+    def _try_to_write(self, data: bytes | bytearray) -> int | None:
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            return 0
+        except BrokenPipeError:
+            self.abort()
+            return None
+
+    def _on_writable(self) -> None:
+        written = self._try_to_write(self._waiting)
+        if written is None:
+            return
+        del self._waiting[:written]
+        if not self._waiting:
+            self._loop.remove_writer(self._fd)
+            if not self._accepting:
+                self.abort()

@@ -1,0 +1,60 @@
+"""Which processes belong to one run of an agent.
+
+Pure: it judges a process table that it is given. Four things tell:
+
+- the process group: the agent's program leads one, and its children join it unless they leave;
+- the marker in the environment, which finds those that left the group and lost their parent;
+- descent from one that belongs, which finds those that left the group and cleared their
+  environment;
+- having belonged before.
+
+One that leaves the group, clears its environment *and* loses its parent before it was ever seen is
+not found.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from acprelay.agents.process_table import ProcessEntry, ProcessHandle
+
+
+def belonging(
+    table: Sequence[ProcessEntry],
+    *,
+    group: int,
+    leader: ProcessHandle,
+    run: str,
+    known: Collection[ProcessHandle],
+) -> list[ProcessEntry]:
+    """Picks the processes of one run, the leader included while it exists.
+
+    Args:
+        table: All processes.
+        group: The number of the agent's process and of the group it leads.
+        leader: The agent's process.
+        run: The marker's value.
+        known: Processes that belonged before.
+    """
+    # The number of a group is not given away while the group has members. So somebody else under
+    # that number means that ours is gone and this is another group.
+    ours = all(entry.handle == leader for entry in table if entry.pid == group)
+    found = {
+        entry.pid: entry
+        for entry in table
+        if entry.run == run
+        or entry.handle == leader
+        or entry.handle in known
+        or (ours and entry.group == group)
+    }
+    children = defaultdict(list)
+    for entry in table:
+        children[entry.parent].append(entry)
+    unvisited = list(found)
+    while unvisited:
+        for child in children[unvisited.pop()]:
+            if child.pid not in found:
+                found[child.pid] = child
+                unvisited.append(child.pid)
+    return list(found.values())
