@@ -1,0 +1,60 @@
+"""The wire: frames, their envelopes, and ACP's methods. Pure: bytes in, bytes out."""
+
+from acprelay.wire.envelope import Envelope, MessageKind, peek
+from acprelay.wire.framing import LineSplitter, OversizedFrame, to_line
+from acprelay.wire.messages import (
+    error_response,
+    json_string,
+    notification,
+    request,
+    response,
+    stamp,
+)
+from acprelay.wire.methods import (
+    METHODS,
+    Method,
+    MethodKind,
+    Scope,
+    Sender,
+    Server,
+    describe,
+    lookup,
+)
+from acprelay.wire.salvage import TruncatedEnvelope, peek_refused, peek_truncated
+from acprelay.wire.splice import rewrite
+from acprelay.wire.stream import Rewritten, UpdateStream
+from acprelay.wire.websocket import frames_size, skip, text_frame, text_header, walk
+
+__all__ = [
+    "METHODS",
+    "Envelope",
+    "LineSplitter",
+    "MessageKind",
+    "Method",
+    "MethodKind",
+    "OversizedFrame",
+    "Rewritten",
+    "Scope",
+    "Sender",
+    "Server",
+    "TruncatedEnvelope",
+    "UpdateStream",
+    "describe",
+    "error_response",
+    "frames_size",
+    "json_string",
+    "lookup",
+    "notification",
+    "peek",
+    "peek_refused",
+    "peek_truncated",
+    "request",
+    "response",
+    "rewrite",
+    "skip",
+    "stamp",
+    "text_frame",
+    "text_header",
+    "to_line",
+    "walk",
+]

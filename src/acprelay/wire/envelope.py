@@ -1,0 +1,190 @@
+"""What the relay reads of a frame: enough to route it, and where replaceable values stand.
+
+It reads the top level, `params`, `params._meta`, and a `result` that names a session; strictly, so
+that no second id, session id or stamp can hide there from the relay and show to a peer. Everything
+deeper is the peers' business. This module knows JSON-RPC's shapes and the names of a few members,
+and no method.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import Enum, auto
+
+import msgspec
+
+from acprelay.errors import InvalidRequest
+from acprelay.wire.objects import (
+    Members,
+    Span,
+    Values,
+    open_nested,
+    open_object,
+    place,
+    read_members,
+)
+
+OBJECT, ARRAY, NULL = b"{[n"
+"""The first byte of such a value."""
+
+_SCALAR_BEGINNINGS = frozenset(b'"-0123456789n')
+_NONE: Members = {}
+_HINT = "send a JSON-RPC 2.0 message: a method, or an id with either a result or an error"
+
+_decode_string = msgspec.json.Decoder(str).decode
+
+
+class MessageKind(Enum):
+    """JSON-RPC's three kinds of message."""
+
+    REQUEST = auto()
+    NOTIFICATION = auto()
+    RESPONSE = auto()
+
+
+class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What `peek` read of a frame.
+
+    Attributes:
+        raw: The frame.
+        kind: Which kind of message it is.
+        id: The raw JSON of its id, as sent: `1`, `"1"` and `1.0` differ. None for a notification.
+        method: None for a response.
+        session_id: `params.sessionId`, or a response's `result.sessionId`; None where there is
+            none.
+        request_id: The raw JSON of `params.requestId`.
+        is_error: Whether it is a response with an error.
+        top: Where the values of its members stand in `raw`.
+        body: Where those of `params` do; for a response, those of a `result` that has a
+            `sessionId`.
+        meta: Where those of `params._meta` do.
+    """
+
+    raw: bytes
+    kind: MessageKind
+    id: bytes | None
+    method: str | None
+    session_id: str | None
+    request_id: bytes | None
+    is_error: bool
+    top: Members
+    body: Members
+    meta: Members
+
+    def member(self, name: str, *path: str) -> bytes | None:
+        """Gives the raw JSON of a value: `member("params", "cwd")`.
+
+        Returns:
+            None where there is no such member, or something on the way is no object.
+
+        Raises:
+            InvalidRequest: A name occurs twice in an object on the way.
+        """
+        value = _find(self.raw, self.top, name)
+        for key in path:
+            if value is None or value[0] != OBJECT:
+                return None
+            value = _find(value, read_members(value), key)
+        return value
+
+    def __repr__(self) -> str:
+        """Leaves the frame out: it can have megabytes."""
+        return f"<Envelope {self.kind.name} {self.method} id={self.id!r} of {len(self.raw)} bytes>"
+
+
+def peek(frame: bytes) -> Envelope:
+    """Reads the envelope of a frame.
+
+    Lenient where nothing can hide: `jsonrpc` may be missing, `params` and `sessionId` may be null.
+
+    Raises:
+        ParseFailed: The frame is not JSON in UTF-8, or nests too deeply.
+        InvalidRequest: It is JSON, but no single JSON-RPC message, or a name occurs twice on a
+            level that is read.
+    """
+    text, values = open_object(frame)
+    top = place(text, (0, len(text)), values)
+    message_id = None
+    if "id" in top:
+        message_id = _cut(frame, top["id"])
+        if message_id[0] not in _SCALAR_BEGINNINGS:
+            raise _wrong_type("id", "a string, a number or null")
+    if "method" in top:
+        return _peek_call(frame, text, top, values, message_id)
+    return _peek_response(frame, text, top, values, message_id)
+
+
+def _peek_call(
+    frame: bytes, text: bytes, top: Members, values: Values, message_id: bytes | None
+) -> Envelope:
+    if "result" in top or "error" in top:
+        raise InvalidRequest("cannot take a message that both asks and answers", hint=_HINT)
+    method = _string(frame, top["method"])
+    if method is None:
+        raise _wrong_type("method", "a string")
+    kind = MessageKind.NOTIFICATION if message_id is None else MessageKind.REQUEST
+    body = meta = _NONE
+    session_id = request_id = None
+    span = top.get("params")
+    if span is not None and text[span[0]] == OBJECT:
+        nested = open_nested(values["params"])
+        body = place(text, span, nested)
+        if "sessionId" in body:
+            session_id = _session_id(frame, body["sessionId"])
+        if "requestId" in body:
+            request_id = _cut(frame, body["requestId"])
+        if "_meta" in body and text[body["_meta"][0]] == OBJECT:
+            meta = place(text, body["_meta"], open_nested(nested["_meta"]))
+    elif span is not None and text[span[0]] not in (ARRAY, NULL):
+        raise _wrong_type("params", "an object or an array")
+    return Envelope(frame, kind, message_id, method, session_id, request_id, False, top, body, meta)
+
+
+def _peek_response(
+    frame: bytes, text: bytes, top: Members, values: Values, message_id: bytes | None
+) -> Envelope:
+    if message_id is None:
+        raise InvalidRequest("cannot take a message with neither a method nor an id", hint=_HINT)
+    is_error = "error" in top
+    if is_error == ("result" in top):
+        raise InvalidRequest("cannot take an answer without one result or one error", hint=_HINT)
+    body = _NONE
+    session_id = None
+    if not is_error and text[top["result"][0]] == OBJECT:
+        nested = open_nested(values["result"])
+        if "sessionId" in nested:
+            body = place(text, top["result"], nested)
+            session_id = _string(frame, body["sessionId"])
+    return Envelope(
+        frame, MessageKind.RESPONSE, message_id, None, session_id, None, is_error, top, body, _NONE
+    )
+
+
+def _session_id(frame: bytes, span: Span) -> str | None:
+    session_id = _string(frame, span)
+    if session_id is None and frame[span[0]] != NULL:
+        raise _wrong_type("params.sessionId", "a string")
+    return session_id
+
+
+def _string(frame: bytes, span: Span) -> str | None:
+    value = frame[span[0] : span[1]]
+    try:
+        return _decode_string(value)
+    except msgspec.ValidationError:
+        return None
+    except msgspec.DecodeError:  # escapes of lone surrogates
+        return str(json.loads(value))
+
+
+def _find(text: bytes, members: Members, name: str) -> bytes | None:
+    span = members.get(name)
+    return None if span is None else _cut(text, span)
+
+
+def _cut(text: bytes, span: Span) -> bytes:
+    return text[span[0] : span[1]]
+
+
+def _wrong_type(what: str, expected: str) -> InvalidRequest:
+    return InvalidRequest(f"cannot take a message whose {what} is not {expected}", hint=_HINT)

@@ -1,0 +1,138 @@
+r"""Newline framing: from chunks of a byte stream to whole lines, in bounded memory.
+
+ACP's stdio transport: a frame is one line of UTF-8 JSON that `\n` ends, with no raw newline
+inside. This module knows nothing of JSON: a line is bytes between newlines, and a line over the
+limit is described by its size and its two ends, never kept.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+
+EDGE_SIZE = 4096
+"""How many bytes of each end of an oversized frame are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class OversizedFrame:
+    """A line over the limit that was skipped.
+
+    Attributes:
+        size: Its length in bytes, without the newline.
+        head: Its first bytes, at most `EDGE_SIZE`.
+        tail: Its last bytes, at most `EDGE_SIZE`.
+        index: How many lines, of those that the call which saw its end gave, came before it.
+    """
+
+    size: int
+    head: bytes = field(repr=False)
+    tail: bytes = field(repr=False)
+    index: int
+
+
+class LineSplitter:
+    """Cuts a stream into lines; a line over the limit is skipped and reported.
+
+    The stream goes on behind it.
+
+    Args:
+        max_frame: The most bytes that one line may have, without its newline.
+    """
+
+    def __init__(self, *, max_frame: int) -> None:
+        self._max = max_frame
+        self._size = 0  # of the unfinished line, whether it is kept or not
+        self._kept = io.BytesIO()  # grows geometrically, gives its contents without a copy
+        self._head = b""
+        self._tail = b""
+        self._oversized: list[OversizedFrame] = []
+
+    @property
+    def pending(self) -> int:
+        """How many bytes are held of the unfinished line: two edges, once it is over the limit."""
+        if self._size > self._max:
+            return len(self._head) + len(self._tail)
+        return self._size
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Takes the next chunk of the stream.
+
+        Returns:
+            The lines that it completes, in order, without their newlines; blank ones are left out.
+            A carriage return before the newline stays: to JSON it is white space.
+        """
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if lines:
+            if self._size:
+                lines[0] = self._complete(lines[0])
+            # Only a chunk beyond the limit can hold such a line whole.
+            lines = self._sift(lines) if len(data) > self._max else _without_blanks(lines)
+        if rest:
+            self._hold(rest)
+        return lines
+
+    def finish(self) -> list[bytes]:
+        """Takes the end of the stream.
+
+        Returns:
+            The last line, if the stream ended without a newline after it; else nothing.
+        """
+        return _without_blanks([self._complete(b"")])
+
+    def take_oversized(self) -> list[OversizedFrame]:
+        """Gives what was skipped since the last call, in order, once."""
+        taken, self._oversized = self._oversized, []
+        return taken
+
+    def _hold(self, piece: bytes) -> None:
+        was_kept = self._size <= self._max
+        self._size += len(piece)
+        if self._size <= self._max:
+            self._kept.write(piece)
+            return
+        if was_kept:
+            begun = self._take_kept()
+            self._head, self._tail = begun[:EDGE_SIZE], begun[-EDGE_SIZE:]
+        self._head = (self._head + piece[:EDGE_SIZE])[:EDGE_SIZE]
+        self._tail = (self._tail + piece[-EDGE_SIZE:])[-EDGE_SIZE:]
+
+    def _complete(self, last: bytes) -> bytes:
+        """Gives the unfinished line whole; b"" where it was too long, which is noted."""
+        self._hold(last)
+        size, self._size = self._size, 0
+        if size <= self._max:
+            return self._take_kept()
+        self._oversized.append(OversizedFrame(size, self._head, self._tail, index=0))
+        self._head = self._tail = b""
+        return b""
+
+    def _take_kept(self) -> bytes:
+        kept, self._kept = self._kept, io.BytesIO()
+        return kept.getvalue()
+
+    def _sift(self, lines: list[bytes]) -> list[bytes]:
+        """Leaves out blank lines, and oversized ones, which are noted."""
+        kept: list[bytes] = []
+        for line in lines:
+            if len(line) > self._max:
+                head, tail = line[:EDGE_SIZE], line[-EDGE_SIZE:]
+                self._oversized.append(OversizedFrame(len(line), head, tail, index=len(kept)))
+            elif line and not line.isspace():
+                kept.append(line)
+        return kept
+
+
+def to_line(frame: bytes) -> bytes:
+    """Writes a frame as one line for a stdio peer.
+
+    Args:
+        frame: Valid JSON. Raw newlines and carriage returns are then white space between tokens (a
+            JSON string cannot hold them), and become spaces.
+    """
+    return frame.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
+
+
+def _without_blanks(lines: list[bytes]) -> list[bytes]:
+    return [line for line in lines if line and not line.isspace()]

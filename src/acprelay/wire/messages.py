@@ -1,0 +1,108 @@
+"""Builds the JSON-RPC messages that the relay itself sends, and its stamp on those of others.
+
+Ids, params and results are raw JSON here: the caller has them as bytes, or encodes them. This
+module does not know what they mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+
+
+def json_string(text: str) -> bytes:
+    """Writes a string as JSON, with escapes for lone surrogates, which UTF-8 does not have."""
+    return _to_json(text)
+
+
+def request(
+    id: bytes,  # noqa: A002  # JSON-RPC's name for it
+    method: str,
+    params_raw: bytes | None = None,
+) -> bytes:
+    """Builds a request.
+
+    Args:
+        id: Raw JSON.
+        method: Its name.
+        params_raw: Raw JSON, or None for a request without params.
+    """
+    name = json_string(method)
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (id, name, _params(params_raw))
+
+
+def notification(method: str, params_raw: bytes | None = None) -> bytes:
+    """Builds a notification.
+
+    Args:
+        method: Its name.
+        params_raw: Raw JSON, or None for a notification without params.
+    """
+    return b'{"jsonrpc":"2.0","method":%b%b}' % (json_string(method), _params(params_raw))
+
+
+def response(id: bytes, result_raw: bytes) -> bytes:  # noqa: A002  # JSON-RPC's name for it
+    """Builds a response with a result.
+
+    Args:
+        id: The request's, raw.
+        result_raw: Raw JSON.
+    """
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (id, result_raw)
+
+
+def error_response(
+    id: bytes | None,  # noqa: A002  # JSON-RPC's name for it
+    code: int,
+    message: str,
+    data: Mapping[str, object],
+) -> bytes:
+    """Builds a response with an error.
+
+    Args:
+        id: The request's, raw; None where it could not be read, which JSON-RPC writes as null.
+        code: JSON-RPC's error code.
+        message: One sentence.
+        data: What a program needs to branch on.
+    """
+    return b'{"jsonrpc":"2.0","id":%b,"error":{"code":%d,"message":%b,"data":%b}}' % (
+        b"null" if id is None else id,
+        code,
+        json_string(message),
+        _to_json(dict(data)),
+    )
+
+
+def stamp(generation: str, seq: int, agent_session_id: str | None = None) -> bytes:
+    """Builds the raw value of `params._meta.acprelay`: an entry's position in its public log.
+
+    Args:
+        generation: The log's generation.
+        seq: The entry's number in it.
+        agent_session_id: What the agent called the session, where that is not its own session's id.
+    """
+    before, after = stamp_around_seq(generation, agent_session_id)
+    return b"%b%d%b" % (before, seq, after)
+
+
+def stamp_around_seq(generation: str, agent_session_id: str | None = None) -> tuple[bytes, bytes]:
+    """Gives what stands before and after the number in a stamp: the same for a whole log."""
+    after = b"}"
+    if agent_session_id is not None:
+        after = b',"agentSessionId":%b}' % json_string(agent_session_id)
+    return b'{"generation":%b,"seq":' % json_string(generation), after
+
+
+def _params(params_raw: bytes | None) -> bytes:
+    return b"" if params_raw is None else b',"params":' + params_raw
+
+
+def _to_json(value: object) -> bytes:
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,105 @@
+"""Replaces ids, session ids and the relay's stamp in a frame, and leaves every other byte alone.
+
+The stamp stands at `params._meta.acprelay`: ACP allows `_meta` on every object, and this member of
+it belongs to the relay. This module knows where values stand, and nothing of what they mean.
+"""
+
+from __future__ import annotations
+
+from acprelay.wire.envelope import ARRAY, OBJECT, Envelope, MessageKind
+from acprelay.wire.messages import json_string
+from acprelay.wire.objects import Members, Span
+
+_Edit = tuple[int, int, bytes]
+
+
+def rewrite(
+    envelope: Envelope,
+    *,
+    id: bytes | None = None,  # noqa: A002  # JSON-RPC's name for it
+    session_id: str | None = None,
+    request_id: bytes | None = None,
+    stamp: bytes | None = None,
+    strip_stamp: bool = False,
+) -> bytes:
+    """Writes a frame with other values in it.
+
+    The first three replace a value that is there, and do nothing where there is none. The last two
+    are about calls, and do nothing to a response.
+
+    Args:
+        envelope: The frame.
+        id: Raw JSON for the message's `id`.
+        session_id: For `params.sessionId`, or a response's `result.sessionId`.
+        request_id: Raw JSON for `params.requestId`.
+        stamp: Raw JSON for `params._meta.acprelay`, whatever stands there. Missing or null `params`
+            and `_meta` are made; a `_meta` that is no object, which ACP does not allow, is
+            replaced; `params` that are an array have no room, and stay.
+        strip_stamp: Leave out `params._meta.acprelay`, with its comma, and nothing else; a `stamp`
+            comes before this.
+
+    Returns:
+        The frame, which is a new one.
+    """
+    edits: list[_Edit] = []
+    if id is not None and "id" in envelope.top:
+        edits.append((*envelope.top["id"], id))
+    body = envelope.body
+    if session_id is not None and "sessionId" in body:
+        edits.append((*body["sessionId"], json_string(session_id)))
+    if envelope.kind is not MessageKind.RESPONSE:
+        if request_id is not None and "requestId" in body:
+            edits.append((*body["requestId"], request_id))
+        if stamp is not None:
+            edits += _stampings(envelope, stamp)
+        elif strip_stamp and "acprelay" in envelope.meta:
+            edits.append(_stripping(envelope))
+    return _apply(envelope.raw, edits)
+
+
+def _apply(raw: bytes, edits: list[_Edit]) -> bytes:
+    edits.sort()
+    parts: list[bytes] = []
+    at = 0
+    for start, stop, value in edits:
+        parts.append(raw[at:start])
+        parts.append(value)
+        at = stop
+    parts.append(raw[at:])
+    return b"".join(parts)
+
+
+def _stampings(envelope: Envelope, stamp: bytes) -> list[_Edit]:
+    raw, top, body, meta = envelope.raw, envelope.top, envelope.body, envelope.meta
+    if "acprelay" in meta:
+        return [(*meta["acprelay"], stamp)]
+    entry = b'"acprelay":' + stamp
+    if "_meta" in body:
+        return [_putting(raw, body["_meta"], meta, entry)]
+    entry = b'"_meta":{' + entry + b"}"
+    if "params" not in top:
+        whole = (raw.index(b"{"), raw.rindex(b"}") + 1)
+        return [_putting(raw, whole, top, b'"params":{' + entry + b"}")]
+    if raw[top["params"][0]] == ARRAY:
+        return []
+    return [_putting(raw, top["params"], body, entry)]
+
+
+def _putting(raw: bytes, span: Span, members: Members, member: bytes) -> _Edit:
+    """Adds a last member to an object; what is no object becomes one."""
+    start, stop = span
+    if raw[start] != OBJECT:
+        return (start, stop, b"{" + member + b"}")
+    return (stop - 1, stop - 1, b"," + member if members else member)
+
+
+def _stripping(envelope: Envelope) -> _Edit:
+    raw, meta = envelope.raw, envelope.meta
+    names = list(meta)
+    place = names.index("acprelay")
+    stop = meta["acprelay"][1]
+    if place:
+        return (meta[names[place - 1]][1], stop, b"")
+    if len(names) > 1:
+        stop = raw.index(b",", stop) + 1
+    return (envelope.body["_meta"][0] + 1, stop, b"")
