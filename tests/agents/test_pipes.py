@@ -60,7 +60,9 @@ class WriteEnd:
 async def write_end() -> WriteEnd:
     other, fd = os.pipe()
     os.set_blocking(fd, False)
-    return WriteEnd(pipe=WritePipe(loop=asyncio.get_running_loop(), fd=fd), other=other)
+    return WriteEnd(
+        pipe=WritePipe(loop=asyncio.get_running_loop(), fd=fd, on_end=lambda: None), other=other
+    )
 
 
 async def test_what_was_read_is_passed_on_and_then_the_end(read_end: ReadEnd) -> None:

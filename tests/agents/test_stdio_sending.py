@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -31,27 +32,47 @@ async def test_sending_to_an_agent_that_has_exited_says_how_it_ended(
     assert caught.value.data["stderr"] == "bye"
 
 
-async def test_sending_to_an_agent_that_closed_its_input_fails(
-    start: Starter, witness: Witness
+async def test_an_agent_that_closed_its_input_and_lives_on_is_ended(
+    start: Starter, sink: FakeSink, witness: Witness
 ) -> None:
-    agent = await start(witness.step, "close-stdin", "tell=deaf", "linger")
+    limits = AgentLimits(grace_s=0.1)
+    agent = await start(witness.step, "close-stdin", "tell=deaf", "linger", limits=limits)
+    agent.attach(sink)
     await witness.hears("deaf")
     for _ in range(2):
-        with pytest.raises(AgentError, match="its input is closed"):
-            agent.send(b"{}\n")
+        agent.send(b"{}\n")
+    assert (await sink.exit()).signal == signal.SIGTERM
 
 
-async def test_what_waits_is_lost_when_the_agent_closes_its_input(
+async def test_an_agent_that_exits_when_it_is_sent_something_says_why(
+    start: Starter, sink: FakeSink, witness: Witness
+) -> None:
+    agent = await start(witness.step, "close-stdin", "tell=deaf", "complain=bye", "exit=7")
+    agent.attach(sink)
+    await witness.hears("deaf")
+    with contextlib.suppress(AgentExited):
+        agent.send(b"{}\n")
+    assert (await sink.exit()).returncode == 7
+    assert agent.stderr_tail == "bye"
+
+
+async def test_sending_to_an_agent_that_is_being_ended_is_refused(start: Starter) -> None:
+    agent = await start("linger")
+    agent.close_stdin()
+    with pytest.raises(AgentError, match="it is being ended"):
+        agent.send(b"{}\n")
+
+
+async def test_what_waits_is_lost_when_the_agent_closes_its_input_and_it_is_ended(
     start: Starter, sink: FakeSink
 ) -> None:
-    agent = await start("say=ready", "await-signal", "close-stdin", "say=deaf", "linger")
+    limits = AgentLimits(grace_s=0.1)
+    agent = await start("say=ready", "await-signal", "close-stdin", "linger", limits=limits)
     agent.attach(sink)
     await sink.line_count(1)
     agent.send(b"x" * MIB + b"\n")
     os.kill(agent.pid, signal.SIGUSR1)
-    await sink.line_count(2)
-    with pytest.raises(AgentError, match="its input is closed"):
-        agent.send(b"{}\n")
+    assert (await sink.exit()).signal == signal.SIGTERM
 
 
 async def test_half_a_line_is_refused(start: Starter) -> None:

@@ -38,7 +38,11 @@ class Child:
         self._streams = streams
         self._protocol = asyncio.SubprocessProtocol()
         self._loop = loop = asyncio.get_running_loop()
-        self.stdin = WritePipe(loop=loop, fd=streams.stdin)
+        self.stdin = WritePipe(
+            loop=loop,
+            fd=streams.stdin,
+            on_end=lambda: self._protocol.pipe_connection_lost(0, None),
+        )
         self.stdout = self._read_pipe(1, streams.stdout)
         self.stderr = self._read_pipe(2, streams.stderr)
 
@@ -88,7 +92,8 @@ class Child:
         """Chooses who learns what happens, and begins to watch for it.
 
         `pipe_data_received` tells of each read: of stderr from now on, of stdout while it is
-        resumed. `pipe_connection_lost` follows the end of either while the process lives.
+        resumed. `pipe_connection_lost` follows the end of either while the process lives, and of
+        stdin when a write finds that nobody reads it.
         `process_exited` comes once, after all that the process wrote, whoever else holds its pipes.
         """
         self._protocol = protocol

@@ -132,11 +132,16 @@ class WritePipe:
     Args:
         loop: Tells when there is room.
         fd: Non-blocking; belongs to this object from now on.
+        on_end: Called once when a write finds every reader gone; the descriptor is closed by then,
+            and what waited is lost.
     """
 
-    def __init__(self, *, loop: asyncio.AbstractEventLoop, fd: int) -> None:
+    def __init__(
+        self, *, loop: asyncio.AbstractEventLoop, fd: int, on_end: Callable[[], None]
+    ) -> None:
         self._loop = loop
         self._fd = fd
+        self._on_end = on_end
         self._waiting = bytearray()
         self._accepting = True
         self._closed = False
@@ -190,6 +195,7 @@ class WritePipe:
             return 0
         except BrokenPipeError:
             self.abort()
+            self._on_end()
             return None
 
     def _on_writable(self) -> None:

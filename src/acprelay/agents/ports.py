@@ -69,12 +69,13 @@ class AgentConnection(Protocol):
         """Writes one or more whole lines, newlines included, to the agent, after all earlier ones.
 
         Never blocks; what the agent does not read yet waits in memory, within a limit. While
-        nothing waits, any one call is taken, whatever its length.
+        nothing waits, any one call is taken, whatever its length. What is sent to an agent that has
+        closed its input is lost, and the agent's exit follows.
 
         Raises:
             AgentExited: The agent has ended.
             AgentBackedUp: Too much waits for it already; nothing of `data` was written.
-            AgentError: It is being ended, or has closed its input; nothing was written either.
+            AgentError: It is being ended; nothing was written either.
         """
         ...
 

@@ -54,7 +54,8 @@ class StdioAgent(asyncio.SubprocessProtocol):
         self._unsaid: deque[tuple[list[bytes], list[OversizedFrame]]] = deque()
         self._exited: asyncio.Future[AgentExit] = self._loop.create_future()
         self._ending: asyncio.Task[AgentExit] | None = None
-        self._mute_timer: asyncio.TimerHandle | None = None
+        self._deaf = False  # nobody reads what it is sent
+        self._last_moments: asyncio.TimerHandle | None = None
 
     @property
     def name(self) -> str:
@@ -110,7 +111,7 @@ class StdioAgent(asyncio.SubprocessProtocol):
         Raises:
             AgentExited: The agent has ended.
             AgentBackedUp: Too much waits for it already.
-            AgentError: It is being ended, or has closed its input.
+            AgentError: It is being ended.
             LocalProtocolError: The last line has no newline.
         """
         if (ended := self.exit) is not None:
@@ -122,12 +123,11 @@ class StdioAgent(asyncio.SubprocessProtocol):
             raise AgentBackedUp(
                 agent=self._name, waiting=stdin.waiting, limit=self._limits.max_stdin_bytes
             )
-        if not stdin.write(data):
+        if not stdin.write(data) and not self._deaf:
             raise AgentError(
-                f"cannot send to agent {self._name!r}: its input is closed",
-                hint="open a new session; the agent's last words are in stderr",
+                f"cannot send to agent {self._name!r}: it is being ended",
+                hint="open a new session",
                 agent=self._name,
-                stderr=self.stderr_tail,
             )
 
     async def end(self) -> AgentExit:
@@ -156,19 +156,22 @@ class StdioAgent(asyncio.SubprocessProtocol):
             self._hand_on(self._splitter.feed(data))
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        """Takes note that nothing more can come from a living child.
+        """Takes note that nothing more can come from a living child, or reach it.
 
-        Most often it is about to exit. One that has closed its stdout and lives on can never answer
-        again, so it is ended.
+        Most often it is about to exit, and its exit will say why. One that has closed its stdin or
+        stdout and lives on can never answer again, so it is ended.
         """
+        if fd == 0:
+            self._deaf = True
         if fd == 1:
-            self._mute_timer = self._loop.call_later(self._limits.grace_s, self._begin_ending)
             self._hand_on(self._splitter.finish())
+        if fd in (0, 1) and self._last_moments is None:
+            self._last_moments = self._loop.call_later(self._limits.grace_s, self._begin_ending)
 
     def process_exited(self) -> None:
         """Takes note that the child has ended, though others may hold its pipes."""
-        if self._mute_timer is not None:
-            self._mute_timer.cancel()
+        if self._last_moments is not None:
+            self._last_moments.cancel()
         self._exited.set_result(AgentExit.from_returncode(cast("int", self._child.returncode)))
         self._begin_ending()
         self._hand_on(self._splitter.finish())
