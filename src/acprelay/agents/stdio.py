@@ -117,7 +117,9 @@ class StdioAgent(asyncio.SubprocessProtocol):
         if (ended := self.exit) is not None:
             raise AgentExited(agent=self._name, status=ended.describe(), stderr=self.stderr_tail)
         if not data.endswith(b"\n"):
-            raise LocalProtocolError(f"cannot send part of a line to agent {self._name!r}")
+            raise LocalProtocolError(
+                f"cannot send part of a line to agent {self._name!r}", hint="end it with a newline"
+            )
         stdin = self._child.stdin
         if stdin.waiting and stdin.waiting + len(data) > self._limits.max_stdin_bytes:
             raise AgentBackedUp(

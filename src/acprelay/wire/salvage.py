@@ -83,8 +83,8 @@ def _certain(known: Mapping[str, bytes | None]) -> TruncatedEnvelope:
         kind = None if message_id is None else MessageKind.REQUEST
     elif "result" in known or "error" in known:
         kind = MessageKind.RESPONSE
-    name = json.loads(method) if method is not None else None
-    return TruncatedEnvelope(message_id, name if isinstance(name, str) else None, kind)
+    name = json.loads(method) if method is not None and method.startswith(b'"') else None
+    return TruncatedEnvelope(message_id, name, kind)
 
 
 def _leading_members(head: bytes) -> Iterator[tuple[str, bytes | None]]:

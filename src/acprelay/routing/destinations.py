@@ -1,0 +1,91 @@
+"""Where a client's message goes: the rules of a connection, as one pure function.
+
+ACP, "Remote transport": the first message is `initialize`. The relay answers what concerns it
+alone; everything else belongs to the agent of one session.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from acprelay.errors import InvalidRequest, MethodNotFound
+from acprelay.wire import Envelope, MessageKind
+from acprelay.wire.methods import Scope, Sender, Server, lookup
+
+
+class Destination(Enum):
+    """Who deals with a client's message."""
+
+    INITIALIZE = auto()
+    OPEN_SESSION = auto()
+    CLOSE_SESSION = auto()
+    AGENT_PROCESS = auto()
+    """An agent before it has a session: authentication."""
+    SESSION = auto()
+    ASK = auto()
+    """The message answers an ask of an agent."""
+    CANCEL_REQUEST = auto()
+    NOWHERE = auto()
+    """JSON-RPC says to be silent about it."""
+
+
+_REQUESTS = {
+    "initialize": Destination.INITIALIZE,
+    "session/new": Destination.OPEN_SESSION,
+    "session/close": Destination.CLOSE_SESSION,
+    "authenticate": Destination.AGENT_PROCESS,
+    "logout": Destination.AGENT_PROCESS,
+}
+
+
+def destination(envelope: Envelope, *, initialized: bool) -> Destination:
+    """Tells who deals with a message of a client.
+
+    Args:
+        envelope: The message.
+        initialized: Whether the connection's `initialize` has been answered.
+
+    Raises:
+        InvalidRequest: A request before `initialize`, or a second `initialize`.
+        MethodNotFound: A request that nobody here serves.
+    """
+    if envelope.kind is MessageKind.RESPONSE:
+        return Destination.NOWHERE if envelope.id in (None, b"null") else Destination.ASK
+    if envelope.kind is MessageKind.NOTIFICATION:
+        return _of_notification(envelope.method or "", initialized=initialized)
+    return _of_request(envelope.method or "", initialized=initialized)
+
+
+def _of_notification(method: str, *, initialized: bool) -> Destination:
+    if not initialized:
+        return Destination.NOWHERE
+    if method == "$/cancel_request":
+        return Destination.CANCEL_REQUEST
+    if method in _REQUESTS or not _goes_to_a_session(method):
+        return Destination.NOWHERE
+    return Destination.SESSION
+
+
+def _of_request(method: str, *, initialized: bool) -> Destination:
+    if not initialized and method != "initialize":
+        raise InvalidRequest(
+            f"cannot serve {method[:120]!r} before initialize",
+            hint="send initialize first, and wait for its answer",
+        )
+    if initialized and method == "initialize":
+        raise InvalidRequest("cannot initialize a connection twice", hint="open another connection")
+    if method in _REQUESTS:
+        return _REQUESTS[method]
+    if not _goes_to_a_session(method):
+        raise MethodNotFound(method=method)
+    return Destination.SESSION
+
+
+def _goes_to_a_session(method: str) -> bool:
+    """Whether a session's agent deals with it, as with every method that ACP does not name."""
+    known = lookup(method)
+    return known is None or (
+        known.sender is not Sender.AGENT
+        and known.served_by is Server.AGENT
+        and known.scope is not Scope.CONNECTION
+    )
