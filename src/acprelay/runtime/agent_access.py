@@ -1,0 +1,83 @@
+"""What a connection has to do with its agent before it has a session: initialize, authenticate.
+
+ACP, "Initialization" and "Authentication": both concern the connection, and come before any
+session. The process that answers them comes from the pool; this module knows no session.
+"""
+
+from __future__ import annotations
+
+from acprelay.errors import InvalidRequest
+from acprelay.routing.capabilities import check_client, client_result
+from acprelay.routing.frames import result_reply
+from acprelay.runtime.agent_pool import AgentPool
+from acprelay.wire import Envelope, peek, rewrite
+
+
+class AgentAccess:
+    """One connection's dealings with the agent that its address chooses.
+
+    Args:
+        agent: Which one.
+        pool: Gives agents.
+    """
+
+    def __init__(self, *, agent: str, pool: AgentPool) -> None:
+        self.initialized = False
+        self.credentials: bytes | None = None
+        self._agent = agent
+        self._pool = pool
+        self._greeting = False
+
+    def begin_greeting(self) -> None:
+        """Takes note of an `initialize`, before it is served.
+
+        Raises:
+            InvalidRequest: Another one is being served.
+        """
+        if self._greeting:
+            raise InvalidRequest(
+                "cannot initialize a connection twice", hint="wait for the first answer"
+            )
+        self._greeting = True
+
+    async def greet(self, envelope: Envelope) -> bytes:
+        """Serves the `initialize` that has begun; one that fails may be repeated.
+
+        Cancelling is safe.
+
+        Returns:
+            The reply.
+
+        Raises:
+            InvalidParams: The client speaks no version of the protocol that the relay does.
+            AgentError: The agent cannot be started or initialised.
+        """
+        try:
+            check_client(envelope.member("params"))
+            result = client_result(await self._pool.describe(self._agent))
+        finally:
+            self._greeting = False
+        self.initialized = True
+        return result_reply(envelope.id or b"null", result)
+
+    async def pass_on(self, envelope: Envelope) -> bytes:
+        """Lets the process that serves the next session answer `authenticate` or `logout`.
+
+        Cancelling is safe.
+
+        Returns:
+            The reply.
+
+        Raises:
+            AgentError: The agent cannot be started, or did not answer.
+        """
+        params = peek(rewrite(envelope, strip_stamp=True)).member("params") or b"{}"
+        if envelope.method == "authenticate":
+            answer = await self._pool.authenticate(self._agent, params)
+            kept = params
+        else:
+            answer = await self._pool.logout(self._agent, params)
+            kept = None
+        if not answer.is_error:
+            self.credentials = kept
+        return rewrite(answer, id=envelope.id)

@@ -1,0 +1,156 @@
+"""Initialised agent processes: one kept warm per agent that somebody is about to use.
+
+A client's `initialize` needs the capabilities of its agent before there is a session. The process
+that tells them then serves the first session. The pool knows no session and no client: it counts
+holds, and ends what is warm when the last hold on an agent is released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from acprelay.agents.ports import AgentLauncher
+from acprelay.runtime.handshake import Handshake
+from acprelay.wire import Envelope
+
+
+class AgentPool:
+    """Starts and initialises agents.
+
+    Args:
+        launcher: Starts processes.
+        deadline_s: How long an agent may take to answer each request of the handshake.
+    """
+
+    def __init__(self, *, launcher: AgentLauncher, deadline_s: float) -> None:
+        self._launcher = launcher
+        self._deadline_s = deadline_s
+        self._warm: dict[str, Handshake] = {}
+        self._described: dict[str, bytes] = {}
+        self._holds: Counter[str] = Counter()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The agents that can be started, the default one first."""
+        return tuple(self._launcher.names)
+
+    @asynccontextmanager
+    async def hold(self, name: str) -> AsyncIterator[None]:
+        """Lets an agent's process stay warm for as long as the context lasts.
+
+        Leaving the last hold on an agent ends its warm process.
+        """
+        self._holds[name] += 1
+        try:
+            yield
+        finally:
+            self._holds[name] -= 1
+            await self._discard_unheld(name)
+
+    async def describe(self, name: str) -> bytes:
+        """Gives an agent's answer to `initialize`, from memory or from a process that stays warm.
+
+        Cancelling is safe and leaves no process behind. Idempotent.
+
+        Returns:
+            The raw JSON result.
+
+        Raises:
+            AgentError: The agent cannot be started or initialised.
+        """
+        if name not in self._described:
+            async with self._warmed(name):
+                pass
+        return self._described[name]
+
+    async def authenticate(self, name: str, params: bytes) -> Envelope:
+        """Passes a client's `authenticate` to the process that will serve its next session.
+
+        Raises:
+            AgentError: The agent cannot be started, or did not answer.
+        """
+        async with self._warmed(name) as warm:
+            return await warm.authenticate(params)
+
+    async def logout(self, name: str, params: bytes) -> Envelope:
+        """Passes a client's `logout` to that process.
+
+        Raises:
+            AgentError: The agent cannot be started, or did not answer.
+        """
+        async with self._warmed(name) as warm:
+            return await warm.logout(params)
+
+    async def take(self, name: str, *, credentials: bytes | None) -> Handshake:
+        """Gives an initialised process to its caller, who ends it.
+
+        It is the warm one, unless that is in use or has seen the credentials of somebody else; so
+        nobody waits for another's authentication. Cancelling is safe and leaves no process behind.
+
+        Args:
+            name: Which agent.
+            credentials: The params of the `authenticate` that the process must have seen, if any.
+
+        Raises:
+            AgentError: The agent cannot be started or initialised.
+        """
+        taken = self._take_warm(name, credentials) or await self._start(name)
+        try:
+            if taken.credentials != credentials and credentials is not None:
+                await taken.authenticate(credentials)
+        except BaseException:
+            await taken.abandon()
+            raise
+        return taken
+
+    async def aclose(self) -> None:
+        """Ends every warm process, held or not. Idempotent."""
+        warm = list(self._warm.values())
+        self._warm.clear()
+        await asyncio.gather(*(handshake.abandon() for handshake in warm))
+
+    async def _discard_unheld(self, name: str) -> None:
+        # A process in use is discarded by its user.
+        if not self._holds[name] and not self._locks[name].locked():
+            warm = self._warm.pop(name, None)
+            if warm is not None:
+                await warm.abandon()
+
+    @asynccontextmanager
+    async def _warmed(self, name: str) -> AsyncIterator[Handshake]:
+        """Lends the warm process to one user at a time."""
+        try:
+            async with self._locks[name]:
+                warm = self._warm.get(name)
+                if warm is None or warm.agent.exit is not None:
+                    warm = self._warm[name] = await self._start(name)
+                yield warm
+        finally:
+            await self._discard_unheld(name)
+
+    def _take_warm(self, name: str, credentials: bytes | None) -> Handshake | None:
+        warm = self._warm.get(name)
+        if (
+            warm is None
+            or self._locks[name].locked()
+            or warm.agent.exit is not None
+            or warm.credentials not in (None, credentials)
+        ):
+            return None
+        return self._warm.pop(name)
+
+    async def _start(self, name: str) -> Handshake:
+        agent = await self._launcher.launch(name)
+        handshake = Handshake(agent=agent, deadline_s=self._deadline_s)
+        try:
+            agent.attach(handshake)
+            await handshake.initialize()
+        except BaseException:
+            await handshake.abandon()
+            raise
+        self._described[name] = handshake.initialize_result
+        return handshake

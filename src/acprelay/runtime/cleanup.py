@@ -1,0 +1,84 @@
+"""How a terminated session is cleaned up: what is done, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from acprelay.routing.attachment import Attachment
+from acprelay.runtime.background import Background
+from acprelay.runtime.session_driver import SessionDriver
+from acprelay.session.models import Session, SessionKey
+from acprelay.session.ports import ConnectionRegistry
+
+logger = logging.getLogger(__name__)
+
+_RETRY_AFTER_S = (0.5, 2.0, 8.0, 30.0)
+
+
+class AgentCleaner:
+    """Ends a session's run: first its start, awaited, then its agent's process tree.
+
+    Args:
+        registry: The sessions' handles.
+    """
+
+    def __init__(self, *, registry: ConnectionRegistry[SessionDriver, Attachment]) -> None:
+        self._registry = registry
+
+    async def cleanup(self, session: Session) -> None:
+        """Leaves no process of the session behind. Idempotent; not to be cancelled half-way.
+
+        Raises:
+            AgentError: A process survives.
+        """
+        handle = self._registry.get(session.key)
+        if handle is None:
+            return
+        if handle.spawn_task is not None:
+            # Awaited before anything else is ended: a start that is between fork and attach ends
+            # its own process.
+            handle.spawn_task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await handle.spawn_task
+        if handle.agent is not None:
+            await handle.agent.stop(session.reason or "terminated")
+
+
+class BackgroundCleanupScheduler:
+    """Cleans up at once, beside whoever terminated the session, and again where that failed.
+
+    Args:
+        background: Owns the tasks.
+        retry_after_s: How long to wait after each failure; the last attempt follows the last wait.
+    """
+
+    def __init__(
+        self, *, background: Background, retry_after_s: Sequence[float] = _RETRY_AFTER_S
+    ) -> None:
+        self._background = background
+        self._retry_after_s = retry_after_s
+
+    def schedule(self, key: SessionKey, cleanup: Callable[[], Awaitable[None]]) -> None:
+        """Begins a cleanup.
+
+        Args:
+            key: The session.
+            cleanup: Cleans it up; called again after it failed, a few times, at growing intervals.
+        """
+        self._background.start(self._clean(key, cleanup), name=f"cleanup of {key}")
+
+    async def _clean(self, key: SessionKey, cleanup: Callable[[], Awaitable[None]]) -> None:
+        for delay_s in self._retry_after_s:
+            try:
+                await cleanup()
+            except Exception:
+                logger.warning(
+                    "cannot clean up session %s; trying again in %g s", key, delay_s, exc_info=True
+                )
+                await asyncio.sleep(delay_s)
+            else:
+                return
+        await cleanup()

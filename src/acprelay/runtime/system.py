@@ -1,0 +1,39 @@
+"""The machine's clock, its randomness and its log, for those that are given them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+
+from acprelay.session.models import Session
+
+logger = logging.getLogger(__name__)
+
+
+class SystemClock:
+    """Wall-clock time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+
+class RandomIds:
+    """Ids that nobody has used before and nobody can guess."""
+
+    def mint(self) -> str:
+        """Gives 26 characters of lower-case hexadecimal: 104 bits."""
+        return secrets.token_hex(13)
+
+
+class LoggingHooks:
+    """Says in the log what becomes of sessions."""
+
+    def on_activate(self, session: Session) -> None:
+        """The session serves its client."""
+        logger.info("session %s is active (agent %s)", session.key, session.spec.agent)
+
+    def on_terminate(self, session: Session) -> None:
+        """The session ends."""
+        logger.info("session %s ends: %s", session.key, session.reason)

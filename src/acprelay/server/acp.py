@@ -1,0 +1,192 @@
+"""`/acp`: the remote transport of ACP over WebSocket.
+
+ACP, "Remote transport": a GET that asks for an upgrade opens a connection, its answer carries
+`Acp-Connection-Id`, and each message is one text frame. Binary frames are taken as text, since some
+clients send them. What the messages mean is the connection's business; who may send them, the
+guard's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
+
+from acprelay.config import Limits
+from acprelay.errors import InvalidParams, InvalidRequest, RelayError, Unavailable
+from acprelay.runtime.client_connection import Choice, ClientConnection
+from acprelay.runtime.ports import Outlet
+from acprelay.server.problems import problem
+from acprelay.session.models import SessionKey
+from acprelay.session.ports import IdGenerator
+
+CONNECTION_ID_HEADER = "Acp-Connection-Id"
+_DEFAULT_ROLE = "main"
+_FAREWELL_S = 1.0
+
+
+class Connect(Protocol):
+    """Makes a client's connection; nothing begins before its context is entered."""
+
+    def __call__(self, *, id: str, choice: Choice, outlet: Outlet) -> ClientConnection:  # noqa: A002 - the glossary's word
+        """Makes one."""
+        ...
+
+
+class AcpEndpoint:
+    """Serves `/acp`.
+
+    Args:
+        agents: The agents that can be chosen, the default one first.
+        connect: Makes connections.
+        ids: Mints their ids.
+        limits: Bounds.
+    """
+
+    def __init__(
+        self, *, agents: Sequence[str], connect: Connect, ids: IdGenerator, limits: Limits
+    ) -> None:
+        self._agents = agents
+        self._connect = connect
+        self._ids = ids
+        self._limits = limits
+        self._open: dict[web.WebSocketResponse, SocketOutlet] = {}
+        self._closing = False
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serves one WebSocket from its upgrade to its end."""
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return problem(
+                InvalidRequest(
+                    "cannot serve /acp without an upgrade", hint="connect to it with a WebSocket"
+                ),
+                status=426,
+                headers={"Upgrade": "websocket"},
+            )
+        try:
+            choice = self._admit(request)
+        except RelayError as error:
+            return problem(error)
+        return await self._serve(request, choice)
+
+    async def close(self) -> None:
+        """Takes no new clients, and tells those that are there that the relay goes away.
+
+        A client that does not read what waits for it is cut off: this returns within about a
+        second, however many there are. Idempotent.
+        """
+        self._closing = True
+        async with asyncio.TaskGroup() as farewells:
+            for socket, outlet in self._open.items():
+                farewells.create_task(_dismiss(socket, outlet))
+
+    def _admit(self, request: web.Request) -> Choice:
+        if self._closing:
+            raise Unavailable(
+                "cannot take a client: the relay is stopping", hint="connect again later"
+            )
+        if not request.headers.get("Sec-WebSocket-Key", "").isascii():
+            # aiohttp checks everything else of an upgrade, and takes for granted that this holds.
+            raise InvalidRequest(
+                "cannot upgrade: Sec-WebSocket-Key is no ASCII", hint="send a key as RFC 6455 says"
+            )
+        agent = request.query.get("agent") or self._agents[0]
+        if agent not in self._agents:
+            raise InvalidParams(
+                f"cannot find agent {agent[:120]!r}",
+                hint=f"choose one of {', '.join(self._agents)}",
+            )
+        session_id = request.query.get("session")
+        role = request.query.get("role", _DEFAULT_ROLE)
+        # Refuses now what every session/new of the connection would be refused for.
+        SessionKey(session_id if session_id is not None else "any", role)
+        return Choice(agent=agent, role=role, session_id=session_id)
+
+    async def _serve(self, request: web.Request, choice: Choice) -> web.WebSocketResponse:
+        # No compression: frames are built once for all clients, and written as they are.
+        # aiohttp refuses a message of `max_msg_size` bytes itself, with close code 1009.
+        socket = web.WebSocketResponse(
+            compress=False, max_msg_size=self._limits.max_frame + 1, decode_text=False
+        )
+        connection_id = self._ids.mint()
+        socket.headers[CONNECTION_ID_HEADER] = connection_id
+        writer = await socket.prepare(request)
+        if request.transport is None or self._closing:
+            return socket
+        outlet = SocketOutlet(request=request, writer=writer)
+        self._open[socket] = outlet
+        try:
+            async with self._connect(id=connection_id, choice=choice, outlet=outlet) as connection:
+                await self._receive(socket, outlet, connection)
+        finally:
+            del self._open[socket]
+        return socket
+
+    async def _receive(
+        self, socket: web.WebSocketResponse, outlet: SocketOutlet, connection: ClientConnection
+    ) -> None:
+        async for message in socket:
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                connection.receive(message.data)
+            if connection.backlog_bytes > self._limits.lane_bytes:
+                # It asks and does not read: what it says next stays in its socket.
+                try:
+                    await outlet.drain()
+                except ConnectionError:
+                    return
+
+
+class SocketOutlet:
+    """A WebSocket's transport: frames are built elsewhere, once for all clients.
+
+    Args:
+        request: The upgraded request.
+        writer: What preparing the WebSocket gave; it knows when the transport has room again.
+    """
+
+    def __init__(self, *, request: web.Request, writer: AbstractStreamWriter) -> None:
+        self._protocol = request.protocol
+        self._writer = writer
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether the transport holds more than its high-water mark."""
+        return self._protocol.writing_paused
+
+    def write(self, data: bytes) -> None:
+        """Hands bytes to the transport; does nothing after the connection is lost."""
+        transport = self._protocol.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(data)
+
+    async def drain(self) -> None:
+        """Returns once the transport has room.
+
+        Raises:
+            ConnectionError: The connection is lost.
+        """
+        await self._writer.drain()
+        if self._protocol.transport is None:  # aiohttp raises only if the connection broke
+            raise ConnectionResetError("cannot write to a client that is gone")
+
+    def drain_wholly(self) -> None:
+        """From now on `drain` returns once the transport holds nothing at all."""
+        if self._protocol.transport is not None:
+            self._protocol.transport.set_write_buffer_limits(high=0)
+
+    def abort(self) -> None:
+        """Ends the connection at once, with all that it still holds."""
+        if self._protocol.transport is not None:
+            self._protocol.transport.abort()
+
+
+async def _dismiss(socket: web.WebSocketResponse, outlet: SocketOutlet) -> None:
+    outlet.drain_wholly()
+    try:
+        async with asyncio.timeout(_FAREWELL_S):
+            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the relay is stopping")
+    except TimeoutError:
+        outlet.abort()

@@ -1,0 +1,418 @@
+"""Doubles for the two ends of a relay: agents without processes, and a client's socket in memory.
+
+They check nothing by themselves; a test programs them, and reads what they recorded. An agent
+behaves as `acprelay.agents.ports` demands, and never answers before the call that asked has
+returned. All belong to one event loop, on which they take turns and never wait for time to pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from acprelay.agents.models import AgentExit
+from acprelay.agents.ports import AgentSink
+from acprelay.errors import AgentError, AgentExited
+from acprelay.wire import walk
+
+Message: TypeAlias = dict[str, Any]
+"""A JSON-RPC message, decoded."""
+
+Reaction: TypeAlias = Callable[["FakeAgent", Message], None]
+"""What an agent does about a message."""
+
+_SIGTERM = 15
+
+_RESULTS: Mapping[str, object] = {
+    "initialize": {"protocolVersion": 1, "agentCapabilities": {}},
+    "authenticate": {},
+    "logout": {},
+    "session/new": {"sessionId": "agent-session"},
+    "session/prompt": {"stopReason": "end_turn"},
+}
+
+
+def encode(message: Message) -> bytes:
+    """Writes a message as a peer would: one line, without its newline."""
+    return json.dumps(message, separators=(",", ":")).encode()
+
+
+class FakeAgent:
+    """An `AgentConnection` without a process.
+
+    Unless it is told otherwise it answers `initialize`, `authenticate`, `logout`, `session/new` and
+    `session/prompt` at once, refuses every other request, and ends as soon as somebody ends it.
+
+    Args:
+        name: Its name in the catalog.
+        pid: The number it gives for its process.
+        max_stdin_bytes: How much may wait for it while it does not read.
+
+    Attributes:
+        sent: The lines that it was sent, without their newlines, in order.
+        exit: How it ended; None while it lives.
+        stderr_tail: What it gives for its last words.
+        end_calls: How often somebody asked for its end.
+        is_paused: Whether its output is held back.
+    """
+
+    def __init__(
+        self, *, name: str = "fake", pid: int = 4711, max_stdin_bytes: int = 1 << 20
+    ) -> None:
+        self.name = name
+        self.pid = pid
+        self.sent: list[bytes] = []
+        self.exit: AgentExit | None = None
+        self.stderr_tail = ""
+        self.end_calls = 0
+        self.is_paused = False
+        self._max_stdin_bytes = max_stdin_bytes
+        self._reactions: dict[str, Reaction] = {
+            method: _answering(result) for method, result in _RESULTS.items()
+        }
+        self._sink: AgentSink | None = None
+        self._told = False
+        self._unsaid: deque[list[bytes]] = deque()
+        self._unread: list[bytes] | None = None  # None while it reads
+        self._input_is_open = True
+        self._ending: asyncio.Future[AgentExit] | None = None
+        self._end_is_held = False
+        self._end_failures: list[AgentError] = []
+
+    # -- programming it
+
+    def react(self, method: str, reaction: Reaction) -> None:
+        """Does this about every message with that method."""
+        self._reactions[method] = reaction
+
+    def answer_with(self, method: str, result: object) -> None:
+        """Answers requests with this result."""
+        self.react(method, _answering(result))
+
+    def refuse(self, method: str, *, code: int = -32000, message: str = "no") -> None:
+        """Answers requests with this error."""
+        error = {"code": code, "message": message}
+        self.react(method, lambda agent, asked: agent.say(_reply(asked, error=error)))
+
+    def ignore(self, method: str) -> None:
+        """Stays silent about a method."""
+        self.react(method, lambda _agent, _message: None)
+
+    def die_on(self, method: str, *, returncode: int = 3) -> None:
+        """Exits instead of answering."""
+        self.react(method, lambda agent, _message: agent.die(returncode))
+
+    def stop_reading(self) -> None:
+        """Lets what it is sent wait."""
+        self._unread = []
+
+    def go_on_reading(self) -> None:
+        """Reads what waits, and whatever comes."""
+        waiting, self._unread = self._unread or [], None
+        for line in waiting:
+            self._take(line)
+
+    def hold_end(self) -> None:
+        """Takes its time to end, until `release_end`."""
+        self._end_is_held = True
+
+    def release_end(self) -> None:
+        """Ends, if somebody has asked for that, and without delay from now on."""
+        self._end_is_held = False
+        if self._ending is not None:
+            self._finish_ending()
+
+    def fail_to_end(self, *errors: AgentError) -> None:
+        """Survives the next attempts to end it, which raise these, and no further one."""
+        self._end_failures = list(errors)
+
+    # -- what it does
+
+    def say(self, *messages: Message | bytes) -> None:
+        """Writes lines, which arrive together."""
+        lines = [m if isinstance(m, bytes) else encode(m) for m in messages]
+        self._unsaid.append(lines)
+        self._deliver()
+
+    def update(self, text: str, *, session_id: str = "agent-session") -> bytes:
+        """Writes an update of its session; gives the line."""
+        content = {"type": "text", "text": text}
+        update = {"sessionUpdate": "agent_message_chunk", "content": content}
+        params = {"sessionId": session_id, "update": update}
+        line = encode({"jsonrpc": "2.0", "method": "session/update", "params": params})
+        self.say(line)
+        return line
+
+    def ask(self, request_id: object, method: str, **params: object) -> None:
+        """Writes a request."""
+        self.say({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+
+    def answer(self, request: Message, result: object) -> None:
+        """Answers a request that it was sent."""
+        self.say(_reply(request, result=result))
+
+    def die(self, returncode: int = 3) -> None:
+        """Exits by itself."""
+        self._leave(AgentExit(returncode=returncode))
+
+    # -- what it was sent
+
+    @property
+    def messages(self) -> list[Message]:
+        """What it was sent, decoded."""
+        return [json.loads(line) for line in self.sent]
+
+    def requests(self, method: str) -> list[Message]:
+        """What it was sent with this method."""
+        return [message for message in self.messages if message.get("method") == method]
+
+    @property
+    def replies(self) -> list[Message]:
+        """The answers that it was sent."""
+        return [message for message in self.messages if "method" not in message]
+
+    # -- AgentConnection
+
+    def attach(self, sink: AgentSink | None) -> None:
+        """Chooses who receives what it says; see `AgentConnection.attach`."""
+        if sink is not self._sink:
+            self._sink = sink
+            self._told = False
+        self._deliver()
+
+    def send(self, data: bytes) -> None:
+        """Takes lines, and reacts to them later; see `AgentConnection.send`."""
+        if self.exit is not None:
+            raise AgentExited(agent=self.name, status=self.exit.describe(), stderr=self.stderr_tail)
+        waiting = sum(map(len, self._unread or ()))
+        if not self._input_is_open or (waiting and waiting + len(data) > self._max_stdin_bytes):
+            raise AgentError(f"cannot send to agent {self.name!r}", hint="it takes nothing now")
+        for line in data.splitlines():
+            self.sent.append(line)
+            if self._unread is None:
+                self._take(line)
+            else:
+                self._unread.append(line)
+
+    def pause_reading(self) -> None:
+        """Holds its output back."""
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        """Lets its output flow again, with what was held back first."""
+        self.is_paused = False
+        self._deliver()
+
+    async def end(self) -> AgentExit:
+        """Ends it, a step later than asked; see `AgentConnection.end`."""
+        self.end_calls += 1
+        if self._ending is None:
+            loop = asyncio.get_running_loop()
+            self._ending = loop.create_future()
+            loop.call_soon(self._begin_ending)
+        return await asyncio.shield(self._ending)
+
+    def _begin_ending(self) -> None:
+        self._input_is_open = False
+        if not self._end_is_held:
+            self._finish_ending()
+
+    def _finish_ending(self) -> None:
+        ending = self._ending
+        if ending is None or ending.done():
+            return
+        if self._end_failures:
+            self._ending = None
+            ending.set_exception(self._end_failures.pop(0))
+            return
+        self._leave(self.exit or AgentExit(signal=_SIGTERM))
+        ending.set_result(self.exit or AgentExit(signal=_SIGTERM))
+
+    def _leave(self, how: AgentExit) -> None:
+        if self.exit is None:
+            self.exit = how
+            self._deliver()
+
+    def _take(self, line: bytes) -> None:
+        asyncio.get_running_loop().call_soon(self._react, line)
+
+    def _react(self, line: bytes) -> None:
+        message = json.loads(line)
+        if self.exit is not None or "method" not in message:
+            return
+        reaction = self._reactions.get(message["method"])
+        if reaction is not None:
+            reaction(self, message)
+        elif "id" in message:
+            self.say(_reply(message, error={"code": -32601, "message": "Method not found"}))
+
+    def _deliver(self) -> None:
+        while self._sink is not None and not self.is_paused and self._unsaid:
+            self._sink.lines_received(self._unsaid.popleft(), [])
+        if self._sink is not None and not self.is_paused and self.exit and not self._told:
+            self._told = True
+            self._sink.agent_exited(self.exit)
+
+
+def _answering(result: object) -> Reaction:
+    return lambda agent, asked: agent.answer(asked, result)
+
+
+def _reply(request: Message, **outcome: object) -> Message:
+    return {"jsonrpc": "2.0", "id": request["id"], **outcome}
+
+
+class FakeLauncher:
+    """An `AgentLauncher` of fake agents.
+
+    Args:
+        names: The agents that can be started, the default one first.
+        make: Makes one, by its name.
+
+    Attributes:
+        launched: Every agent that it has made, in order.
+    """
+
+    def __init__(
+        self,
+        *names: str,
+        make: Callable[[str], FakeAgent] = lambda name: FakeAgent(name=name),
+    ) -> None:
+        self.names = names or ("fake",)
+        self.launched: list[FakeAgent] = []
+        self._make = make
+        self._failures: list[AgentError] = []
+        self._gate = asyncio.Event()
+        self._gate.set()
+
+    @property
+    def living(self) -> list[FakeAgent]:
+        """Those that have not ended."""
+        return [agent for agent in self.launched if agent.exit is None]
+
+    def fail_with(self, *errors: AgentError) -> None:
+        """Fails the next launches."""
+        self._failures.extend(errors)
+
+    def hold(self) -> None:
+        """Lets launches wait until `release`."""
+        self._gate.clear()
+
+    def release(self) -> None:
+        """Lets waiting and later launches go on."""
+        self._gate.set()
+
+    async def launch(self, name: str) -> FakeAgent:
+        """Starts an agent in a few steps; see `AgentLauncher.launch`."""
+        if name not in self.names:
+            raise AgentError(f"cannot find agent {name!r}", hint=f"there is {self.names}")
+        await self._gate.wait()
+        await asyncio.sleep(0)
+        if self._failures:
+            raise self._failures.pop(0)
+        agent = self._make(name)
+        self.launched.append(agent)
+        try:
+            await asyncio.sleep(0)  # it runs, and nobody has it yet
+        except asyncio.CancelledError:
+            await _end_for_certain(agent)
+            raise
+        return agent
+
+
+async def _end_for_certain(agent: FakeAgent) -> None:
+    """Ends an agent, however often that is cancelled; the caller raises the cancellation."""
+    ending = asyncio.get_running_loop().create_task(agent.end())
+    while not ending.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({ending})
+
+
+class MemoryOutlet:
+    """An `Outlet` that keeps what is written to it.
+
+    Args:
+        high_water: How many bytes a client may leave unread before writing pauses; None if it reads
+            at once.
+
+    Attributes:
+        payloads: Every message ever written, as bytes, in order.
+    """
+
+    def __init__(self, *, high_water: int | None = None) -> None:
+        self.payloads: list[bytes] = []
+        self._high_water = high_water
+        self._unread_bytes = 0
+        self._is_paused = False
+        self._is_lost = False
+        self._changed = asyncio.Event()
+
+    @property
+    def messages(self) -> list[Message]:
+        """Every message ever written, decoded."""
+        return [json.loads(payload) for payload in self.payloads]
+
+    def pause(self) -> None:
+        """Takes nothing more, until `resume` or `read`."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Has room again."""
+        self._is_paused = False
+        self._changed.set()
+
+    def read(self) -> None:
+        """Reads all that was written, which makes room."""
+        self._unread_bytes = 0
+        self.resume()
+
+    def lose(self) -> None:
+        """Loses the connection."""
+        self._is_lost = True
+        self._changed.set()
+
+    async def wait_for(self, wanted: Callable[[Message], bool]) -> Message:
+        """Gives the first message of the kind, once there is one. The caller bounds the wait."""
+        while True:
+            found = next(filter(wanted, self.messages), None)
+            if found is not None:
+                return found
+            self._changed.clear()
+            await self._changed.wait()
+
+    # -- Outlet
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether there is no room."""
+        return self._is_paused
+
+    def write(self, data: bytes) -> None:
+        """Takes whole WebSocket text frames, with room or without; none once the socket is lost.
+
+        Raises:
+            LocalProtocolError: The bytes are something else.
+        """
+        if self._is_lost:
+            return
+        self.payloads += [data[start:stop] for _, start, stop in walk(data)]
+        self._unread_bytes += len(data)
+        if self._high_water is not None and self._unread_bytes > self._high_water:
+            self._is_paused = True
+        self._changed.set()
+
+    async def drain(self) -> None:
+        """Returns once there is room.
+
+        Raises:
+            ConnectionError: The connection is lost.
+        """
+        while self._is_paused and not self._is_lost:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._is_lost:
+            raise ConnectionResetError("the connection is lost")

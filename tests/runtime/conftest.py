@@ -1,0 +1,355 @@
+"""A relay in memory: everything but the processes and the sockets is real."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+import uvloop
+
+from acprelay.config import Limits
+from acprelay.routing.attachment import Attachment
+from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.background import Background
+from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
+from acprelay.runtime.client_connection import Choice, ClientConnection
+from acprelay.runtime.session_driver import SessionDriver
+from acprelay.runtime.session_host import SessionHost
+from acprelay.session.manager import LifecycleManager
+from acprelay.session.models import Process, Session, SessionKey, SessionSpec
+from acprelay.session.ports import LifecycleHooks, SessionStore
+from acprelay.session.registry_memory import MemoryRegistry
+from acprelay.session.store_memory import MemoryStore
+from acprelay.testing.agents import FakeAgent, FakeLauncher, MemoryOutlet, Message, encode
+from acprelay.testing.session import FakeClock, FakeIds, RecordingHooks
+
+PATIENCE_S = 30.0
+MOST_STEPS = 2_000
+
+KEY = SessionKey("task", "main")
+"""The session that clients open by default."""
+
+
+class TracingManager(LifecycleManager[SessionDriver, Attachment]):
+    """The real manager, which writes down what it is told."""
+
+    def __init__(
+        self,
+        *,
+        trace: list[str],
+        registry: MemoryRegistry[SessionDriver, Attachment],
+        store: SessionStore,
+        background: Background,
+        hooks: LifecycleHooks,
+    ) -> None:
+        super().__init__(
+            store=store,
+            registry=registry,
+            clock=FakeClock(),
+            ids=FakeIds(),
+            cleaner=AgentCleaner(registry=registry),
+            scheduler=BackgroundCleanupScheduler(background=background, retry_after_s=(0, 0)),
+            hooks=hooks,
+        )
+        self.trace = trace
+        self.heartbeats: list[tuple[int, int]] = []
+        self._handles = registry
+
+    async def create(self, spec: SessionSpec, *, run: int = 1) -> Session:
+        session = await super().create(spec, run=run)
+        self.trace.append("create")
+        return session
+
+    async def begin_spawn(self, key: SessionKey) -> Session:
+        handle = self._handles.get(key)
+        if handle is not None and handle.spawn_task is not None:
+            self.trace.append("spawn task registered")
+        session = await super().begin_spawn(key)
+        self.trace.append("begin_spawn")
+        return session
+
+    async def attach_agent(
+        self, key: SessionKey, agent: SessionDriver, *, process: Process | None = None
+    ) -> Session:
+        session = await super().attach_agent(key, agent, process=process)
+        self.trace.append("attach_agent")
+        return session
+
+    async def activate(self, key: SessionKey) -> Session:
+        session = await super().activate(key)
+        self.trace.append("activate")
+        return session
+
+    async def mark_terminating(self, key: SessionKey, *, reason: str) -> Session:
+        session = await super().mark_terminating(key, reason=reason)
+        self.trace.append("mark_terminating")
+        return session
+
+    async def record_heartbeat(self, key: SessionKey, *, received: int = 0, sent: int = 0) -> None:
+        await super().record_heartbeat(key, received=received, sent=sent)
+        self.heartbeats.append((received, sent))
+
+
+class TracingAgent(FakeAgent):
+    """A fake agent that writes down what it is asked, and its end."""
+
+    def __init__(self, *, name: str, trace: list[str]) -> None:
+        super().__init__(name=name)
+        self._trace = trace
+
+    def send(self, data: bytes) -> None:
+        super().send(data)
+        self._trace += [f"agent: {m['method']}" for m in self.messages[-1:] if "method" in m]
+
+    async def end(self) -> Any:
+        how = await super().end()
+        self._trace.append("agent: ended")
+        return how
+
+
+class Client:
+    """A client that says what a test lets it say; its socket is memory."""
+
+    def __init__(self, connection: ClientConnection, outlet: MemoryOutlet) -> None:
+        self.connection = connection
+        self.outlet = outlet
+        self._ids = itertools.count(1)
+
+    @property
+    def messages(self) -> list[Message]:
+        """Everything that it was ever sent."""
+        return self.outlet.messages
+
+    def send(self, message: Message | bytes) -> None:
+        self.connection.receive(message if isinstance(message, bytes) else encode(message))
+
+    def notify(self, method: str, **params: object) -> None:
+        self.send({"jsonrpc": "2.0", "method": method, "params": params})
+
+    def request(self, method: str, params: object = None, *, request_id: object = None) -> object:
+        """Sends a request; gives its id."""
+        request_id = next(self._ids) if request_id is None else request_id
+        params = {} if params is None else params
+        self.send({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+        return request_id
+
+    def answers(self, request_id: object) -> list[Message]:
+        """What answers that request; JSON's numbers and strings are told apart."""
+        return [m for m in self.messages if "method" not in m and m["id"] == request_id]
+
+    async def answer(self, request_id: object) -> Message:
+        """Waits for the answer to a request."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.outlet.wait_for(lambda m: "method" not in m and m["id"] == request_id)
+
+    async def called(self, method: str) -> Message:
+        """Waits for the first request or notification with a method."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.outlet.wait_for(lambda m: m.get("method") == method)
+
+    async def call(self, method: str, params: object = None) -> Message:
+        """Sends a request and waits for its answer."""
+        return await self.answer(self.request(method, params))
+
+    async def initialize(self) -> Message:
+        return await self.call("initialize", {"protocolVersion": 1})
+
+    def begin_session(self) -> object:
+        """Asks for a session; gives the request's id."""
+        return self.request("session/new", {"cwd": "/repo", "mcpServers": []})
+
+    async def open_session(self) -> str:
+        answer = await self.answer(self.begin_session())
+        session_id = answer["result"]["sessionId"]
+        assert isinstance(session_id, str)
+        return session_id
+
+    def prompt(self, session_id: str, *, request_id: object = None) -> object:
+        """Sends a prompt; gives the request's id."""
+        prompt = [{"type": "text", "text": "go"}]
+        params = {"sessionId": session_id, "prompt": prompt}
+        return self.request("session/prompt", params, request_id=request_id)
+
+    def texts(self) -> list[str]:
+        """The texts of the updates that it was sent."""
+        updates = [m for m in self.messages if m.get("method") == "session/update"]
+        return [m["params"]["update"]["content"]["text"] for m in updates]
+
+    def refusals(self) -> list[tuple[object, int, object]]:
+        """The errors that it was sent, and nothing else: request id, JSON-RPC code, own code."""
+        errors = [(message["id"], message["error"]) for message in self.messages]
+        assert all(error["message"].startswith("cannot ") for _, error in errors)
+        assert all(isinstance(error["data"]["retryable"], bool) for _, error in errors)
+        return [(request_id, error["code"], error["data"]["code"]) for request_id, error in errors]
+
+    def hint(self) -> str:
+        """The hint of the error that it was sent last."""
+        hint = self.messages[-1]["error"]["data"]["hint"]
+        assert isinstance(hint, str)
+        return hint
+
+    async def leave(self) -> None:
+        """Vanishes. Idempotent."""
+        self.outlet.lose()
+        await self.connection.__aexit__(None, None, None)
+
+
+class World:
+    """The parts of a relay, as `acprelay.compose` puts them together."""
+
+    def __init__(
+        self, stack: AsyncExitStack, background: Background, *, limits: Limits, store: SessionStore
+    ) -> None:
+        self.trace: list[str] = []
+        self.hooks = RecordingHooks()
+        self.launcher = FakeLauncher("fake", "other", make=self._make_agent)
+        self.program: Callable[[FakeAgent], object] = lambda _agent: None
+        self.background = background
+        self.store = store
+        self.pool = AgentPool(launcher=self.launcher, deadline_s=limits.start_s)
+        self.registry: MemoryRegistry[SessionDriver, Attachment] = MemoryRegistry()
+        self.manager = TracingManager(
+            trace=self.trace,
+            registry=self.registry,
+            store=store,
+            background=background,
+            hooks=self.hooks,
+        )
+        self.host = SessionHost(
+            manager=self.manager,
+            registry=self.registry,
+            pool=self.pool,
+            ids=FakeIds(),
+            background=background,
+            limits=limits,
+        )
+        self._stack = stack
+        self._connected = itertools.count(1)
+
+    def _make_agent(self, name: str) -> FakeAgent:
+        agent = TracingAgent(name=name, trace=self.trace)
+        self.program(agent)
+        return agent
+
+    @property
+    def agent(self) -> FakeAgent:
+        """The agent that was launched last."""
+        return self.launcher.launched[-1]
+
+    async def connect(
+        self,
+        *,
+        agent: str = "fake",
+        role: str = "main",
+        session_id: str | None = "task",
+        outlet: MemoryOutlet | None = None,
+    ) -> Client:
+        """A client that has connected, and has said nothing yet."""
+        outlet = outlet or MemoryOutlet()
+        connection = ClientConnection(
+            id=f"connection-{next(self._connected)}",
+            choice=Choice(agent=agent, role=role, session_id=session_id),
+            outlet=outlet,
+            host=self.host,
+            pool=self.pool,
+        )
+        await self._stack.enter_async_context(connection)
+        return Client(connection, outlet)
+
+    async def greeted(self, **options: Any) -> Client:
+        """A client that has initialized its connection."""
+        client = await self.connect(**options)
+        answer = await client.initialize()
+        assert "result" in answer, answer
+        return client
+
+    async def steps(self, count: int) -> None:
+        """Lets the event loop go round that often."""
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    async def steps_until(self, condition: Callable[[], bool]) -> int:
+        """Lets the event loop go round until something holds; tells how often it did."""
+        for count in range(MOST_STEPS):
+            if condition():
+                return count
+            await asyncio.sleep(0)
+        pytest.fail("the event loop goes round and round, and it does not come to pass")
+
+    def is_gone(self, key: SessionKey = KEY) -> bool:
+        """Whether nothing is kept under a key in this process."""
+        return self.registry.get(key) is None
+
+    async def gone(self, key: SessionKey = KEY) -> None:
+        """Waits until a session has ended, and checks that nothing of it is kept."""
+        await self.steps_until(lambda: self.is_gone(key))
+        assert await self.store.get(key) is None
+
+    def reason(self, key: SessionKey = KEY) -> str | None:
+        """Why a session ended."""
+        ends = [session for name, session in self.hooks.calls if name == "on_terminate"]
+        return next((session.reason for session in ends if session.key == key), None)
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Runs tests with real processes on both loops, and all others on the one that is simpler."""
+    factories = {"asyncio": asyncio.new_event_loop}
+    if item.get_closest_marker("process") is not None:
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
+
+
+@asynccontextmanager
+async def _open_world(
+    *, limits: Limits | None = None, store: SessionStore | None = None
+) -> AsyncIterator[World]:
+    before = asyncio.all_tasks()
+    failures: list[dict[str, Any]] = []  # of callbacks, which nobody awaits
+    asyncio.get_running_loop().set_exception_handler(lambda _, failure: failures.append(failure))
+    async with AsyncExitStack() as stack:
+        background = await stack.enter_async_context(Background())
+        world = World(stack, background, limits=limits or Limits(), store=store or MemoryStore())
+        stack.push_async_callback(world.pool.aclose)
+        await stack.enter_async_context(world.manager)
+        stack.push_async_callback(world.host.aclose, reason="the test is over")
+        yield world
+    assert failures == []
+    assert world.launcher.living == []
+    assert len(world.registry) == 0
+    assert await world.store.count() == 0
+    assert asyncio.all_tasks() - before == {asyncio.current_task()} - before
+
+
+@pytest.fixture
+def open_world() -> Callable[..., AbstractAsyncContextManager[World]]:
+    """Opens a world for as long as a context lasts; leaving it checks that nothing is left."""
+    return _open_world
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with _open_world() as world:
+        yield world
+
+
+@pytest.fixture
+async def client(world: World) -> Client:
+    """A client that has initialized its connection, and forgotten the answer."""
+    client = await world.greeted()
+    client.outlet.payloads.clear()
+    world.trace.clear()
+    return client
+
+
+@pytest.fixture
+async def session(client: Client) -> str:
+    """The session that this client has opened; it has forgotten that answer, too."""
+    session_id = await client.open_session()
+    client.outlet.payloads.clear()
+    return session_id

@@ -1,0 +1,352 @@
+"""What is written to one client, in which order, and when not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acprelay.routing.attachment import Attachment
+from acprelay.routing.log import PublicLog
+from acprelay.runtime.outbox import Outbox
+from acprelay.testing.agents import MemoryOutlet
+from acprelay.wire import text_frame
+
+QUANTUM = 64 * 1024
+PATIENCE_S = 30.0
+
+
+def nothing() -> None:
+    pass
+
+
+class Session:
+    """A session whose log and lane a test fills."""
+
+    def __init__(self, name: str) -> None:
+        self.log = PublicLog(generation=name, history_bytes=1 << 40)
+        self.attachment = Attachment(id=name, log=self.log, cursor=0)
+        self.attachment.admit(b'"%s opened"' % name.encode())
+
+    def publish(self, *payloads: bytes) -> None:
+        self.log.append(b"".join(map(text_frame, payloads)), len(payloads))
+
+
+class StrictOutlet(MemoryOutlet):
+    """An outlet that takes no more than the rest of one turn while it is paused."""
+
+    def __init__(self, *, high_water: int | None = None) -> None:
+        super().__init__(high_water=high_water)
+        self._excess = 0
+
+    def write(self, data: bytes) -> None:
+        self._excess = self._excess + len(data) if self.writing_paused else 0
+        assert self._excess - len(data) < QUANTUM
+        super().write(data)
+
+
+@pytest.fixture
+async def outlet() -> MemoryOutlet:
+    return MemoryOutlet()
+
+
+@pytest.fixture
+async def outbox(outlet: MemoryOutlet) -> Outbox:
+    return Outbox(outlet=outlet)
+
+
+async def test_what_belongs_to_no_session_goes_first(outlet: MemoryOutlet, outbox: Outbox) -> None:
+    session = Session("a")
+    session.publish(b'"update"')
+    outlet.pause()
+    outbox.add(session.attachment, on_taken=nothing)
+    outbox.say(b'"first"')
+    outbox.say(b'"second"')
+    assert outlet.payloads == []
+    outlet.resume()
+    outbox.flush()
+    assert outlet.payloads == [b'"first"', b'"second"', b'"a opened"', b'"update"']
+
+
+async def test_what_waits_for_no_session_is_counted_in_bytes(
+    outlet: MemoryOutlet, outbox: Outbox
+) -> None:
+    outlet.pause()
+    outbox.say(b"x" * 200)
+    assert outbox.lane_bytes == len(text_frame(b"x" * 200))
+    outlet.resume()
+    outbox.flush()
+    assert outbox.lane_bytes == 0
+
+
+async def test_nothing_is_taken_from_anywhere_while_the_transport_is_full(
+    outlet: MemoryOutlet, outbox: Outbox
+) -> None:
+    session = Session("a")
+    outlet.pause()
+    outbox.add(session.attachment, on_taken=nothing)
+    outbox.flush()
+    assert session.attachment.has_pending
+    assert outlet.payloads == []
+
+
+async def test_it_goes_on_when_the_transport_has_room_again(
+    outlet: MemoryOutlet, outbox: Outbox
+) -> None:
+    writer = asyncio.get_running_loop().create_task(outbox.run())
+    outlet.pause()
+    outbox.say(b'"late"')
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert outlet.payloads == []
+    outlet.resume()
+    async with asyncio.timeout(PATIENCE_S):
+        await outlet.wait_for(lambda message: message is not None)
+    assert outlet.payloads == [b'"late"']
+    writer.cancel()
+    await asyncio.wait({writer})
+
+
+async def test_the_writer_ends_when_the_connection_is_lost(
+    outlet: MemoryOutlet, outbox: Outbox
+) -> None:
+    writer = asyncio.get_running_loop().create_task(outbox.run())
+    outlet.pause()
+    outbox.say(b'"never"')
+    outlet.lose()
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(ConnectionError):
+            await writer
+    assert outlet.payloads == []
+
+
+async def test_sessions_take_turns_by_bytes(outlet: MemoryOutlet) -> None:
+    outlet = MemoryOutlet(high_water=16 * QUANTUM)
+    outbox = Outbox(outlet=outlet)
+    sizes = {"a": 100, "b": 1_000, "c": 20_000}
+    for name, size in sizes.items():
+        session = Session(name)
+        for _ in range(4 * 16 * QUANTUM // size):
+            session.publish(name.encode() * size)
+        outbox.add(session.attachment, on_taken=nothing)
+    outbox.flush()
+    assert outlet.writing_paused
+    written: Counter[int] = Counter()
+    for payload in outlet.payloads:
+        written[payload[0]] += len(payload)
+    shares = [written[ord(name)] for name in sizes]
+    assert max(shares) - min(shares) <= QUANTUM + max(sizes.values())
+
+
+async def test_a_session_that_joins_late_gets_its_turn_next_but_those_before_it(
+    outlet: MemoryOutlet,
+) -> None:
+    outlet = MemoryOutlet(high_water=0)
+    outbox = Outbox(outlet=outlet)
+    sessions = [Session(name) for name in "abc"]
+    for session in sessions:
+        for _ in range(3):
+            session.publish(session.attachment.id.encode() * QUANTUM)
+        outbox.add(session.attachment, on_taken=nothing)
+    order = ""
+    for _ in range(9):
+        outbox.flush()
+        order += chr(outlet.payloads[-1][0])
+        outlet.read()
+    assert order == "abcabcabc"
+
+
+async def test_whoever_lends_frames_is_told_that_some_were_taken(outbox: Outbox) -> None:
+    taken: list[str] = []
+    session, empty = Session("a"), Session("b")
+    empty.attachment.take(QUANTUM)
+    outbox.add(session.attachment, on_taken=lambda: taken.append("a"))
+    outbox.add(empty.attachment, on_taken=lambda: taken.append("b"))
+    outbox.flush()
+    assert taken == ["a"]
+
+
+async def test_a_session_that_is_retired_is_written_to_its_end_and_forgotten(
+    outlet: MemoryOutlet, outbox: Outbox
+) -> None:
+    session, other = Session("a"), Session("b")
+    outlet.pause()
+    outbox.add(session.attachment, on_taken=nothing)
+    outbox.add(other.attachment, on_taken=nothing)
+    session.publish(b'"last"')
+    outbox.retire(session.attachment)
+    outlet.resume()
+    outbox.flush()
+    assert [each for each in outlet.payloads if each != b'"b opened"'] == [
+        b'"a opened"',
+        b'"last"',
+    ]
+    session.publish(b'"too late"')
+    other.publish(b'"in time"')
+    outbox.flush()
+    assert outlet.payloads[-1] == b'"in time"'
+    assert b'"too late"' not in outlet.payloads
+
+
+async def test_an_attachment_that_was_never_admitted_can_be_retired(
+    outlet: MemoryOutlet, outbox: Outbox
+) -> None:
+    log = PublicLog(generation="g", history_bytes=0)
+    attachment = Attachment(id="a", log=log, cursor=0)
+    outbox.add(attachment, on_taken=nothing)
+    outbox.retire(attachment)
+    attachment.admit(b'"too late"')
+    outbox.flush()
+    assert outlet.payloads == []
+
+
+async def test_all_that_are_retired_at_once_are_forgotten(
+    outlet: MemoryOutlet, outbox: Outbox
+) -> None:
+    sessions = [Session(name) for name in "abcd"]
+    outlet.pause()
+    for session in sessions:
+        outbox.add(session.attachment, on_taken=nothing)
+        outbox.retire(session.attachment)
+    outlet.resume()
+    outbox.flush()
+    assert len(outlet.payloads) == 4
+    for session in sessions:
+        session.publish(b'"too late"')
+    outbox.flush()
+    assert len(outlet.payloads) == 4
+
+
+async def test_a_closed_outbox_writes_nothing_and_keeps_nothing(
+    outlet: MemoryOutlet, outbox: Outbox
+) -> None:
+    session = Session("a")
+    outlet.pause()
+    outbox.add(session.attachment, on_taken=nothing)
+    outbox.say(b'"waits"')
+    outbox.close()
+    assert outbox.lane_bytes == 0
+    outlet.resume()
+    outbox.say(b'"too late"')
+    outbox.add(session.attachment, on_taken=nothing)
+    outbox.retire(session.attachment)
+    outbox.flush()
+    assert outlet.payloads == []
+    assert session.attachment.has_pending
+
+
+async def test_more_that_comes_of_the_taking_keeps_its_place(
+    outlet: MemoryOutlet, outbox: Outbox
+) -> None:
+    """As when an agent that was paused goes on, which publishes and flushes at once."""
+    session, other = Session("a"), Session("b")
+    rest = [b'"1"', b'"2"', b'"3"']
+
+    def go_on() -> None:
+        if rest:
+            session.publish(rest.pop(0))
+            outbox.say(b'"aside"')
+            outbox.flush()
+
+    outlet.pause()
+    outbox.add(session.attachment, on_taken=go_on)
+    outbox.add(other.attachment, on_taken=nothing)
+    outlet.resume()
+    outbox.flush()
+    own = [payload for payload in outlet.payloads if payload[1:2] in b"123a"]
+    assert [each for each in own if each != b'"aside"'] == [b'"a opened"', b'"1"', b'"2"', b'"3"']
+    assert outlet.payloads.count(b'"aside"') == 3
+    assert outlet.payloads.count(b'"b opened"') == 1
+
+
+Step = Callable[["Play"], None]
+
+
+class Play:
+    """An outbox, some sessions, and what must come out of it."""
+
+    def __init__(self, high_water: int | None) -> None:
+        self.outlet = StrictOutlet(high_water=high_water)
+        self.outbox = Outbox(outlet=self.outlet)
+        self.sessions = [Session(name) for name in "abc"]
+        self.expected: dict[str, list[bytes]] = {"lane": []}
+        self._count = 0
+        for session in self.sessions:
+            self.outbox.add(session.attachment, on_taken=nothing)
+            name = session.attachment.id
+            self.expected[name] = [b'"%b opened"' % name.encode()]
+        self.outbox.flush()
+
+    @property
+    def is_over(self) -> bool:
+        return len(self.outlet.payloads) == sum(map(len, self.expected.values()))
+
+    def payload(self, owner: str, size: int) -> bytes:
+        self._count += 1
+        payload = b'"%b %d %b"' % (owner.encode(), self._count, b"x" * size)
+        self.expected[owner].append(payload)
+        return payload
+
+
+def say(play: Play, _session: Session, size: int) -> None:
+    play.outbox.say(play.payload("lane", size))
+
+
+def publish(play: Play, session: Session, size: int) -> None:
+    session.publish(play.payload(session.attachment.id, size))
+    play.outbox.flush()
+
+
+def push(play: Play, session: Session, size: int) -> None:
+    session.attachment.push(play.payload(session.attachment.id, size))
+    play.outbox.flush()
+
+
+def pause(play: Play, _session: Session, _size: int) -> None:
+    play.outlet.pause()
+
+
+def resume(play: Play, _session: Session, _size: int) -> None:
+    play.outlet.read()
+
+
+ACTIONS = st.tuples(
+    st.sampled_from([say, publish, push, pause, resume]),
+    st.integers(0, 2),
+    st.sampled_from([0, 10, 1_000, 70_000]),
+    st.integers(0, 2),
+)
+
+
+@given(actions=st.lists(ACTIONS, max_size=40), high_water=st.sampled_from([None, 0, 1_000]))
+def test_nothing_is_lost_repeated_or_reordered_however_the_transport_pauses(
+    actions: list[tuple[Callable[[Play, Session, int], None], int, int, int]],
+    high_water: int | None,
+) -> None:
+    async def perform() -> Play:
+        play = Play(high_water)
+        writer = asyncio.get_running_loop().create_task(play.outbox.run())
+        for act, which, size, rounds in actions:
+            act(play, play.sessions[which], size)
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+        for _ in range(1_000):
+            play.outlet.read()
+            if play.is_over:
+                break
+            await asyncio.sleep(0)
+        assert not writer.done()
+        writer.cancel()
+        await asyncio.wait({writer})
+        return play
+
+    play = asyncio.run(perform())
+    owners = {b"a": "a", b"b": "b", b"c": "c", b"l": "lane"}
+    written: dict[str, list[bytes]] = {owner: [] for owner in play.expected}
+    for payload in play.outlet.payloads:
+        written[owners[payload[1:2]]].append(payload)
+    assert written == play.expected

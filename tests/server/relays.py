@@ -1,0 +1,89 @@
+"""Relays in this process, clients that do not outlive a test, and an ear for what is logged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+from tests.server.clients import AcpClient
+from tests.server.peers import PATIENCE_S, WebSocketPeer, connect, request_http
+
+from acprelay.compose import RunningRelay, open_relay
+from acprelay.config import RelayConfig
+
+
+class Complaints(logging.Handler):
+    """Keeps what is logged as an error; a test that provokes one takes it out."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+class Dialler:
+    """Opens WebSockets to a relay; to be used as a context, which they do not outlive."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.peers: list[WebSocketPeer] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.hang_up()
+
+    async def peer(
+        self,
+        query: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        receive_buffer: int | None = None,
+    ) -> WebSocketPeer:
+        """A WebSocket on which nothing was said yet."""
+        peer = await connect(self.url + query, headers=headers, receive_buffer=receive_buffer)
+        self.peers.append(peer)
+        return peer
+
+    async def __call__(self, query: str = "", *, receive_buffer: int | None = None) -> AcpClient:
+        """A client that said nothing yet."""
+        return AcpClient(await self.peer(query, receive_buffer=receive_buffer))
+
+    def hang_up(self) -> None:
+        """Ends every connection."""
+        for peer in self.peers:
+            peer.abort()
+
+
+@asynccontextmanager
+async def serve(config: RelayConfig) -> AsyncIterator[tuple[RunningRelay, Dialler]]:
+    """Runs a relay in this process; its clients are ended before it is."""
+    async with open_relay(config) as relay:
+        with Dialler(relay.url) as dial:
+            yield relay, dial
+
+
+async def until_no_session_is_left(base_url: str, *, but: int = 0) -> None:
+    """Returns once the relay counts no session, or so many."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await count_sessions(base_url) != but:
+            pass
+
+
+async def count_sessions(base_url: str) -> int:
+    """Counts the sessions of a relay, in whatever state."""
+    answer = await request_http(base_url, "/readyz")
+    return sum(json.loads(answer.body)["sessions"].values())

@@ -1,0 +1,143 @@
+"""What clients see of a relay that stops, and that none of them can keep it from stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Self, cast
+
+import pytest
+from aiohttp import web
+from tests.server.clients import AcpClient
+from tests.server.peers import PATIENCE_S, WebSocketPeer, connect, refused, request_http
+from tests.server.relays import serve
+
+from acprelay.compose import open_relay
+from acprelay.config import Limits, RelayConfig
+from acprelay.runtime.client_connection import Choice
+from acprelay.runtime.ports import Outlet
+from acprelay.runtime.system import RandomIds
+from acprelay.server.acp import AcpEndpoint, Connect
+from acprelay.wire import text_frame
+
+
+async def test_clients_are_told_that_the_relay_goes_away() -> None:
+    async with open_relay(RelayConfig(port=0)) as relay:
+        silent, speaking = await connect(relay.url), AcpClient(await connect(relay.url))
+        await speaking.open_session()
+    for peer in (silent, speaking.peer):
+        closed = await peer.expect_end()
+        assert (closed.code, closed.reason) == (1001, "the relay is stopping")
+        peer.abort()
+
+
+async def test_a_prompt_in_flight_is_answered_before_its_client_is_dismissed() -> None:
+    async with open_relay(RelayConfig(port=0)) as relay:
+        client = AcpClient(await connect(relay.url))
+        session_id = await client.open_session()
+        prompt_id = await client.begin_prompt(session_id, "/think\n/slow 1000")
+        await client.until("session/update")
+        await client.until("session/update")
+    answer = await client.answer_to(prompt_id)
+    assert answer["error"]["data"]["code"] == "session_ended"
+    assert "stopping" in answer["error"]["data"]["reason"]
+    assert (await client.peer.expect_end()).code == 1001
+    client.peer.abort()
+
+
+async def test_streams_that_nobody_reads_do_not_keep_the_relay() -> None:
+    peers = []
+    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(port=0)) as relay:
+        for _ in range(3):
+            client = AcpClient(await connect(relay.url, receive_buffer=4096))
+            session_id = await client.open_session()
+            await client.begin_prompt(session_id, "/stream 100000 1000")
+            await client.until("session/update")
+            peers.append(client.peer)
+    for peer in peers:
+        await peer.expect_end()
+        peer.abort()
+
+
+class FakeConnection:
+    """Writes until its client's socket takes no more, and takes nothing."""
+
+    def __init__(self, *, id: str, choice: Choice, outlet: Outlet) -> None:  # noqa: A002, ARG002 - as a connection is made
+        self.backlog_bytes = 0
+        self._outlet = outlet
+
+    async def __aenter__(self) -> Self:
+        while not self._outlet.writing_paused:
+            self._outlet.write(text_frame(b"x" * 10_000))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+async def test_a_client_whose_socket_is_full_is_cut_off_within_a_bound() -> None:
+    endpoint = AcpEndpoint(
+        agents=["demo"],
+        connect=cast("Connect", FakeConnection),
+        ids=RandomIds(),
+        limits=Limits(),
+    )
+    async with _serving(endpoint) as base_url:
+        url = base_url.replace("http:", "ws:") + "/acp"
+        peers = [await connect(url, receive_buffer=4096) for _ in range(3)]
+        async with asyncio.timeout(PATIENCE_S):
+            await endpoint.close()
+            await endpoint.close()
+        answer = await refused(url)
+        assert (answer.status, answer.problem["code"]) == (503, "unavailable")
+    for peer in peers:
+        assert (await peer.expect_end()).code is None  # there was no room for a close frame
+        peer.abort()
+
+
+@asynccontextmanager
+async def _serving(endpoint: AcpEndpoint) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_get("/acp", endpoint.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def test_an_http_connection_that_is_kept_alive_does_not_keep_the_relay() -> None:
+    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(port=0)) as relay:
+        host = relay.base_url.removeprefix("http://")
+        reader, writer = await asyncio.open_connection(*host.rsplit(":", 1))
+        writer.write(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        await reader.readuntil(b"}")
+    assert await reader.read() == b""
+    writer.close()
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """Lets this process open some thousands of sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"this system lets a process open {hard} files; {wanted} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+async def test_a_thousand_connections_that_never_speak_burden_nobody() -> None:
+    async with serve(RelayConfig(port=0)) as (relay, dial):
+        peers: list[WebSocketPeer] = [await dial.peer() for _ in range(1000)]
+        assert len({peer.headers["acp-connection-id"] for peer in peers}) == 1000
+        assert json.loads((await request_http(relay.base_url, "/healthz")).body)["status"] == "ok"
+        client = await dial()
+        session_id = await client.open_session()
+        answer = await client.prompt(session_id, "hello")
+        assert answer["result"]["stopReason"] == "end_turn"

@@ -1,0 +1,92 @@
+"""What a relay may be started with."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, Limits, RelayConfig, is_loopback
+from acprelay.errors import ConfigError
+
+LOOPBACK = [
+    "127.0.0.1",
+    "127.0.0.2",
+    "127.255.255.254",
+    "::1",
+    "0:0:0:0:0:0:0:1",
+    "localhost",
+    "LOCALHOST",
+]
+
+ELSEWHERE = [
+    "",
+    "*",
+    "0.0.0.0",
+    "::",
+    "[::]",
+    "128.0.0.1",
+    "126.255.255.255",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.0.1",
+    "255.255.255.255",
+    "::2",
+    "fe80::1",
+    "[::1]",
+    "::ffff:192.168.1.1",
+    "127.1",
+    "127.0.0.1:8137",
+    "127.0.0.1.",
+    "127.0.0.1 ",
+    "2130706433",
+    "0x7f.0.0.1",
+    "0177.0.0.1",
+    "localhost.",
+    "localhost.evil.example",
+    "evil.example",
+    "ip6-localhost",
+]
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+def test_a_loopback_address_may_be_listened_on(host: str) -> None:
+    assert is_loopback(host)
+    assert RelayConfig(host=host).host == host
+
+
+@pytest.mark.parametrize("host", ELSEWHERE)
+def test_no_other_address_may_be_listened_on(host: str) -> None:
+    assert not is_loopback(host)
+    with pytest.raises(ConfigError, match=r"^cannot listen on .*run commands here") as caught:
+        RelayConfig(host=host)
+    assert caught.value.data["host"] == host
+    assert "127.0.0.1" in caught.value.hint
+
+
+@pytest.mark.parametrize("port", [0, 1, 80, 8137, 65_535])
+def test_a_port_may_be_chosen_or_left_to_the_system(port: int) -> None:
+    assert RelayConfig(port=port).port == port
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 1_000_000])
+def test_what_is_no_port_is_refused(port: int) -> None:
+    with pytest.raises(ConfigError, match=f"^cannot listen on port {port}$") as caught:
+        RelayConfig(port=port)
+    assert caught.value.hint == "a port is a number from 0 to 65535"
+
+
+def test_by_default_the_relay_listens_on_the_loopback_and_offers_no_agent_of_its_own() -> None:
+    config = RelayConfig()
+    assert (config.host, config.port, config.agents) == ("127.0.0.1", 8137, ())
+    assert (DEFAULT_HOST, DEFAULT_PORT) == ("127.0.0.1", 8137)
+    assert config.limits == Limits()
+
+
+def test_configurations_share_nothing_that_could_change() -> None:
+    config = RelayConfig()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.port = 1  # type: ignore[misc]  # this is what is refused
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.limits.max_frame = 1  # type: ignore[misc]  # likewise
