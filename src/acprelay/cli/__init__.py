@@ -1,0 +1,1 @@
+"""The command line: `acprelay serve`, `run`, `connect` and `demo-agent`."""

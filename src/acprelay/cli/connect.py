@@ -1,0 +1,60 @@
+"""`acprelay connect`: an ACP agent on standard input and output whose other end is a relay."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+
+from acprelay.cli.bridge import Bridge
+from acprelay.cli.exits import ExitCode
+from acprelay.cli.loop import run_async
+from acprelay.cli.signals import Interrupts
+from acprelay.cli.stdio import STANDARD_INPUT, STANDARD_OUTPUT, InputLines, Output
+from acprelay.cli.urls import endpoint
+from acprelay.cli.websocket import open_socket
+from acprelay.errors import RelayError
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Passes messages on until standard input ends or a signal comes.
+
+    Returns:
+        0, also after SIGTERM; 130 after SIGINT.
+
+    Raises:
+        ConfigError: The address cannot be used.
+        RelayUnreachable: The relay cannot be reached, or went away.
+        RequestRefused: The relay does not take the connection.
+        BrokenPipeError: Nobody reads standard output any more.
+    """
+    url = endpoint(
+        arguments.url, agent=arguments.agent, role=arguments.role, session=arguments.session
+    )
+    return run_async(_connect(url))
+
+
+async def _connect(url: str) -> int:
+    interrupts = Interrupts()
+    try:
+        async with interrupts, Output(descriptor=STANDARD_OUTPUT) as output:
+            bridge = Bridge(lines=InputLines(descriptor=STANDARD_INPUT), output=output)
+            await _pass_on(bridge, url, interrupts)
+    except asyncio.CancelledError:
+        if interrupts.signal is None:
+            raise
+    return ExitCode.INTERRUPTED if interrupts.signal == signal.SIGINT else ExitCode.OK
+
+
+async def _pass_on(bridge: Bridge, url: str, interrupts: Interrupts) -> None:
+    connected = False
+    try:
+        async with open_socket(url) as socket:
+            connected = True
+            interrupts.appeal_to(bridge.stop)
+            await bridge.run(socket)
+    except RelayError as error:
+        # A person who typed the command sends no request, and need not wait for the reason.
+        await bridge.refuse(error, await_first=not connected and not sys.stdin.isatty())
+        raise

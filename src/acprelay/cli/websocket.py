@@ -1,0 +1,155 @@
+"""One WebSocket connection to a relay: whole text messages as bytes, one error for all that fails.
+
+It knows no JSON. Reading slowly makes the relay wait, and so does writing fast make the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Literal
+
+import aiohttp
+from aiohttp import ClientWebSocketResponse, ClientWSTimeout, WSMsgType
+
+from acprelay.cli.acp_messages import as_object
+from acprelay.cli.failures import RelayUnreachable, RequestRefused
+from acprelay.errors import RelayError
+
+_CONNECT_S = 15.0
+_CLOSE_S = 5.0
+_PROBLEM = "application/problem+json"  # RFC 9457
+_KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+
+
+class RelaySocket:
+    """An open connection.
+
+    Args:
+        url: Where it leads, for messages.
+        websocket: The connection, which neither decodes text nor answers a close by itself.
+    """
+
+    def __init__(self, *, url: str, websocket: ClientWebSocketResponse[Literal[False]]) -> None:
+        self.url = url
+        self._websocket = websocket
+
+    async def send(self, message: bytes) -> None:
+        """Sends one text message, which is UTF-8; waits while the relay does not read.
+
+        Raises:
+            RelayUnreachable: The connection is lost.
+        """
+        try:
+            await self._websocket.send_frame(message, WSMsgType.TEXT)
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._lost(str(error)) from None
+
+    async def receive(self) -> bytes:
+        """Gives the next text message; binary ones are skipped, as ACP's transport has none.
+
+        Cancelling is safe. Calls do not overlap.
+
+        Raises:
+            RelayUnreachable: The connection has ended.
+        """
+        while True:
+            message = await self._websocket.receive()
+            if message.type is WSMsgType.TEXT:
+                data: bytes = message.data
+                return data
+            if message.type is WSMsgType.CLOSE:
+                raise self._lost(_close_reason(message.data, message.extra))
+            if message.type is not WSMsgType.BINARY:
+                raise self._lost(str(self._websocket.exception() or "it ended without a word"))
+
+    async def close(self) -> None:
+        """Closes the connection once the relay has read everything; waits a few seconds at most."""
+        await self._websocket.close()
+
+    def _lost(self, reason: str) -> RelayUnreachable:
+        return RelayUnreachable(
+            f"cannot go on: the connection to {self.url} is lost: {reason}",
+            hint="see what the relay says on its standard error, then try again",
+            url=self.url,
+        )
+
+
+@asynccontextmanager
+async def open_socket(url: str) -> AsyncIterator[RelaySocket]:
+    """Connects to a relay, and closes the connection in the end.
+
+    Args:
+        url: The address, with its query.
+
+    Raises:
+        RequestRefused: It does not take the connection, and says why.
+        RelayUnreachable: It cannot be reached, or what answers is no relay.
+    """
+    # The timeout is around the connecting alone: a turn may take hours.
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http:
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                websocket = await http.ws_connect(
+                    url,
+                    autoclose=False,
+                    decode_text=False,
+                    max_msg_size=0,
+                    timeout=ClientWSTimeout(ws_close=_CLOSE_S),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            raise await _refused(http, url, error.status) from None
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(url, error) from None
+        async with websocket:
+            _keep_alive(websocket.get_extra_info("socket"))
+            yield RelaySocket(url=url, websocket=websocket)
+
+
+async def _refused(http: aiohttp.ClientSession, url: str, status: int) -> RelayError:
+    """Asks once more, without a WebSocket key, for the reason that a failed upgrade hides."""
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    with suppress(aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        async with asyncio.timeout(_CONNECT_S), http.get(url, headers=headers) as response:
+            problem = as_object(await response.json(content_type=_PROBLEM))
+            if "title" in problem:
+                reason, hint = str(problem["title"]), str(problem.get("hint", ""))
+                return RequestRefused(method="connect", reason=reason, hint=hint)
+    return RelayUnreachable(
+        f"cannot reach a relay at {url}: what answers there sends HTTP status {status}",
+        hint="check the address: a relay's path is /acp",
+        url=url,
+    )
+
+
+def _unreachable(url: str, error: Exception) -> RelayUnreachable:
+    match error:
+        case TimeoutError():
+            reason = f"it did not answer within {_CONNECT_S:g} s"
+            hint = "check the address"
+        case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number))):
+            reason, hint = os.strerror(number), "start a relay with: acprelay serve"
+        case _:
+            reason, hint = str(error), "check the address"
+    return RelayUnreachable(f"cannot reach a relay at {url}: {reason}", hint=hint, url=url)
+
+
+def _close_reason(code: object, reason: object) -> str:
+    said = f": {reason}" if reason else ""
+    return f"the relay closed it ({code}{said})"
+
+
+def _keep_alive(connection: socket.socket | None) -> None:
+    """Lets the system notice a relay that vanished.
+
+    Not by WebSocket pings: while a slow reader downstream makes us wait, no pong would be read.
+    """
+    if connection is None:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE:
+        if hasattr(socket, name):  # the names differ between systems
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,0 +1,130 @@
+"""What can be typed, and what comes of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from unittest.mock import patch
+
+import pytest
+
+from acprelay import __version__
+from acprelay.cli.exits import EXIT_CODES, STOP_REASONS, ExitCode
+from acprelay.cli.parser import DEFAULT_HOST, DEFAULT_PORT, build_parser
+from acprelay.config import RelayConfig
+
+COMMANDS = ("serve", "run", "connect", "demo-agent")
+
+
+def _help(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    with patch.dict(os.environ, {"COLUMNS": "80"}), pytest.raises(SystemExit) as ended:
+        build_parser().parse_args([*argv, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["serve"], {"host": "127.0.0.1", "port": 8137, "agents": []}),
+        (
+            ["serve", "--host", "::1", "--port", "0", "--agent", "a=x y", "--agent", "b=z"],
+            {"host": "::1", "port": 0, "agents": ["a=x y", "b=z"]},
+        ),
+        (
+            ["run", "hello there"],
+            {"prompt": "hello there", "url": None, "agents": [], "cwd": None, "permission": "ask"},
+        ),
+        (
+            ["run", "--url", "ws://h/acp", "--agent", "a", "--cwd", "d", "--permission=allow", "p"],
+            {
+                "prompt": "p",
+                "url": "ws://h/acp",
+                "agents": ["a"],
+                "cwd": "d",
+                "permission": "allow",
+            },
+        ),
+        (["run", "--", "--help"], {"prompt": "--help"}),
+        (
+            ["connect"],
+            {"url": "ws://127.0.0.1:8137/acp", "agent": None, "role": None, "session": None},
+        ),
+        (
+            ["connect", "--url", "u", "--agent", "a", "--role", "r", "--session", "s"],
+            {"url": "u", "agent": "a", "role": "r", "session": "s"},
+        ),
+        (["demo-agent"], {}),
+    ],
+)
+def test_arguments_are_taken_as_they_are_typed(
+    argv: list[str], expected: dict[str, object]
+) -> None:
+    parsed = vars(build_parser().parse_args(argv))
+    assert parsed == {**parsed, **expected, "command": argv[0]}
+
+
+@pytest.mark.parametrize(
+    ("argv", "complaint"),
+    [
+        ([], "COMMAND"),
+        (["unknown"], "unknown"),
+        (["serve", "--port", "http"], "--port"),
+        (["serve", "--unknown"], "--unknown"),
+        (["serve", "extra"], "extra"),
+        (["run"], "PROMPT"),
+        (["run", "two", "prompts"], "prompts"),
+        (["run", "--permission", "maybe", "p"], "--permission"),
+        (["demo-agent", "--port", "1"], "--port"),
+    ],
+)
+def test_what_cannot_be_parsed_is_a_usage_error(
+    capsys: pytest.CaptureFixture[str], argv: list[str], complaint: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(argv)
+    assert ended.value.code == ExitCode.USAGE
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert complaint in streams.err
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"acprelay {__version__}\n"
+
+
+def test_the_defaults_are_those_of_the_configuration() -> None:
+    config = RelayConfig()
+    assert (config.host, config.port) == (DEFAULT_HOST, DEFAULT_PORT)
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys)
+    for command in COMMANDS:
+        assert re.search(rf"^    {command}\s", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_fits_a_terminal_and_explains_every_option(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    text = _help(capsys, command)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    for option in re.findall(r"\[(--\w+)", text):
+        assert re.search(rf"^  {option}.*\n?.*[a-z]{{3}}", text, flags=re.MULTILINE), option
+
+
+def test_the_help_of_run_documents_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys, "run")
+    for code in ExitCode:
+        assert f"{code.value:>3}  {EXIT_CODES[code]}" in text
+
+
+def test_every_stop_reason_has_an_exit_code_of_its_own() -> None:
+    assert len(set(STOP_REASONS.values())) == len(STOP_REASONS)
+    assert {code for code in STOP_REASONS.values() if code == ExitCode.OK} == {
+        STOP_REASONS["end_turn"]
+    }
