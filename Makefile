@@ -7,7 +7,7 @@ PY := $(BIN)/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test lint types cover raise-floor format lock clean
+.PHONY: help install serve test lint types cover raise-floor bench format lock clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) \
@@ -36,11 +36,14 @@ cover: $(INSTALLED) ## Run the tests and hold coverage to its gates
 	$(PY) -m coverage erase
 	$(PY) -m coverage run -m pytest $(ARGS)
 	$(PY) -m coverage combine --quiet
-	$(PY) -m coverage json --quiet -o .coverage.json
-	$(PY) scripts/coverage_gates.py .coverage.json
+	$(PY) -m coverage json --quiet -o .coverage-report.json
+	$(PY) scripts/coverage_gates.py .coverage-report.json
 
 raise-floor: $(INSTALLED) ## After make cover: hold on to the coverage that was reached
-	$(PY) scripts/coverage_gates.py --raise .coverage.json
+	$(PY) scripts/coverage_gates.py --raise .coverage-report.json
+
+bench: $(INSTALLED) ## Run the benchmarks
+	@for script in benchmarks/*.py; do echo "$$script"; $(PY) $$script || exit; done
 
 format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(PY) -m ruff format .
@@ -52,5 +55,5 @@ lock: $(INSTALLED) ## Write requirements.lock from pyproject.toml; ARGS=--upgrad
 
 clean: ## Remove .venv, caches and reports
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \
-	    .coverage .coverage.* dist build
-	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	    .coverage* dist build
+	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

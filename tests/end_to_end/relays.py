@@ -1,0 +1,191 @@
+"""Relays as programs, the agents of these tests, and proof that processes are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import psutil
+from tests.server.peers import PATIENCE_S
+
+from acprelay.agents.models import AgentSpec
+
+AGENTS = Path(__file__).parent / "agents"
+TAG = "END_TO_END_TEST"
+"""A variable in the environment of the agents of one test, and of all that they start."""
+
+
+def sdk_agent(name: str) -> AgentSpec:
+    """One of the agents that are written with the SDK."""
+    return AgentSpec(name=name, argv=(sys.executable, str(AGENTS / "sdk_agents.py"), name))
+
+
+def raw_agent(program: str, *arguments: str, name: str = "", tag: str = "") -> AgentSpec:
+    """One of the agents that are written without.
+
+    Args:
+        program: Which.
+        arguments: What it is to do.
+        name: Its name in the catalog, if that is another one.
+        tag: Marks its processes.
+    """
+    argv = (sys.executable, str(AGENTS / "raw_agents.py"), program, *arguments)
+    return AgentSpec(name=name or program, argv=("env", f"{TAG}={tag}", *argv))
+
+
+def tagged(tag: str) -> list[psutil.Process]:
+    """Finds the processes of a test's agents, and all that those have started."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(TAG) == tag:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+async def until_gone(processes: list[psutil.Process]) -> None:
+    """Returns once processes have ended; they must not be children of this one."""
+    _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=PATIENCE_S)
+    assert alive == []
+
+
+class RelayProcess:
+    """`acprelay serve`, to be used as a context.
+
+    Leaving it tells the relay to end if it still runs, and fails if it leaves processes behind or
+    has logged a traceback.
+
+    Args:
+        agents: What it offers; none offers the demo agent.
+        log: Where its standard error goes.
+    """
+
+    def __init__(self, *agents: AgentSpec, log: Path) -> None:
+        self._agents = agents
+        self._log_path = log
+        self.url = ""
+        self.base_url = ""
+
+    def __enter__(self) -> Self:
+        command = Path(sysconfig.get_path("scripts")) / "acprelay"
+        options = [f"--agent={agent.name}={shlex.join(agent.argv)}" for agent in self._agents]
+        self._log: IO[bytes] = self._log_path.open("wb")
+        self._popen = subprocess.Popen(
+            [command, "serve", "--port", "0", *options],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        greeting = self._output.readline()
+        found = re.search(r"ws(://\S+)/acp", greeting)
+        assert found, greeting
+        self.url, self.base_url = found[0], "http" + found[1]
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        left = self.tree() if self._popen.poll() is None else []
+        try:
+            self._popen.terminate()
+            assert self._popen.wait(PATIENCE_S) == 0
+            assert [process for process in left if process.is_running()] == []
+        finally:
+            self._popen.kill()
+            self._popen.wait()
+            self._output.close()
+            self._log.close()
+        logged = self._log_path.read_text()
+        assert "Traceback" not in logged, logged
+
+    @property
+    def _output(self) -> IO[str]:
+        assert self._popen.stdout is not None
+        return self._popen.stdout
+
+    @property
+    def process(self) -> psutil.Process:
+        """The relay itself."""
+        return psutil.Process(self._popen.pid)
+
+    def tree(self) -> list[psutil.Process]:
+        """What it has started, and what those have."""
+        return self.process.children(recursive=True)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Sends a signal, and gives the exit status."""
+        self._popen.send_signal(number)
+        return await asyncio.to_thread(self._popen.wait, PATIENCE_S)
+
+
+class Witness:
+    """A Unix socket that agents and their children hold: its end proves that they are gone.
+
+    Args:
+        path: Where it listens.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.step = f"hold={path}"
+        self._path = path
+        self._server: asyncio.Server | None = None
+        self._accepted: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = (
+            asyncio.Queue(maxsize=100)
+        )
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_unix_server(
+            lambda *streams: self._accepted.put_nowait(streams), path=self._path
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        while not self._accepted.empty():
+            self._accepted.get_nowait()[1].close()
+
+    async def hears(self, *texts: str) -> Held:
+        """Takes the next connection, and returns once these lines came over it."""
+        async with asyncio.timeout(PATIENCE_S):
+            held = Held(*await self._accepted.get())
+            for text in texts:
+                await held.hears(text)
+            return held
+
+
+class Held:
+    """One connection to a witness."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def hears(self, text: str) -> None:
+        """Returns once the next line came, which must be this one."""
+        async with asyncio.timeout(PATIENCE_S):
+            assert await self._reader.readline() == f"{text}\n".encode()
+
+    async def sees_the_end(self) -> None:
+        """Returns once no process holds the connection any more."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self._reader.read()
+        self._writer.close()
