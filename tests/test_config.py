@@ -65,6 +65,18 @@ def test_no_other_address_may_be_listened_on(host: str) -> None:
     assert "127.0.0.1" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Limits)])
+def test_a_negative_limit_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^cannot use -1 as limit {name}$"):
+        dataclasses.replace(Limits(), **{name: -1})
+
+
+def test_only_the_history_may_be_limited_to_nothing() -> None:
+    assert Limits(history_bytes=0).history_bytes == 0
+    with pytest.raises(ConfigError, match="^cannot use 0 as limit max_frame$"):
+        Limits(max_frame=0)
+
+
 @pytest.mark.parametrize("port", [0, 1, 80, 8137, 65_535])
 def test_a_port_may_be_chosen_or_left_to_the_system(port: int) -> None:
     assert RelayConfig(port=port).port == port

@@ -70,7 +70,11 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
     """
     async with AsyncExitStack() as stack:
         background = await stack.enter_async_context(Background())
-        pool = AgentPool(launcher=_launcher(config), deadline_s=config.limits.start_s)
+        pool = AgentPool(
+            launcher=_launcher(config),
+            deadline_s=config.limits.start_s,
+            authenticate_s=config.limits.authenticate_s,
+        )
         stack.push_async_callback(pool.aclose)
         registry: MemoryRegistry[SessionDriver, Attachment] = MemoryRegistry()
         manager = await stack.enter_async_context(_manager(registry, background))
@@ -142,8 +146,9 @@ async def _listen(
     try:
         await site.start()
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise ConfigError(
-            f"cannot listen on {config.host}:{config.port}: {error.strerror}",
+            f"cannot listen on {config.host}:{config.port}: {reason}",
             hint="another program may have the port: choose another one, or 0 for any that is free",
         ) from error
     bound.append(runner.addresses[0][1])

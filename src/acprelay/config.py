@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from acprelay.agents.models import AgentSpec
 from acprelay.errors import ConfigError
@@ -25,7 +25,11 @@ class Limits:
             pipe.
         lane_bytes: How much may wait for one client before its own messages are left in the socket.
         start_s: How long an agent may take to answer `initialize`, and again `session/new`.
+        authenticate_s: How long it may take to answer `authenticate`: a person may have to log in.
         heartbeat_s: How often what sessions have done is told to the session manager.
+
+    Raises:
+        ConfigError: A bound is negative, or is zero where nothing would be let through.
     """
 
     max_frame: int = 64 * 1024 * 1024
@@ -33,7 +37,16 @@ class Limits:
     unread_bytes: int = 16 * 1024 * 1024
     lane_bytes: int = 4 * 1024 * 1024
     start_s: float = 60.0
+    authenticate_s: float = 600.0
     heartbeat_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        for bound in fields(self):
+            value = getattr(self, bound.name)
+            if value < 0 or (value == 0 and bound.name != "history_bytes"):
+                raise ConfigError(
+                    f"cannot use {value} as limit {bound.name}", hint="give a positive number"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,15 @@ def test_the_oldest_runs_beyond_the_budget_are_forgotten() -> None:
 def test_forgetting_leaves_an_eighth_of_slack_where_runs_are_small() -> None:
     log = make_log(*[b"x"] * 801, history_bytes=800)
     log.trim(801)
-    assert log.retained_bytes == 701
+    assert log.retained_bytes == 700
+
+
+def test_without_a_budget_nothing_stays_that_every_reader_has_had() -> None:
+    log = make_log(b"one", b"two", history_bytes=0)
+    log.trim(1)
+    assert (log.start, log.retained_bytes) == (1, 3)
+    log.trim(2)
+    assert (log.start, log.retained_bytes) == (2, 0)
 
 
 @pytest.mark.parametrize("read_upto", [0, 1, 2])
@@ -220,9 +228,11 @@ class LogMachine(RuleBasedStateMachine):
         assert before <= self.log.start <= max(slowest, before)
         if was_over:
             # It holds too much only if the slowest reader, or the last run in part, still needs it.
-            next_run = next(run for run in self.runs if run.last > self.log.start)
-            without_next = self.log.retained_bytes - len(next_run.blob)
-            assert next_run.last > slowest or without_next <= self.history_bytes * 7 // 8
+            kept = [run for run in self.runs if run.last > self.log.start]
+            without_next = self.log.retained_bytes - len(kept[0].blob) if kept else 0
+            floor = self.history_bytes * 7 // 8
+            assert not kept or kept[0].last > slowest or without_next < floor
+            assert self.log.retained_bytes >= floor
         else:
             assert self.log.start == before
 

@@ -98,4 +98,4 @@ def test_with_nobody_there_only_the_budget_decides_what_is_kept(
         publish(publisher, value)
         publisher.flush()
     publisher.trim()
-    assert (log.start, publisher.unread_bytes) == (1, 0)
+    assert (log.start, publisher.unread_bytes) == (2, 0)

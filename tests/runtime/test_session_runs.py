@@ -166,7 +166,7 @@ async def test_a_session_without_an_id_is_refused(world: World, client: Client) 
 async def test_silence_about_the_session_ends_with_the_deadline(
     open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_world(limits=Limits(start_s=0)) as world:
+    async with open_world(limits=Limits(start_s=1e-9)) as world:
         # Only session/new has no time here.
         patient = AgentPool(launcher=world.launcher, deadline_s=PATIENCE_S)
         for method in ("describe", "take", "hold", "aclose"):
@@ -659,3 +659,18 @@ async def test_a_store_out_of_reach_costs_one_report_and_not_the_next(
     world.agent.update("one more")
     await world.host.report_activity()
     assert (await world.manager.get(KEY)).messages_received == 1
+
+
+# --- what is said of it
+
+
+async def test_what_an_agent_wrote_besides_messages_is_told_once_when_its_session_ends(
+    world: World, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    session_id = await client.open_session()
+    world.agent.say(b"Loading the model ...", b"[1, 2]")
+    await client.answer(client.request("session/close", {"sessionId": session_id}))
+    (record,) = [entry for entry in caplog.records if "no messages" in entry.message]
+    assert record.levelno == logging.WARNING
+    assert f"session {session_id}: the agent wrote 2 lines" in record.message
+    assert "b'[1, 2]'" in record.message

@@ -261,9 +261,9 @@ class Conversation:
 
     def forget_request(self, attachment_id: str, envelope: Envelope) -> None:
         """Takes back a client's request that could not be written to the agent."""
-        minted = self._requests.minted(attachment_id, envelope.id or b"null")
-        if minted is not None:
-            self._requests.settle(minted)
+        if envelope.kind is MessageKind.REQUEST:
+            minted = self._requests.minted(attachment_id, envelope.id or b"null")
+            self._requests.settle(minted or b"")
 
     def receive_ask_answer(self, attachment_id: str, envelope: Envelope) -> bool:
         """Gives a client's answer to the agent.

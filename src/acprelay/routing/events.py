@@ -43,3 +43,14 @@ class Oddities:
     noise_lines: int = 0
     last_noise: bytes = b""
     dropped_answers: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether there was anything odd."""
+        return bool(self.noise_lines or self.dropped_answers)
+
+    def describe(self) -> str:
+        """In words."""
+        return (
+            f"the agent wrote {self.noise_lines} lines that are no messages (the last began "
+            f"{self.last_noise[:80]!r}) and {self.dropped_answers} answers that nobody waited for"
+        )

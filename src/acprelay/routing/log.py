@@ -10,7 +10,7 @@ bytes, but never one that its owner says is still to be read.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -129,7 +129,7 @@ class PublicLog:
             return
         # An eighth of slack: forgetting run by run would move the whole list for each append.
         floor = self._written - self._history_bytes * 7 // 8
-        affordable = bisect_left(self._runs, floor, key=attrgetter("end"))
+        affordable = bisect_right(self._runs, floor, key=attrgetter("end"))
         had = bisect_right(self._runs, read_upto, key=_last)
         count = min(affordable, had)
         if count:

@@ -23,11 +23,15 @@ class AgentPool:
     Args:
         launcher: Starts processes.
         deadline_s: How long an agent may take to answer each request of the handshake.
+        authenticate_s: How long it may take to answer `authenticate`.
     """
 
-    def __init__(self, *, launcher: AgentLauncher, deadline_s: float) -> None:
+    def __init__(
+        self, *, launcher: AgentLauncher, deadline_s: float, authenticate_s: float = 600.0
+    ) -> None:
         self._launcher = launcher
         self._deadline_s = deadline_s
+        self._authenticate_s = authenticate_s
         self._warm: dict[str, Handshake] = {}
         self._described: dict[str, bytes] = {}
         self._holds: Counter[str] = Counter()
@@ -145,7 +149,9 @@ class AgentPool:
 
     async def _start(self, name: str) -> Handshake:
         agent = await self._launcher.launch(name)
-        handshake = Handshake(agent=agent, deadline_s=self._deadline_s)
+        handshake = Handshake(
+            agent=agent, deadline_s=self._deadline_s, authenticate_s=self._authenticate_s
+        )
         try:
             agent.attach(handshake)
             await handshake.initialize()

@@ -38,9 +38,12 @@ class Handshake:
     Args:
         agent: The process; its output comes here from now on.
         deadline_s: How long an answer may take.
+        authenticate_s: How long the answer to `authenticate` may take: a person may have to log in.
     """
 
-    def __init__(self, *, agent: AgentConnection, deadline_s: float) -> None:
+    def __init__(
+        self, *, agent: AgentConnection, deadline_s: float, authenticate_s: float = 600.0
+    ) -> None:
         self.agent = agent
         self.last_id = 0
         self.early: list[bytes] = []
@@ -48,6 +51,7 @@ class Handshake:
         self.credentials: bytes | None = None
         self._early_bytes = 0
         self._deadline_s = deadline_s
+        self._authenticate_s = authenticate_s
         self._waiting: tuple[bytes, asyncio.Future[Envelope]] | None = None
 
     async def initialize(self) -> None:
@@ -73,7 +77,7 @@ class Handshake:
             AgentExited: The agent ended instead.
             AgentUnresponsive: It did not answer in time.
         """
-        answer = await self.call("authenticate", params)
+        answer = await self.call("authenticate", params, deadline_s=self._authenticate_s)
         if not answer.is_error:
             self.credentials = params
         return answer
@@ -90,7 +94,9 @@ class Handshake:
             self.credentials = None
         return answer
 
-    async def call(self, method: str, params: bytes) -> Envelope:
+    async def call(
+        self, method: str, params: bytes, *, deadline_s: float | None = None
+    ) -> Envelope:
         """Asks the agent something and waits for its answer.
 
         Calls do not overlap: whoever owns the handshake awaits one before the next. Cancelling is
@@ -100,19 +106,20 @@ class Handshake:
             AgentExited: The agent ended instead.
             AgentUnresponsive: It did not answer in time.
         """
+        after_s = self._deadline_s if deadline_s is None else deadline_s
         self.last_id += 1
         request_id = str(self.last_id).encode()
         answer: asyncio.Future[Envelope] = asyncio.get_running_loop().create_future()
         self._waiting = (request_id, answer)
         try:
             self.agent.send(to_line(request(request_id, method, params)))
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(after_s):
                 return await answer
         except TimeoutError:
             raise AgentUnresponsive(
                 agent=self.agent.name,
                 method=method,
-                after_s=self._deadline_s,
+                after_s=after_s,
                 stderr=self.agent.stderr_tail,
             ) from None
         finally:

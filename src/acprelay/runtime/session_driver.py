@@ -262,6 +262,8 @@ class SessionDriver:
 
         Idempotent. Cancelling it does not stop the ending of the process.
         """
+        if not self._stopping and self._conversation.oddities:
+            logger.warning("session %s: %s", self.key, self._conversation.oddities.describe())
         self._stopping = True
         self._conversation.fail(SessionEnded(key=str(self.key), reason=reason))
         self._carry_out()
