@@ -73,7 +73,7 @@ def test_a_negative_limit_is_refused(name: str) -> None:
 
 def test_only_the_history_may_be_limited_to_nothing() -> None:
     assert Limits(history_bytes=0).history_bytes == 0
-    with pytest.raises(ConfigError, match="^cannot use 0 as limit max_frame$"):
+    with pytest.raises(ConfigError, match=r"^cannot use 0 as limit max_frame$"):
         Limits(max_frame=0)
 
 

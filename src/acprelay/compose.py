@@ -33,6 +33,7 @@ from acprelay.runtime.session_host import SessionHost
 from acprelay.runtime.system import LoggingHooks, RandomIds, SystemClock
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.app import make_app
+from acprelay.server.logs import http_logger
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
@@ -138,11 +139,13 @@ async def _listen(
     bound: list[int] = []
     app = make_app(acp=endpoint, manager=manager, port=lambda: bound[0])
     # Handlers end when their sockets are closed, not by being cancelled in the middle of leaving.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+    runner = web.AppRunner(app, access_log=None, logger=http_logger, shutdown_timeout=5.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     stack.push_async_callback(endpoint.close)
-    site = web.TCPSite(runner, config.host, config.port)
+    # The name may stand for two addresses, and the system would choose a port for each.
+    ambiguous = config.port == 0 and config.host.lower() == "localhost"
+    site = web.TCPSite(runner, "127.0.0.1" if ambiguous else config.host, config.port)
     try:
         await site.start()
     except OSError as error:

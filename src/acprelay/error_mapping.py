@@ -41,6 +41,8 @@ _OUTSIDE: dict[type[RelayError], Outside] = {
     errors.RequestCancelled: Outside(-32800, 409),
     errors.FrameTooLarge: Outside(-32030, 413),
     errors.Forbidden: Outside(-32040, 403),
+    errors.RelayUnreachable: Outside(-32041, 502),
+    errors.RequestRefused: Outside(-32042, 502),
     errors.Conflict: Outside(-32050, 409),
     errors.Unavailable: Outside(-32051, 503),
     errors.ConfigError: Outside(-32060, 500),

@@ -25,7 +25,9 @@ RelayError
 │       ├── RequestCancelled
 │       └── FrameTooLarge
 ├── ClientError
-│   └── Forbidden
+│   ├── Forbidden
+│   ├── RelayUnreachable
+│   └── RequestRefused
 └── StoreError
     ├── Conflict
     └── Unavailable
@@ -337,7 +339,7 @@ class FrameTooLarge(RemoteProtocolError):
 
 
 class ClientError(RelayError):
-    """A client may not do what it asked."""
+    """A client does not get what it asked for."""
 
     code = "client_error"
 
@@ -346,6 +348,19 @@ class Forbidden(ClientError):
     """The request comes from where none is taken."""
 
     code = "forbidden"
+
+
+class RelayUnreachable(ClientError):
+    """The relay cannot be reached, or the connection to it is lost."""
+
+    code = "relay_unreachable"
+    retryable = True
+
+
+class RequestRefused(ClientError):
+    """A request was answered with a JSON-RPC error, or an upgrade with a problem document."""
+
+    code = "request_refused"
 
 
 class StoreError(RelayError):

@@ -11,8 +11,7 @@ import pytest
 
 from acprelay.cli.acp_client import AcpClient
 from acprelay.cli.acp_messages import JsonObject, PermissionOption, PermissionRequest
-from acprelay.cli.failures import RelayUnreachable, RequestRefused
-from acprelay.errors import RemoteProtocolError
+from acprelay.errors import RelayUnreachable, RemoteProtocolError, RequestRefused
 
 PATIENCE_S = 30.0
 LOST = RelayUnreachable("cannot go on")

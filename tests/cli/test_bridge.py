@@ -11,8 +11,8 @@ import pytest
 
 from acprelay.cli import bridge as bridge_module
 from acprelay.cli.bridge import Bridge
-from acprelay.cli.failures import RelayUnreachable
 from acprelay.cli.stdio import InputLines, Output
+from acprelay.errors import RelayUnreachable
 
 PATIENCE_S = 30.0
 LOST = RelayUnreachable("cannot go on", hint="try again")

@@ -12,8 +12,13 @@ import pytest
 
 from acprelay.cli import demo_agent, main
 from acprelay.cli.exits import ExitCode
-from acprelay.cli.failures import RelayUnreachable, RequestRefused
-from acprelay.errors import ConfigError, Forbidden, SessionNotFound
+from acprelay.errors import (
+    ConfigError,
+    Forbidden,
+    RelayUnreachable,
+    RequestRefused,
+    SessionNotFound,
+)
 
 Streams = pytest.CaptureFixture[str]
 
@@ -48,9 +53,7 @@ def _fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
             "  hint: open one with session/new; a session that has ended is gone\n",
         ),
         (
-            RequestRefused(
-                method="session/prompt", reason="it ended", hint="", stderr="one\ntwo\n"
-            ),
+            RequestRefused("cannot finish the turn: it ended", stderr="one\ntwo\n"),
             ExitCode.ERROR,
             "acprelay: cannot finish the turn: it ended\n  | one\n  | two\n",
         ),

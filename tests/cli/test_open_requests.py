@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acprelay.cli.failures import RelayUnreachable
 from acprelay.cli.open_requests import OpenRequests
+from acprelay.errors import RelayUnreachable
 
 GONE = RelayUnreachable("cannot reach it", hint="start it", url="ws://h")
 

@@ -384,3 +384,29 @@ async def test_updates_that_come_late_or_mean_nothing_do_no_harm(
     ended = await cli.run("run", "--url", fake_relay.url, "hello")
     assert ended[0] == ExitCode.OK
     assert ended[1].startswith(b"said")
+
+
+# --- what the agent sees of the environment
+
+SEES = """
+import os, runpy
+with open("seen", "w") as seen:
+    seen.write(",".join(name for name in ("WANTED_KEY", "OTHER_KEY") if name in os.environ))
+runpy.run_module("acprelay.testing.demo_agent", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [([], ""), (["--pass-env", "WANTED_KEY"], "WANTED_KEY")],
+)
+async def test_an_agent_sees_the_variables_that_are_named(
+    cli: Cli, options: list[str], seen: str
+) -> None:
+    (cli.cwd / "sees.py").write_text(SEES)
+    agent = f"sees={sys.executable} sees.py"
+    command = await cli.start(
+        "run", "--agent", agent, *options, "hello", WANTED_KEY="1", OTHER_KEY="2"
+    )
+    assert await command.ended() == (ExitCode.OK, HELLO, "")
+    assert (cli.cwd / "seen").read_text() == seen

@@ -24,14 +24,16 @@ pytestmark = pytest.mark.process
 
 HELLO = b"You wrote 1 word: hello\nSend /help for what else I can do.\n"
 
-# Ends neither with its input nor at SIGTERM, but says over a pipe that it was asked to.
+# Ends neither with its input nor at SIGTERM. Asked to, it says over a pipe which process of its
+# group has lost its parent.
 STUBBORN = """\
-import signal, time
+import signal, subprocess, time
 from pathlib import Path
 from acprelay.testing.demo_agent import program
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+orphan = subprocess.check_output(["sh", "-c", "sleep 3600 >/dev/null & echo $!"])
 program.main()
-Path("asked-to-end").open("w").close()
+Path("asked-to-end").write_bytes(orphan)
 time.sleep(3600)
 """
 
@@ -97,15 +99,15 @@ async def test_a_second_signal_ends_it_at_once_and_agents_that_would_not_end(cli
     await client.line()
     agents = command.children()
     command.process.send_signal(signal.SIGTERM)
-    await asyncio.get_running_loop().run_in_executor(None, (cli.cwd / "asked-to-end").read_bytes)
+    loop = asyncio.get_running_loop()
+    orphan = await loop.run_in_executor(None, (cli.cwd / "asked-to-end").read_bytes)
+    agents.append(psutil.Process(int(orphan)))
     assert all(agent.is_running() for agent in agents)
     command.process.send_signal(signal.SIGINT)
     code, _output, errors = await command.ended()
     assert (code, errors) == (ExitCode.INTERRUPTED, "")
-    gone, alive = await asyncio.get_running_loop().run_in_executor(
-        None, lambda: psutil.wait_procs(agents, timeout=30)
-    )
-    assert (len(gone), alive) == (1, [])
+    gone, alive = await loop.run_in_executor(None, lambda: psutil.wait_procs(agents, timeout=30))
+    assert (len(gone), alive) == (2, [])
 
 
 async def test_a_signal_that_it_was_started_to_ignore_goes_on_being_ignored(cli: Cli) -> None:

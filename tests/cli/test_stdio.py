@@ -94,6 +94,18 @@ async def test_lines_are_read_only_a_few_ahead(pipe: Pipe) -> None:
     assert taken == count
 
 
+async def test_lines_that_are_not_taken_at_once_are_kept_in_their_order(pipe: Pipe) -> None:
+    written = [str(number).encode() for number in range(1000)]
+    os.write(pipe.writing, b"".join(line + b"\n" for line in written))
+    pipe.close(pipe.writing)
+    lines = InputLines(descriptor=pipe.reading)
+    taken = [await anext(lines)]
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    taken += await _all(lines)
+    assert taken == written
+
+
 async def test_a_file_has_lines_too(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_bytes(b"one\ntwo\n")

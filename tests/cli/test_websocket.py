@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from acprelay.cli import websocket as websocket_module
-from acprelay.cli.failures import RelayUnreachable, RequestRefused
 from acprelay.cli.websocket import open_socket
+from acprelay.errors import RelayUnreachable, RequestRefused
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Conversation, FakeRelay

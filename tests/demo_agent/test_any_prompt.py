@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -114,3 +114,28 @@ def test_a_defect_in_a_turn_is_answered_too(
     assert answer["id"] == "prompt"
     assert answer["error"]["code"] == -32603
     assert "broken" in answer["error"]["message"]
+
+
+def test_a_turn_that_was_cancelled_is_answered_cancelled_although_nothing_in_it_waited(
+    tmp_path: Path,
+) -> None:
+    written: list[bytes] = []
+    turn_writes, cancellation_is_read = threading.Event(), threading.Event()
+
+    def write(data: memoryview) -> int:
+        if b"agent_thought_chunk" in bytes(data):
+            turn_writes.set()
+            assert cancellation_is_read.wait(timeout=30)
+        written.append(bytes(data))
+        return len(data)
+
+    def lines() -> Iterator[bytes]:
+        yield from _open_session(str(tmp_path))
+        yield _prompt("/think last")
+        assert turn_writes.wait(timeout=30)
+        yield b'{"method":"session/cancel","params":{"sessionId":"demo-1"}}'
+        cancellation_is_read.set()
+
+    changed = threading.Condition()
+    DemoAgent(peer=Peer(write=write, changed=changed), changed=changed).serve(lines())
+    assert json.loads(written[-1])["result"] == {"stopReason": "cancelled"}

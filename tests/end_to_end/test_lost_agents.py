@@ -99,7 +99,7 @@ async def test_an_answer_to_an_agent_that_has_died_is_dropped(
 async def test_an_agent_that_is_killed_while_it_starts_fails_the_request(
     log: Path, tag: str, witness: Witness, moment: str
 ) -> None:
-    steps = (witness.step, "ignore-term", "child=own-session")
+    steps = (witness.step, "child=own-session")
     agent = raw_agent("hesitant", moment, *steps, name="demo", tag=tag)
     with RelayProcess(agent, log=log) as relay, Dialler(relay.url) as dial:
         client = await dial()
@@ -167,7 +167,7 @@ async def test_a_program_that_cannot_be_started_fails_initialize_with_a_hint() -
 async def test_an_agent_that_does_not_answer_in_time_is_given_up_and_ended(
     tag: str, witness: Witness, moment: str
 ) -> None:
-    steps = (witness.step, "complain=I am thinking", "ignore-term")
+    steps = (witness.step, "complain=I am thinking", "child=own-session")
     agent = raw_agent("hesitant", moment, *steps, tag=tag)
     config = RelayConfig(port=0, agents=(agent,), limits=Limits(start_s=1.0))
     async with serve(config) as (relay, dial):

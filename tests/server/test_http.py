@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Never, cast
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from tests.server.peers import UPGRADE, refused, request_http, request_raw
 from tests.server.relays import Complaints, Dialler
 
 from acprelay.compose import RunningRelay
+from acprelay.errors import Unavailable
+from acprelay.server.app import Health
+from acprelay.session.models import SessionState
+from acprelay.session.ports import SessionManager
 
 NO_SESSIONS = {"CREATED": 0, "SPAWNING": 0, "ACTIVE": 0, "TERMINATING": 0, "CLEANED": 0}
 
@@ -29,6 +35,30 @@ async def test_a_relay_that_is_ready_counts_its_sessions(
     assert (before.status, after.status) == (200, 200)
     assert json.loads(before.body) == {"status": "ready", "sessions": NO_SESSIONS}
     assert json.loads(after.body) == {"status": "ready", "sessions": {**NO_SESSIONS, "ACTIVE": 1}}
+
+
+class FakeManager:
+    """A session manager whose store is out of reach."""
+
+    async def state_counts(self) -> dict[SessionState, int]:
+        raise Unavailable("cannot reach the store", hint="wait a moment")
+
+
+async def test_a_relay_whose_sessions_are_out_of_reach_is_alive_and_not_ready() -> None:
+    health = Health(manager=cast("SessionManager[Never]", FakeManager()))
+    alive = await health.alive(make_mocked_request("GET", "/healthz"))
+    ready = await health.ready(make_mocked_request("GET", "/readyz"))
+    assert (alive.status, ready.status) == (200, 503)
+    assert ready.content_type == "application/problem+json"
+    assert isinstance(ready.body, bytes)
+    assert json.loads(ready.body) == {
+        "type": "about:blank",
+        "title": "cannot reach the store",
+        "status": 503,
+        "code": "unavailable",
+        "retryable": True,
+        "hint": "wait a moment",
+    }
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
@@ -122,7 +152,7 @@ async def test_a_second_host_does_not_hide_behind_the_first(
     head = f"GET /healthz HTTP/1.1\r\nHost: {own}\r\nHost: evil.example\r\n\r\n"
     answer = await request_raw(relay.base_url, head.encode())
     assert answer.status == 400
-    complaints.records.clear()  # aiohttp logs requests that it cannot parse
+    assert complaints.records == []
 
 
 async def test_pages_of_the_relay_itself_are_served(relay: RunningRelay) -> None:
@@ -147,4 +177,4 @@ async def test_what_is_no_proper_request_is_refused_and_the_relay_lives(
     assert answer.status in (400, 403, 414)
     assert b"Traceback" not in answer.body
     assert (await request_http(relay.base_url, "/healthz")).status == 200
-    complaints.records.clear()  # aiohttp logs requests that it cannot parse
+    assert complaints.records == []

@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from acprelay.cli.failures import RequestRefused
-from acprelay.errors import RemoteProtocolError
+from acprelay.errors import RemoteProtocolError, RequestRefused
 
 JsonObject = Mapping[str, object]
 
@@ -54,12 +53,19 @@ def decode(frame: bytes) -> JsonObject:
     return as_object(message)
 
 
+_DEEDS = {
+    "initialize": "use the agent",
+    "session/new": "open a session",
+    "session/prompt": "finish the turn",
+}
+
+
 def refusal(method: str, error: JsonObject) -> RequestRefused:
     """Gives the error that a response's `error` member stands for."""
     data = as_object(error.get("data"))
+    reason = str(error.get("message", "no reason is given"))
     return RequestRefused(
-        method=method,
-        reason=str(error.get("message", "no reason is given")),
+        f"cannot {_DEEDS.get(method, method)}: {reason}",
         hint=str(data.get("hint", "")),
         stderr=str(data.get("stderr", "")),
     )

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from acprelay.cli.exits import ExitCode
-from acprelay.cli.failures import RelayUnreachable
 from acprelay.cli.parser import build_parser
 from acprelay.cli.terminal import complain
-from acprelay.errors import ConfigError, RelayError
+from acprelay.errors import ConfigError, RelayError, RelayUnreachable
 
 _DEBUG = "ACPRELAY_DEBUG"
 

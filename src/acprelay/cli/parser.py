@@ -133,6 +133,7 @@ def _add_serve(commands: _Commands) -> None:
         help="offer an agent; repeat it for more; the first one is the default one "
         "(default: the demo agent)",
     )
+    _add_pass_env(parser)
 
 
 def _add_run(commands: _Commands) -> None:
@@ -153,6 +154,7 @@ def _add_run(commands: _Commands) -> None:
         metavar="NAME[='COMMAND ...']",
         help="the agent to use; with a command, the relay of its own offers it",
     )
+    _add_pass_env(parser)
     parser.add_argument(
         "--cwd", metavar="DIR", help="the directory the agent works in (default: this one)"
     )
@@ -181,6 +183,17 @@ def _add_connect(commands: _Commands) -> None:
 
 def _add_url(parser: argparse.ArgumentParser, *, default: str | None, text: str) -> None:
     parser.add_argument("--url", default=default, metavar="WS_URL", help=text)
+
+
+def _add_pass_env(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pass-env",
+        action="append",
+        default=[],
+        metavar="VARIABLE",
+        help="let the agents see this variable, such as an API key, besides PATH, HOME, the locale "
+        "and the like; repeat it for more",
+    )
 
 
 def _add_command(

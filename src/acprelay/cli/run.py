@@ -102,7 +102,8 @@ async def _finish(view: TurnView, interrupts: Interrupts) -> None:
 async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
     """Gives the address to connect to: a running relay's, or that of one which ends with this."""
     names = [option for option in arguments.agents if "=" not in option]
-    specs = tuple(parse_agent(option) for option in arguments.agents if "=" in option)
+    commands = [option for option in arguments.agents if "=" in option]
+    specs = tuple(parse_agent(option, pass_env=arguments.pass_env) for option in commands)
     if len(names) > 1:
         raise ConfigError(
             f"cannot use {len(names)} agents at once: {', '.join(names)}", hint="name one of them"

@@ -28,7 +28,9 @@ def command(arguments: argparse.Namespace) -> int:
     config = RelayConfig(
         host=arguments.host,
         port=arguments.port,
-        agents=tuple(parse_agent(option) for option in arguments.agents),
+        agents=tuple(
+            parse_agent(option, pass_env=arguments.pass_env) for option in arguments.agents
+        ),
     )
     return run_async(_serve(config))
 

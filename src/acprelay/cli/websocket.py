@@ -16,8 +16,7 @@ import aiohttp
 from aiohttp import ClientWebSocketResponse, ClientWSTimeout, WSMsgType
 
 from acprelay.cli.acp_messages import as_object
-from acprelay.cli.failures import RelayUnreachable, RequestRefused
-from acprelay.errors import RelayError
+from acprelay.errors import RelayError, RelayUnreachable, RequestRefused
 
 _CONNECT_S = 15.0
 _CLOSE_S = 5.0
@@ -117,7 +116,7 @@ async def _refused(http: aiohttp.ClientSession, url: str, status: int) -> RelayE
             problem = as_object(await response.json(content_type=_PROBLEM))
             if "title" in problem:
                 reason, hint = str(problem["title"]), str(problem.get("hint", ""))
-                return RequestRefused(method="connect", reason=reason, hint=hint)
+                return RequestRefused(f"cannot connect: {reason}", hint=hint)
     return RelayUnreachable(
         f"cannot reach a relay at {url}: what answers there sends HTTP status {status}",
         hint="check the address: a relay's path is /acp",

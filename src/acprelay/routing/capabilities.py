@@ -59,7 +59,7 @@ def check_client(params: bytes | None) -> None:
     """
     try:
         wanted = msgspec.json.decode(params or b"null", type=_ClientInitialize).protocol_version
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParams(
             f"cannot initialize: {error}", hint="initialize needs params.protocolVersion, a number"
         ) from error
@@ -79,7 +79,7 @@ def check_agent(agent: str, result: bytes) -> None:
     """
     try:
         version = msgspec.json.decode(result, type=_AgentInitialized).protocol_version
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AgentRefused(
             agent=agent, method="initialize", reason=f"a malformed result ({error})"
         ) from error

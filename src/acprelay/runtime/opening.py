@@ -88,7 +88,7 @@ def read_cwd(params: bytes | None) -> str:
     """
     try:
         return msgspec.json.decode(params or b"null", type=_NewSession).cwd
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParams(
             f"cannot open a session: {error}",
             hint="session/new needs params.cwd, an absolute path, and params.mcpServers",

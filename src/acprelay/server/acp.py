@@ -114,8 +114,6 @@ class AcpEndpoint:
         connection_id = self._ids.mint()
         socket.headers[CONNECTION_ID_HEADER] = connection_id
         writer = await socket.prepare(request)
-        if request.transport is None or self._closing:
-            return socket
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
         try:
