@@ -24,7 +24,8 @@ from acprelay.session.models import Process, Session, SessionKey, SessionSpec
 from acprelay.session.ports import LifecycleHooks, SessionStore
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
-from acprelay.testing.agents import FakeAgent, FakeLauncher, MemoryOutlet, Message, encode
+from acprelay.testing.agents import FakeAgent, FakeLauncher, Message, encode
+from acprelay.testing.outlet import MemoryOutlet
 from acprelay.testing.session import FakeClock, FakeIds, RecordingHooks
 
 PATIENCE_S = 30.0

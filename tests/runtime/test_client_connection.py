@@ -10,7 +10,7 @@ import pytest
 from acprelay import __version__
 from acprelay.errors import SpawnFailed
 from acprelay.session.models import SessionKey
-from acprelay.testing.agents import MemoryOutlet
+from acprelay.testing.outlet import MemoryOutlet
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Client, World

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.log import PublicLog
 from acprelay.runtime.outbox import Outbox
-from acprelay.testing.agents import MemoryOutlet
+from acprelay.testing.outlet import MemoryOutlet
 from acprelay.wire import text_frame
 
 QUANTUM = 64 * 1024

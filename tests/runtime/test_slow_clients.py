@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from acprelay.config import Limits
 from acprelay.session.models import SessionKey
-from acprelay.testing.agents import FakeAgent, MemoryOutlet
+from acprelay.testing.agents import FakeAgent
+from acprelay.testing.outlet import MemoryOutlet
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Client, World
