@@ -67,16 +67,19 @@ async def test_a_start_that_is_cancelled_at_any_instant_leaves_nothing(tag: str)
         await client.initialize()
         outcomes = set()
         for turns in TURNS:
-            await client.peer.write(frame(NEW))
-            await pass_turns(turns)
-            await client.peer.write(frame(CANCEL))
+            if turns == 0:  # in one segment: the relay reads both before anything starts
+                await client.peer.write(frame(NEW) + frame(CANCEL))
+            else:
+                await client.peer.write(frame(NEW))
+                await pass_turns(turns)
+                await client.peer.write(frame(CANCEL))
             answer = await client.answer_to(2)
             if "error" in answer:
                 outcomes.add(answer["error"]["data"]["code"])
             else:
                 outcomes.add("opened")
                 await client.result("session/close", {"sessionId": answer["result"]["sessionId"]})
-        assert outcomes in ({"request_cancelled"}, {"request_cancelled", "opened"})
+        assert outcomes in ({"request_cancelled"}, {"request_cancelled", "opened"})  # some are late
         client.peer.abort()
         await until_nothing_is_left(relay, tag)
 
