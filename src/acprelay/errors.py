@@ -8,6 +8,7 @@ RelayError
 │   ├── SessionExists
 │   ├── SessionEnded
 │   ├── InvalidTransition
+│   ├── NotRestorable         the agent cannot take up an earlier run
 │   └── InvalidKey            also a ValueError
 ├── AgentError
 │   ├── SpawnFailed
@@ -26,6 +27,8 @@ RelayError
 │       └── FrameTooLarge
 ├── ClientError
 │   ├── Forbidden
+│   ├── CursorExpired
+│   ├── LimitReached
 │   ├── RelayUnreachable
 │   └── RequestRefused
 └── StoreError
@@ -93,7 +96,8 @@ class SessionNotFound(SessionError):
     def __init__(self, *, key: str) -> None:
         super().__init__(
             f"cannot find session {key!r}",
-            hint="open one with session/new; a session that has ended is gone",
+            hint="see session/list; take part in one with session/load or session/resume, "
+            "or open one with session/new",
             key=key,
         )
 
@@ -105,9 +109,8 @@ class SessionExists(SessionError):
 
     def __init__(self, *, key: str) -> None:
         super().__init__(
-            f"cannot create session {key!r}: it already lives",
-            hint="load it with session/load where agentCapabilities offers that, "
-            "or choose another session or role",
+            f"cannot create session {key!r}: it is there already",
+            hint="load it with session/load, or choose another session or role",
             key=key,
         )
 
@@ -124,8 +127,8 @@ class SessionEnded(SessionError):
 
     def __init__(self, *, key: str, reason: str) -> None:
         super().__init__(
-            f"cannot go on with session {key!r}: it ended ({reason})",
-            hint="open a new session with session/new",
+            f"cannot go on with session {key!r}: its run ended ({reason})",
+            hint="prompt again to begin another run, where the agent can restore the session",
             key=key,
             reason=reason,
         )
@@ -153,6 +156,25 @@ class InvalidTransition(SessionError):
         )
         self.state = state
         self.event = event
+
+
+class NotRestorable(SessionError):
+    """The agent cannot take up what an earlier run of the conversation left.
+
+    Args:
+        key: The conversation's key.
+        reason: Why, in words.
+    """
+
+    code = "not_restorable"
+
+    def __init__(self, *, key: str, reason: str) -> None:
+        super().__init__(
+            f"cannot take conversation {key!r} up again: {reason}",
+            hint="load it to read it, and open a new session to go on",
+            key=key,
+            reason=reason,
+        )
 
 
 class InvalidKey(SessionError, ValueError):
@@ -197,7 +219,8 @@ class AgentExited(AgentError):
     def __init__(self, *, agent: str, status: str, stderr: str = "") -> None:
         super().__init__(
             f"cannot reach agent {agent!r}: it ended with {status}",
-            hint="open a new session; the agent's last words are in stderr",
+            hint="prompt again for another run, where the agent can restore the session; "
+            "its last words are in stderr",
             agent=agent,
             status=status,
             stderr=stderr,
@@ -348,6 +371,43 @@ class Forbidden(ClientError):
     """The request comes from where none is taken."""
 
     code = "forbidden"
+
+
+class CursorExpired(ClientError):
+    """A log does not reach the place that a client wants to read from.
+
+    Args:
+        oldest: The oldest position that there is, `generation:seq`.
+    """
+
+    code = "cursor_expired"
+
+    def __init__(self, *, oldest: str) -> None:
+        super().__init__(
+            f"cannot read on from there: the log begins at {oldest}",
+            hint="load the session with session/load, or attach after the oldest position",
+            oldest=oldest,
+        )
+
+
+class LimitReached(ClientError):
+    """As many as may be of something are there already.
+
+    Args:
+        limit: What is limited, in words.
+        most: How many may be.
+    """
+
+    code = "limit_reached"
+    retryable = True
+
+    def __init__(self, *, limit: str, most: int) -> None:
+        super().__init__(
+            f"cannot take more: {limit} are limited to {most}",
+            hint="try again later",
+            limit=limit,
+            most=most,
+        )
 
 
 class RelayUnreachable(ClientError):
