@@ -12,7 +12,15 @@ import sys
 import time
 from collections.abc import Callable
 
-from acprelay.wire import LineSplitter, UpdateStream, peek, rewrite, stamp, text_frame
+from acprelay.wire import (
+    LineSplitter,
+    UpdateStream,
+    peek,
+    rewrite,
+    stamp,
+    text_frame,
+    update_kind,
+)
 
 BATCH = 200
 ROUNDS = 15
@@ -62,7 +70,8 @@ def measure_messages(size: int) -> None:
     chunk = b"".join(one + b"\n" for one in lines)
     splitter = LineSplitter(max_frame=64 * MIB)
     stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
-    stream.learn(peek(line))
+    envelope = peek(line)
+    stream.learn(envelope)
     assert stream.rewrite(lines, 0, 1_000_000).count == BATCH
 
     def exact(frame: bytes) -> bytes:
@@ -75,6 +84,8 @@ def measure_messages(size: int) -> None:
         "bytes.split": unit,
         "LineSplitter.feed": seconds(lambda: splitter.feed(chunk), 100) / BATCH,
         "template path": seconds(lambda: stream.rewrite(lines, 0, 1_000_000), 50) / BATCH,
+        "learn": seconds(lambda: stream.learn(envelope), 5000),
+        "update_kind": seconds(lambda: update_kind(envelope), 5000),
         "peek": seconds(lambda: peek(line), 5000),
         "peek, spaced": seconds(lambda: peek(spaced), 5000),
         "peek + rewrite + frame": seconds(lambda: exact(line), 5000),

@@ -215,6 +215,9 @@ def test_what_is_json_but_no_message_is_an_invalid_request(frame: bytes) -> None
         b'{"method":"m","params":{"_meta":{"acprelay":1,"acpr\\u0065lay":2}}}',
         b'{"id":1,"result":{"sessionId":"s","sessionId":"t"}}',
         b'{"id":1,"result":{"sessionId":"s","x":1,"x":1}}',
+        b'{"id":1,"result":{"outcome":{},"outcome":null}}',
+        b'{"id":1,"result":{"_meta":{},"_meta":null}}',
+        b'{"id":1,"result":{"_meta":{"acprelay":1,"acpr\\u0065lay":2}}}',
         b'{"method":"\\ud83d","id":1,"id":2}',
     ],
 )
@@ -231,7 +234,8 @@ def test_a_name_that_occurs_twice_where_the_relay_reads_is_an_invalid_request(
         b'{"method":"m","params":{"update":{"a":1,"a":2}}}',
         b'{"method":"m","params":{"_meta":{"traceparent":{"a":1,"a":2}}}}',
         b'{"method":"m","params":[{"a":1,"a":2}]}',
-        b'{"id":1,"result":{"a":1,"a":2}}',
+        b'{"id":1,"result":{"x":{"a":1,"a":2}}}',
+        b'{"id":1,"result":[{"a":1,"a":2}]}',
         b'{"id":1,"error":{"code":1,"code":2}}',
     ],
 )
@@ -297,9 +301,35 @@ def test_a_member_is_given_as_it_was_sent(path: tuple[str, ...], value: bytes | 
     assert peek(frame).member(*path) == value
 
 
-def test_a_member_of_an_answer_is_given_as_it_was_sent() -> None:
-    envelope = peek(b'{"id":1,"result":{"stopReason":"end_turn"}}')
-    assert envelope.member("result", "stopReason") == b'"end_turn"'
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("result",), b'{"stopReason" : "end_turn", "params":{"a":[1 ]} }'),
+        (("result", "stopReason"), b'"end_turn"'),
+        (("result", "params"), b'{"a":[1 ]}'),
+        (("result", "params", "a"), b"[1 ]"),
+        (("result", "none"), None),
+        (("result", "stopReason", "a"), None),
+        (("params", "a"), b"2"),
+        (("error", "code"), None),
+    ],
+)
+def test_a_member_of_an_answer_is_given_as_it_was_sent(
+    path: tuple[str, ...], value: bytes | None
+) -> None:
+    envelope = peek(
+        b'{"id":1,"params":{"a":2},"result":{"stopReason" : "end_turn", "params":{"a":[1 ]} }}'
+    )
+    assert envelope.member(*path) == value
+
+
+@pytest.mark.parametrize("params", [b"null", b"[1]", b'{"b":1}'])
+def test_there_is_no_member_in_params_without_it(params: bytes) -> None:
+    assert peek(b'{"id":1,"method":"m","params":%b}' % params).member("params", "a") is None
+
+
+def test_a_member_of_an_error_is_given_as_it_was_sent() -> None:
+    assert peek(b'{"id":1,"error":{"code": -1}}').member("error", "code") == b"-1"
 
 
 def test_a_member_is_not_given_where_its_name_occurs_twice() -> None:

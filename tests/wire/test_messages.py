@@ -71,13 +71,15 @@ def test_a_lone_surrogate_is_escaped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("agent_session_id", "written"),
+    ("agent_session_id", "out_of_turn", "written"),
     [
-        (None, b'{"generation":"g1","seq":12}'),
-        ('sub"1', b'{"generation":"g1","seq":12,"agentSessionId":"sub\\"1"}'),
+        (None, False, b'{"generation":"g1","seq":12}'),
+        ('sub"1', False, b'{"generation":"g1","seq":12,"agentSessionId":"sub\\"1"}'),
+        (None, True, b'{"generation":"g1","seq":12,"outOfTurn":true}'),
+        ("s", True, b'{"generation":"g1","seq":12,"outOfTurn":true,"agentSessionId":"s"}'),
     ],
 )
-def test_a_stamp_tells_the_position_in_the_log(
-    agent_session_id: str | None, written: bytes
+def test_a_stamp_tells_the_position_in_the_log_and_what_is_odd_about_an_entry(
+    agent_session_id: str | None, out_of_turn: bool, written: bytes
 ) -> None:
-    assert stamp("g1", 12, agent_session_id) == written
+    assert stamp("g1", 12, agent_session_id, out_of_turn=out_of_turn) == written

@@ -97,6 +97,7 @@ def test_both_sides_send_what_both_tables_of_the_schema_have() -> None:
     assert rows == both | {"$/cancel_request"}
 
 
+@pytest.mark.requirement("identity.session-ids-are-rewritten")
 @pytest.mark.parametrize("name", sorted(PARAMS))
 def test_the_table_says_where_params_name_sessions_and_requests(name: str) -> None:
     method, members = METHODS[name], names(PARAMS[name])
@@ -117,6 +118,7 @@ def test_an_elicitation_names_a_session_or_a_request() -> None:
     assert method.scope is Scope.EITHER
 
 
+@pytest.mark.requirement("identity.session-ids-are-rewritten")
 @pytest.mark.parametrize("name", sorted(RESULTS))
 def test_the_table_knows_every_result_that_names_a_session(name: str) -> None:
     seen_in_use = name in ("session/load", "session/resume")

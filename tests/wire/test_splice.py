@@ -84,6 +84,7 @@ def test_several_values_are_replaced_in_whatever_order_they_stand() -> None:
     )
 
 
+@pytest.mark.requirement("meta.stamp-is-added", "meta.forged-stamp-is-replaced")
 @pytest.mark.parametrize(
     ("frame", "rewritten"),
     [
@@ -149,17 +150,56 @@ def test_several_values_are_replaced_in_whatever_order_they_stand() -> None:
             b'"_meta":{"acprelay":{"seq":1}}}}',
         ),
         (b'{"method":"m","params":[1]}', b'{"method":"m","params":[1]}'),
-        (b'{"id":1,"result":{}}', b'{"id":1,"result":{}}'),
-        (
-            b'{"id":1,"result":{"sessionId":"s","_meta":{}}}',
-            b'{"id":1,"result":{"sessionId":"s","_meta":{}}}',
-        ),
     ],
 )
 def test_a_stamp_goes_into_the_meta_of_params(frame: bytes, rewritten: bytes) -> None:
     assert stamped(frame) == rewritten
 
 
+@pytest.mark.parametrize(
+    ("result", "rewritten"),
+    [
+        (b"{}", b'{"_meta":{"acprelay":{"seq":1}}}'),
+        (b"{ }", b'{ "_meta":{"acprelay":{"seq":1}}}'),
+        (b'{"sessionId":"s"}', b'{"sessionId":"s","_meta":{"acprelay":{"seq":1}}}'),
+        (b'{ "modes" : null }', b'{ "modes" : null ,"_meta":{"acprelay":{"seq":1}}}'),
+        (b'{"_meta":null,"a":1}', b'{"_meta":{"acprelay":{"seq":1}},"a":1}'),
+        (b'{"_meta":{},"a":1}', b'{"_meta":{"acprelay":{"seq":1}},"a":1}'),
+        (b'{"_meta":{"t":1}}', b'{"_meta":{"t":1,"acprelay":{"seq":1}}}'),
+        (b'{"_meta":"none"}', b'{"_meta":{"acprelay":{"seq":1}}}'),
+        (
+            b'{"_meta":{"acpr\\u0065lay" : [1] , "t":1}}',
+            b'{"_meta":{"acpr\\u0065lay" : {"seq":1} , "t":1}}',
+        ),
+        (
+            b'{"a":{"_meta":{"acprelay":1}}}',
+            b'{"a":{"_meta":{"acprelay":1}},"_meta":{"acprelay":{"seq":1}}}',
+        ),
+        (b"null", b"null"),
+        (b"[]", b"[]"),
+        (b"7", b"7"),
+    ],
+)
+def test_a_stamp_goes_into_the_meta_of_a_result_that_is_an_object(
+    result: bytes, rewritten: bytes
+) -> None:
+    frame = b'{"params":{"_meta":{}},"result" : %b , "id":1}'
+    assert stamped(frame % result) == frame % rewritten
+
+
+def test_an_error_takes_no_stamp() -> None:
+    frame = b'{"id":1,"error":{"code":1,"_meta":{"acprelay":1}}}'
+    assert stamped(frame) == frame
+
+
+def test_a_result_takes_a_session_id_and_a_stamp_together() -> None:
+    frame = b'{"result":{"_meta":{"a":1},"sessionId":"s"},"id":9}'
+    assert rewrite(peek(frame), id=b'"c"', session_id="p", stamp=STAMP) == (
+        b'{"result":{"_meta":{"a":1,"acprelay":{"seq":1}},"sessionId":"p"},"id":"c"}'
+    )
+
+
+@pytest.mark.requirement("meta.clients-stamps-are-stripped", "meta.other-meta-passes")
 @pytest.mark.parametrize(
     ("meta", "rest"),
     [

@@ -125,10 +125,15 @@ def calls(draw: st.DrawFn) -> Sample:
 
 @st.composite
 def answers(draw: st.DrawFn) -> Sample:
-    body = draw(st.permutations(maybe(draw, "sessionId", spelled_strings()) + draw(EXTRAS)))
+    meta: Members | None = None
+    body = maybe(draw, "sessionId", spelled_strings()) + draw(EXTRAS)
+    if draw(st.booleans()):
+        meta = draw(st.permutations(maybe(draw, "acprelay", VALUES) + draw(EXTRAS)))
+        body += [("_meta", draw(spelled_object(meta)))]
+    body = draw(st.permutations(body))
     top: Members = [("result", draw(spelled_object(body))), ("id", draw(spelled_strings()))]
     top = draw(st.permutations(top + draw(EXTRAS)))
-    return Sample(draw(SPACES) + draw(spelled_object(top)) + draw(SPACES), top, body, None)
+    return Sample(draw(SPACES) + draw(spelled_object(top)) + draw(SPACES), top, body, meta)
 
 
 def loads(text: bytes) -> object:
@@ -205,6 +210,7 @@ def test_the_envelope_of_an_answer_says_what_its_members_say(sample: Sample) -> 
     assert envelope.session_id == (None if session_id is None else json.loads(session_id))
 
 
+@pytest.mark.requirement("passing.unknown-members")
 @given(calls())
 def test_a_call_differs_only_in_what_was_replaced(sample: Sample) -> None:
     out = rewrite(peek(sample.raw), id=ID, session_id=SESSION, request_id=REQUEST_ID)
@@ -220,21 +226,28 @@ def test_a_call_differs_only_in_what_was_replaced(sample: Sample) -> None:
     assert out == sample.raw
 
 
+@pytest.mark.requirement("passing.unknown-members")
 @given(answers())
 def test_an_answer_differs_only_in_what_was_replaced(sample: Sample) -> None:
-    out = rewrite(peek(sample.raw), id=ID, session_id=SESSION, request_id=REQUEST_ID, stamp=STAMP)
+    out = rewrite(
+        peek(sample.raw), id=ID, session_id=SESSION, request_id=REQUEST_ID, strip_stamp=True
+    )
     assert is_json(out)
     out = out.replace(ID, dict(sample.top)["id"])
     out = out.replace(QUOTED_SESSION, sample.value(sample.body, "sessionId") or b"")
     assert out == sample.raw
 
 
-@given(calls())
+@pytest.mark.requirement(
+    "meta.stamp-is-added", "meta.forged-stamp-is-replaced", "meta.other-meta-passes"
+)
+@given(st.one_of(calls(), answers()))
 def test_a_stamp_can_be_undone_to_the_byte(sample: Sample) -> None:
-    out = rewrite(peek(sample.raw), stamp=STAMP)
+    envelope = peek(sample.raw)
+    out = rewrite(envelope, stamp=STAMP)
     assert is_json(out)
     assert out.count(STAMP) == 1
-    assert peek(out).member("params", "_meta", "acprelay") == STAMP
+    assert peek(out).member(envelope.body_name, "_meta", "acprelay") == STAMP
     forged = sample.value(sample.meta or [], "acprelay")
     if forged is not None:
         assert out.replace(STAMP, forged) == sample.raw
@@ -248,6 +261,7 @@ def test_a_stamp_can_be_undone_to_the_byte(sample: Sample) -> None:
     assert out.replace(added, b"") == sample.raw
 
 
+@pytest.mark.requirement("meta.clients-stamps-are-stripped")
 @given(calls())
 def test_stripping_takes_the_stamp_out_and_leaves_all_else(sample: Sample) -> None:
     out = rewrite(peek(sample.raw), strip_stamp=True)
@@ -260,7 +274,8 @@ def test_stripping_takes_the_stamp_out_and_leaves_all_else(sample: Sample) -> No
 
 @given(st.data())
 def test_a_second_member_of_one_name_is_found_wherever_it_hides(data: st.DataObject) -> None:
-    sample = data.draw(calls())
+    sample = data.draw(st.one_of(calls(), answers()))
+    body_name = peek(sample.raw).body_name
     levels = {"top": sample.top, "body": sample.body, "meta": sample.meta or []}
     level = data.draw(st.sampled_from([name for name, members in levels.items() if members]))
     members = list(levels[level])
@@ -270,7 +285,7 @@ def test_a_second_member_of_one_name_is_found_wherever_it_hides(data: st.DataObj
     if level == "meta":
         levels["body"] = replaced(sample.body, "_meta", data.draw(spelled_object(members)))
     if level != "top":
-        levels["top"] = replaced(sample.top, "params", data.draw(spelled_object(levels["body"])))
+        levels["top"] = replaced(sample.top, body_name, data.draw(spelled_object(levels["body"])))
     with pytest.raises(InvalidRequest):
         peek(data.draw(spelled_object(levels["top"])))
 

@@ -18,8 +18,13 @@ def long_way(line: bytes, seq: int) -> bytes:
     return text_frame(rewrite(peek(line), session_id=PUBLIC_ID, stamp=stamp(GENERATION, seq)))
 
 
-def taught(*lines: bytes) -> UpdateStream:
-    stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
+def piece(more: bytes) -> bytes:
+    """An update with `more` as the value of its last member."""
+    return HEAD + b'{"sessionUpdate":"agent_thought_chunk","content":%b}}}' % more
+
+
+def taught(*lines: bytes, out_of_turn: bool = False) -> UpdateStream:
+    stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION, out_of_turn=out_of_turn)
     for line in lines:
         stream.learn(peek(line))
     return stream
@@ -69,13 +74,21 @@ def test_a_batch_ends_before_the_first_line_of_another_shape() -> None:
 
 def test_shapes_may_alternate() -> None:
     spaced = update().replace(b":", b": ").replace(b",", b", ")
-    swapped = b'{"params":{"sessionId":"0","update":{}},"jsonrpc":"2.0","method":"session/update"}'
-    last = b'{"method":"session/update","params":{ "sessionId" : "0" , "update" : 1 } }\r'
-    lines = [update(b"a"), spaced, last, update(b"b"), last, spaced]
-    blob, count = taught(update(), spaced, last).rewrite(lines, 0, 1)
+    kind_last = HEAD + b'{"content":{},"sessionUpdate":"agent_message_chunk"}}}'
+    last = (
+        b'{"method":"session/update","params":{ "sessionId" : "0" , "update" : '
+        b'{"a":[1,{}], "sessionUpdate" : "agent_thought_chunk" } } }\r'
+    )
+    lines = [update(b"a"), spaced, last, kind_last, piece(b"1"), last, spaced, kind_last]
+    blob, count = taught(update(), spaced, last, kind_last, piece(b"2")).rewrite(lines, 0, 1)
     assert count == len(lines)
-    assert blob == b"".join(map(long_way, lines, range(1, 7)))
-    assert taught(swapped).rewrite([swapped], 0, 1).count == 0
+    assert blob == b"".join(map(long_way, lines, range(1, 9)))
+
+
+def test_what_comes_out_of_turn_is_marked() -> None:
+    blob, _ = taught(update(), out_of_turn=True).rewrite([update()], 0, 7)
+    mark = stamp(GENERATION, 7, out_of_turn=True)
+    assert blob == text_frame(rewrite(peek(update()), session_id=PUBLIC_ID, stamp=mark))
 
 
 def test_the_latest_shapes_are_kept() -> None:
@@ -95,40 +108,70 @@ def test_a_shape_that_is_seen_again_is_the_latest() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        b'{"method":"session/update","params":{"update":{},"sessionId":"0"}}',
+        b'{"method":"session/update","params":{"update":U,"sessionId":"0"}}',
         b'{"method":"session/update","params":{"sessionId":"0"}}',
-        b'{"method":"session/update","params":{"sessionId":"0","_meta":null,"update":{}}}',
-        b'{"method":"session/update","params":{"sessionId":"0","update":{},"_meta":{}}}',
-        b'{"method":"session/update","params":{"update":{}}}',
-        b'{"method":"session/update","params":{"sessionId":null,"update":{}}}',
+        b'{"method":"session/update","params":{"sessionId":"0","_meta":null,"update":U}}',
+        b'{"method":"session/update","params":{"sessionId":"0","update":U,"_meta":{}}}',
+        b'{"method":"session/update","params":{"sessionId":"0","update":{},"x":U}}',
+        b'{"method":"session/update","params":{"update":U}}',
+        b'{"method":"session/update","params":{"sessionId":null,"update":U}}',
         b'{"method":"session/update","params":{}}',
         b'{"method":"session/update"}',
-        b'{"method":"session/update","params":{"sessionId":"0","update":{}},"x":1}',
-        b'{"id":1,"method":"session/update","params":{"sessionId":"0","update":{}}}',
-        b'{"method":"_x/update","params":{"sessionId":"0","update":{}}}',
-        b'{"id":1,"result":{"sessionId":"0","update":{}}}',
-        b'{"method":"session/update","params":{"sessionId":"0","x":"%b","update":{}}}'
+        b'{"method":"session/update","params":{"sessionId":"0","update":U},"x":1}',
+        b'{"params":{"sessionId":"0","update":U},"method":"session/update"}',
+        b'{"id":1,"method":"session/update","params":{"sessionId":"0","update":U}}',
+        b'{"method":"_x/update","params":{"sessionId":"0","update":U}}',
+        b'{"id":1,"result":{"sessionId":"0","update":U}}',
+        b'{"method":"session/update","params":{"sessionId":"0","x":"%b","update":U}}'
         % (b"x" * 5000),
     ],
 )
 def test_what_has_no_shape_to_remember_goes_the_long_way_again(line: bytes) -> None:
+    line = line.replace(b"U", CHUNK % b"hi")
     assert taught(line).rewrite([line], 0, 1) == (b"", 0)
 
 
 @pytest.mark.parametrize(
     "value",
     [
+        b"null",
+        b"[1,2]",
+        b'"agent_message_chunk"',
+        b"{}",
+        b'{"sessionUpdate":"tool_call","toolCallId":"1"}',
+        b'{"sessionUpdate":"tool_call_update","toolCallId":"1"}',
+        b'{"sessionUpdate":"user_message_chunk","content":{}}',
+        b'{"sessionUpdate":"plan","entries":[]}',
+        b'{"sessionUpdate":"agent_message_chunks","content":{}}',
+        b'{"sessionUpdate":["agent_message_chunk"],"content":{}}',
+        b'{"session\\u0055pdate":"agent_message_chunk","content":{}}',
+        b'{"content":{},"sessionUpdate":"agent_message_chunk","messageId":"1"}',
+        b'{"x":{"sessionUpdate":"agent_message_chunk","content":{}}}',
+        b'{"x":{"content":{},"sessionUpdate":"agent_message_chunk"}}',
+        b'{"x":"{\\"sessionUpdate\\":\\"agent_message_chunk\\",\\"content\\":{}}"}',
+        b'{"x":1,"y":",\\"sessionUpdate\\":\\"agent_message_chunk\\"}"}',
+        b'{"entries":[],"sessionUpdate":"plan"}',
+    ],
+)
+def test_updates_of_other_kinds_are_left_to_the_long_way(value: bytes) -> None:
+    line = HEAD + value + b"}}"
+    kind_last = HEAD + b'{"content":{},"sessionUpdate":"agent_message_chunk"}}}'
+    assert taught(update(), piece(b"1"), kind_last, line).rewrite([line], 0, 1) == (b"", 0)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
         b"",
         b" ",
         b"{",
-        b"{}}",
-        b"{} ",
-        b" {}",
         b"{},",
         b"1,2",
-        b'{},"sessionId":"1"',
-        b'{},"_meta":{"acprelay":{"seq":9}}',
-        b'{}},"id":7,"x":{"y":1',
+        b'{}},"sessionId":"1"',
+        b'{}},"sessionId":{"a":"1"',
+        b'{}},"_meta":{"acprelay":{"seq":9}',
+        b'{}},"_meta":{"a":{"acprelay":{"seq":9}}',
+        b'{}}},"id":7,"x":{"y":{"z":1',
         b"01",
         b"nul",
         b'"a" "b"',
@@ -139,58 +182,83 @@ def test_what_has_no_shape_to_remember_goes_the_long_way_again(line: bytes) -> N
         b"[" * 100_000 + b"]" * 100_000,
     ],
 )
-def test_a_line_in_doubt_is_left_to_the_long_way(value: bytes) -> None:
-    lines = [update(), update(), HEAD + value + b"}}", update()]
-    blob, count = taught(update()).rewrite(lines, 0, 1)
+def test_a_line_in_doubt_is_left_to_the_long_way(more: bytes) -> None:
+    lines = [piece(b"1"), piece(b"2"), piece(more), piece(b"3")]
+    blob, count = taught(piece(b"{}")).rewrite(lines, 0, 1)
     assert (blob, count) == (long_way(lines[0], 1) + long_way(lines[1], 2), 2)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        [b"[1", b"2]"],
-        [b"1,2", b"[3", b"4]"],
-        [b'"a', b'b"'],
-        [b'{"a":1', b'"b":2}'],
-        [b"", b"1,2"],
-        [b"1,2", b""],
-        [b'"\xc3', b'\xa9"'],
-        [b"1,22", b"[3", b"4],5"],
-        [b"1],[2"],
-        [b"1]", b"[2"],
-        [b"1]]]]]]]],[[[[[[[[2"],
-    ],
-)
-def test_values_that_are_whole_only_together_are_left_to_the_long_way(
-    values: list[bytes],
-) -> None:
-    lines = [HEAD + value + b"}}" for value in values]
-    assert taught(update()).rewrite(lines, 0, 1) == (b"", 0)
 
 
 @pytest.mark.parametrize(
     "value",
     [
+        CHUNK + b" ",
+        b" " + CHUNK,
+        CHUNK + b"}",
+        CHUNK[:-1],
+        CHUNK + b"," + CHUNK,
+        CHUNK + b',"sessionId":"1"',
+        CHUNK + b',"_meta":{"acprelay":{"seq":9}}',
+        CHUNK + b'},"id":7,"x":{"y":1',
+        b',"sessionUpdate":"agent_message_chunk"}',
+        b'"sessionUpdate":"agent_message_chunk"}',
+        b'1,"sessionUpdate":"agent_message_chunk"}',
+        b'{"x":1},{"y":1,"sessionUpdate":"agent_message_chunk"}',
+        b' {"x":1,"sessionUpdate":"agent_message_chunk"}',
+        b'[{"x":1,"sessionUpdate":"agent_message_chunk"}',
+    ],
+)
+def test_what_is_not_exactly_one_value_is_left_to_the_long_way(value: bytes) -> None:
+    kind_last = HEAD + b'{"content":{},"sessionUpdate":"agent_message_chunk"}}}'
+    assert taught(update(), kind_last).rewrite([HEAD + value + b"}}"], 0, 1) == (b"", 0)
+
+
+@pytest.mark.parametrize(
+    "rests",
+    [
+        [b"[1", b"2]}"],
+        [b"[1", b"2}]}"],
+        [b'"a', b'b"}'],
+        [b"[1", b"2}]}", b"3},{}"],
+        [b"1},{}", b"[1", b"2}]}"],
+        [b'"\xc3', b'\xa9"}'],
+        [b"1}],[{}"],
+        [b"1}]", b"[{}"],
+        [b"1}]]]]]]]],[[[[[[[[{}"],
+    ],
+)
+def test_values_that_are_whole_only_together_are_left_to_the_long_way(rests: list[bytes]) -> None:
+    lines = [piece(rest)[:-3] + b"}}" for rest in rests]
+    assert taught(piece(b"1")).rewrite(lines, 0, 1) == (b"", 0)
+
+
+def test_values_that_end_alike_and_are_whole_only_together_are_left_to_the_long_way() -> None:
+    end = b',"sessionUpdate":"agent_message_chunk"}'
+    beginnings = [b'{"a":{"b":1', b'"c":2', b'{"d":4},{"e":5']
+    lines = [HEAD + beginning + end + b"}}" for beginning in beginnings]
+    assert taught(HEAD + b'{"a":1' + end + b"}}").rewrite(lines, 0, 1) == (b"", 0)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
         b"null",
         b'{"a":1,"a":2}',
         b'{"sessionId":"1","_meta":{"acprelay":1},"id":3}',
+        b'{},"sessionId":"1"',
+        b'{},"sessionUpdate":"agent_thought_chunk"',
         '"é😀"'.encode(),
         b'"\\ud83d\\ude00"',
-        b'{"a" : [ 1, 2 ] }',
+        b'{"a" : [ 1, 2 ] } ',
         b"[" + b"{}," * 150 + b"{}]",
         b"[" * 300 + b"]" * 300,
         b'"' + b"x" * 5000 + b'"',
     ],
 )
-def test_whatever_is_one_value_is_taken(value: bytes) -> None:
-    lines = [HEAD + value + b"}}"]
-    assert taught(update()).rewrite(lines, 0, 1) == (long_way(lines[0], 1), 1)
-
-
-def test_a_line_that_is_shorter_than_its_shape_is_left_to_the_long_way() -> None:
-    line = b'{"method":"session/update","params":{"sessionId":"}}","update":{}}}'
-    short = b'{"method":"session/update","params":{"sessionId":"}}'
-    assert taught(line).rewrite([short, HEAD[:-1] + b"}}"], 0, 1) == (b"", 0)
+def test_whatever_is_one_value_of_a_known_kind_is_taken(more: bytes) -> None:
+    kind_last = HEAD + b'{"content":%b,"sessionUpdate":"agent_message_chunk"}}}'
+    stream = taught(piece(b"1"), kind_last % b"1")
+    for line in (piece(more), kind_last % more):
+        assert stream.rewrite([line], 0, 1) == (long_way(line, 1), 1)
 
 
 def test_an_update_of_another_session_is_left_to_the_long_way() -> None:
@@ -199,10 +267,10 @@ def test_an_update_of_another_session_is_left_to_the_long_way() -> None:
 
 
 def test_deep_nesting_is_taken_only_where_the_long_way_takes_it() -> None:
-    stream = taught(update())
+    stream = taught(piece(b"1"))
     taken = []
     for depth in range(50, 1200):
-        line = HEAD + b"[" * depth + b"]" * depth + b"}}"
+        line = piece(b"[" * depth + b"]" * depth)
         taken.append(stream.rewrite([line], 0, 1).count)
         if taken[-1]:
             long_way(line, 1)

@@ -6,6 +6,7 @@ session, and come out as the same bytes, whatever an agent writes.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from hypothesis import given
@@ -20,13 +21,13 @@ AGENT_ID = "agent-1"
 
 @dataclass(frozen=True)
 class Shape:
-    """What stands before and after the value that differs."""
+    """What stands before and after what differs: the rest of a piece, without its kind."""
 
     before: bytes
     after: bytes
 
-    def line(self, value: bytes) -> bytes:
-        return self.before + value + self.after
+    def line(self, rest: bytes) -> bytes:
+        return self.before + rest + self.after
 
 
 SPACE = st.sampled_from([b"", b"", b"", b" ", b"\t ", b"\r"])
@@ -48,24 +49,30 @@ def shapes(draw: st.DrawFn) -> Shape:
     top = draw(st.permutations([draw(st.sampled_from(METHOD)), *top]))
     body = draw(st.lists(st.sampled_from(PARAMS), unique=True))
     body = draw(st.permutations([draw(st.sampled_from(SESSION)), *body]))
-    key = draw(st.sampled_from([b'"update"', b'"upd\\u0061te"', b'""']))
+    key = draw(st.sampled_from([b'"update"', b'"upd\\u0061te"']))
     gap = draw(SPACE)
     before = b"{" + gap + b"".join(member + gap + b"," for member in top) + b'"params":' + gap
     before += b"{" + b"".join(member + b"," + gap for member in body) + key + gap + b":" + gap
-    return Shape(before, draw(SPACE) + b"}" + draw(SPACE) + b"}" + draw(SPACE))
+    after = draw(SPACE) + b"}" + draw(SPACE) + b"}" + draw(SPACE)
+    kind = draw(st.sampled_from([b"agent_message_chunk", b"agent_thought_chunk"]))
+    member = draw(SPACE) + b'"sessionUpdate"' + draw(SPACE) + b":" + draw(SPACE) + b'"%b"' % kind
+    member += draw(SPACE)
+    if draw(st.booleans()):
+        return Shape(before + b"{" + member + b",", draw(SPACE) + b"}" + after)
+    return Shape(before + b"{", b"," + member + b"}" + after)
 
 
-UPDATES = [
-    b'{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"hi"}}',
-    b'{ "sessionUpdate" : "plan" , "entries" : [ ] }',
-    b'{"a":1,"a":2}',
-    b'"\xc3\xa9"',
-    b"null",
-    b"-1.5e3",
+RESTS = [
+    b'"content":{"type":"text","text":"hi"}',
+    b' "sessionUpdate" : "plan" , "entries" : [ ] ',
+    b'"a":1,"a":2',
+    b'"":"\xc3\xa9"',
+    b'"b":null',
+    b'"c" : -1.5e3',
 ]
 # Pieces that end one value and begin another, that hide members, and that cut characters.
 PIECES = st.one_of(
-    st.sampled_from(UPDATES),
+    st.sampled_from(RESTS),
     st.sampled_from(
         [
             *(bytes([byte]) for byte in b'{}[]",:\\ \t\r1-\xc3\xa9\xed'),
@@ -75,21 +82,31 @@ PIECES = st.one_of(
             b'"\\ud83d\\ude00"',
             b',"sessionId":"other"',
             b',"_meta":{"acprelay":{"seq":9}}',
-            b'},"id":1,"x":{',
-            b'},"method":"session/cancel","x":{',
+            b'}},"id":1,"x":{"y":{',
+            b'}},"method":"session/cancel","x":{"y":{',
+            b'},"sessionId":"other","x":{',
             b"}}",
+            b"},{",
+            b'"x":',
             b"[" * 250 + b"]" * 250,
             b"NaN",
         ]
     ),
 )
-VALUES = st.one_of(st.sampled_from(UPDATES), st.lists(PIECES, min_size=1, max_size=5).map(b"".join))
+ANY_RESTS = st.one_of(
+    st.sampled_from(RESTS), st.lists(PIECES, min_size=1, max_size=5).map(b"".join)
+)
 TINY = st.text(alphabet='[]{},:"1a\\ ', max_size=6).map(str.encode)
 
 
 def long_way(line: bytes, seq: int) -> bytes:
-    """Raises what `peek` raises; checks that it would be an update of the agent's own session."""
+    """Raises what `peek` raises; checks that it would be a piece of the agent's own session."""
     envelope = peek(line)
+    update = json.loads(envelope.member("params", "update") or b"", object_pairs_hook=list)
+    assert any(
+        name == "sessionUpdate" and value in ("agent_message_chunk", "agent_thought_chunk")
+        for name, value in (update[0], update[-1])
+    )
     assert envelope.kind is MessageKind.NOTIFICATION
     assert envelope.method == "session/update"
     assert envelope.session_id == AGENT_ID
@@ -108,7 +125,7 @@ def assert_agrees(stream: UpdateStream, lines: list[bytes], first_seq: int) -> N
 
 @given(
     known=st.lists(shapes(), min_size=1, max_size=3),
-    drawn=st.lists(st.tuples(st.integers(0, 2), VALUES), max_size=12),
+    drawn=st.lists(st.tuples(st.integers(0, 2), ANY_RESTS), max_size=12),
     first_seq=st.integers(0, 1200),
 )
 def test_whatever_an_agent_writes_both_ways_agree(
@@ -116,26 +133,37 @@ def test_whatever_an_agent_writes_both_ways_agree(
 ) -> None:
     stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
     for shape in known:
-        stream.learn(peek(shape.line(b"{}")))
-    lines = [known[which % len(known)].line(value) for which, value in drawn]
+        stream.learn(peek(shape.line(RESTS[0])))
+    lines = [known[which % len(known)].line(rest) for which, rest in drawn]
     assert_agrees(stream, lines, first_seq)
 
 
-@given(st.lists(TINY, min_size=1, max_size=6))
-def test_values_made_of_brackets_and_commas_do_not_confuse_each_other(values: list[bytes]) -> None:
-    shape = Shape(b'{"method":"session/update","params":{"sessionId":"agent-1","u":', b"}}")
-    stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
-    stream.learn(peek(shape.line(b"{}")))
-    assert_agrees(stream, [shape.line(value) for value in values], 1)
+HEAD = b'{"method":"session/update","params":{"sessionId":"agent-1","update":{'
+KIND = b'"sessionUpdate":"agent_message_chunk"'
 
 
-@given(shape=shapes(), values=st.lists(st.sampled_from(UPDATES), max_size=20), seq=st.integers(0))
-def test_clean_updates_of_a_known_shape_are_all_taken(
-    shape: Shape, values: list[bytes], seq: int
+@given(
+    shape=st.sampled_from(
+        [Shape(HEAD + KIND + b',"x":', b"}}"), Shape(HEAD + b'"x":', b"," + KIND + b"}}}")]
+    ),
+    rests=st.lists(TINY, min_size=1, max_size=6),
+)
+def test_values_made_of_brackets_and_commas_do_not_confuse_each_other(
+    shape: Shape, rests: list[bytes]
 ) -> None:
     stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
-    stream.learn(peek(shape.line(b"{}")))
-    lines = [shape.line(value) for value in values]
+    stream.learn(peek(HEAD + KIND + b',"x":1}}}'))
+    stream.learn(peek(HEAD + b'"x":1,' + KIND + b"}}}"))
+    assert_agrees(stream, [shape.line(rest) for rest in rests], 1)
+
+
+@given(shape=shapes(), rests=st.lists(st.sampled_from(RESTS), max_size=20), seq=st.integers(0))
+def test_clean_updates_of_a_known_shape_are_all_taken(
+    shape: Shape, rests: list[bytes], seq: int
+) -> None:
+    stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
+    stream.learn(peek(shape.line(RESTS[0])))
+    lines = [shape.line(rest) for rest in rests]
     blob, count = stream.rewrite(lines, 0, seq)
     assert count == len(lines)
     assert blob == b"".join(long_way(line, seq + n) for n, line in enumerate(lines))
@@ -146,10 +174,10 @@ def test_a_damaged_line_is_taken_only_if_the_long_way_takes_it(
     shape: Shape, data: st.DataObject
 ) -> None:
     stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
-    stream.learn(peek(shape.line(b"{}")))
+    stream.learn(peek(shape.line(RESTS[0])))
     lines = []
     for _ in range(data.draw(st.integers(1, 4))):
-        line = shape.line(data.draw(st.sampled_from(UPDATES)))
+        line = shape.line(data.draw(st.sampled_from(RESTS)))
         at = data.draw(st.integers(0, len(line)))
         end = at + data.draw(st.integers(0, 3))
         lines.append(line[:at] + data.draw(PIECES) + line[end:])

@@ -9,6 +9,7 @@ from acprelay.wire.messages import (
     request,
     response,
     stamp,
+    to_json,
 )
 from acprelay.wire.methods import (
     METHODS,
@@ -23,6 +24,7 @@ from acprelay.wire.methods import (
 from acprelay.wire.salvage import TruncatedEnvelope, peek_refused, peek_truncated
 from acprelay.wire.splice import rewrite
 from acprelay.wire.stream import Rewritten, UpdateStream
+from acprelay.wire.updates import update_kind
 from acprelay.wire.websocket import frames_size, skip, text_frame, text_header, walk
 
 __all__ = [
@@ -55,6 +57,8 @@ __all__ = [
     "stamp",
     "text_frame",
     "text_header",
+    "to_json",
     "to_line",
+    "update_kind",
     "walk",
 ]

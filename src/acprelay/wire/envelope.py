@@ -1,9 +1,9 @@
 """What the relay reads of a frame: enough to route it, and where replaceable values stand.
 
-It reads the top level, `params`, `params._meta`, and a `result` that names a session; strictly, so
-that no second id, session id or stamp can hide there from the relay and show to a peer. Everything
-deeper is the peers' business. This module knows JSON-RPC's shapes and the names of a few members,
-and no method.
+It reads the top level, `params` or `result`, and the `_meta` of that; strictly, so that no second
+id, session id, outcome or stamp can hide there from the relay and show to a peer. Everything deeper
+is the peers' business. This module knows JSON-RPC's shapes and the names of a few members, and no
+method.
 """
 
 from __future__ import annotations
@@ -55,9 +55,8 @@ class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
         request_id: The raw JSON of `params.requestId`.
         is_error: Whether it is a response with an error.
         top: Where the values of its members stand in `raw`.
-        body: Where those of `params` do; for a response, those of a `result` that has a
-            `sessionId`.
-        meta: Where those of `params._meta` do.
+        body: Where those of `params` do, or of a response's `result`; none where it is no object.
+        meta: Where those of `_meta` in the body do.
     """
 
     raw: bytes
@@ -71,6 +70,11 @@ class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
     body: Members
     meta: Members
 
+    @property
+    def body_name(self) -> str:
+        """Which member the body is."""
+        return "result" if self.kind is MessageKind.RESPONSE else "params"
+
     def member(self, name: str, *path: str) -> bytes | None:
         """Gives the raw JSON of a value: `member("params", "cwd")`.
 
@@ -81,6 +85,9 @@ class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
             InvalidRequest: A name occurs twice in an object on the way.
         """
         value = _find(self.raw, self.top, name)
+        if path and value is not None and name == self.body_name:
+            value = _find(self.raw, self.body, path[0])  # read already
+            path = path[1:]
         for key in path:
             if value is None or value[0] != OBJECT:
                 return None
@@ -133,8 +140,7 @@ def _peek_call(
             session_id = _session_id(frame, body["sessionId"])
         if "requestId" in body:
             request_id = _cut(frame, body["requestId"])
-        if "_meta" in body and text[body["_meta"][0]] == OBJECT:
-            meta = place(text, body["_meta"], open_nested(nested["_meta"]))
+        meta = _meta(text, body, nested)
     elif span is not None and text[span[0]] not in (ARRAY, NULL):
         raise _wrong_type("params", "an object or an array")
     return Envelope(frame, kind, message_id, method, session_id, request_id, False, top, body, meta)
@@ -148,16 +154,23 @@ def _peek_response(
     is_error = "error" in top
     if is_error == ("result" in top):
         raise InvalidRequest("cannot take an answer without one result or one error", hint=_HINT)
-    body = _NONE
+    body = meta = _NONE
     session_id = None
     if not is_error and text[top["result"][0]] == OBJECT:
         nested = open_nested(values["result"])
-        if "sessionId" in nested:
-            body = place(text, top["result"], nested)
+        body = place(text, top["result"], nested)
+        if "sessionId" in body:
             session_id = _string(frame, body["sessionId"])
+        meta = _meta(text, body, nested)
     return Envelope(
-        frame, MessageKind.RESPONSE, message_id, None, session_id, None, is_error, top, body, _NONE
+        frame, MessageKind.RESPONSE, message_id, None, session_id, None, is_error, top, body, meta
     )
+
+
+def _meta(text: bytes, body: Members, values: Values) -> Members:
+    if "_meta" in body and text[body["_meta"][0]] == OBJECT:
+        return place(text, body["_meta"], open_nested(values["_meta"]))
+    return _NONE
 
 
 def _session_id(frame: bytes, span: Span) -> str | None:

@@ -16,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 def json_string(text: str) -> bytes:
     """Writes a string as JSON, with escapes for lone surrogates, which UTF-8 does not have."""
-    return _to_json(text)
+    return to_json(text)
 
 
 def request(
@@ -73,35 +73,41 @@ def error_response(
         b"null" if id is None else id,
         code,
         json_string(message),
-        _to_json(dict(data)),
+        to_json(dict(data)),
     )
 
 
-def stamp(generation: str, seq: int, agent_session_id: str | None = None) -> bytes:
+def stamp(
+    generation: str, seq: int, agent_session_id: str | None = None, *, out_of_turn: bool = False
+) -> bytes:
     """Builds the raw value of `params._meta.acprelay`: an entry's position in its public log.
 
     Args:
         generation: The log's generation.
         seq: The entry's number in it.
         agent_session_id: What the agent called the session, where that is not its own session's id.
+        out_of_turn: Whether the entry came while no turn was running.
     """
-    before, after = stamp_around_seq(generation, agent_session_id)
+    before, after = stamp_around_seq(generation, agent_session_id, out_of_turn=out_of_turn)
     return b"%b%d%b" % (before, seq, after)
 
 
-def stamp_around_seq(generation: str, agent_session_id: str | None = None) -> tuple[bytes, bytes]:
-    """Gives what stands before and after the number in a stamp: the same for a whole log."""
-    after = b"}"
+def stamp_around_seq(
+    generation: str, agent_session_id: str | None = None, *, out_of_turn: bool = False
+) -> tuple[bytes, bytes]:
+    """Gives what stands before and after the number in a stamp: the same for many entries."""
+    after = b',"outOfTurn":true' if out_of_turn else b""
     if agent_session_id is not None:
-        after = b',"agentSessionId":%b}' % json_string(agent_session_id)
-    return b'{"generation":%b,"seq":' % json_string(generation), after
+        after += b',"agentSessionId":' + json_string(agent_session_id)
+    return b'{"generation":%b,"seq":' % json_string(generation), after + b"}"
 
 
 def _params(params_raw: bytes | None) -> bytes:
     return b"" if params_raw is None else b',"params":' + params_raw
 
 
-def _to_json(value: object) -> bytes:
+def to_json(value: object) -> bytes:
+    """Writes a value as JSON, with escapes for lone surrogates, which UTF-8 does not have."""
     try:
         return _encode(value)
     except UnicodeEncodeError:

@@ -1,7 +1,8 @@
 """Replaces ids, session ids and the relay's stamp in a frame, and leaves every other byte alone.
 
-The stamp stands at `params._meta.acprelay`: ACP allows `_meta` on every object, and this member of
-it belongs to the relay. This module knows where values stand, and nothing of what they mean.
+The stamp stands at `params._meta.acprelay`, or in a response at `result._meta.acprelay`: ACP allows
+`_meta` on every object, and this member of it belongs to the relay. This module knows where values
+stand, and nothing of what they mean.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ def rewrite(
 ) -> bytes:
     """Writes a frame with other values in it.
 
-    The first three replace a value that is there, and do nothing where there is none. The last two
-    are about calls, and do nothing to a response.
+    The first three replace a value that is there, and do nothing where there is none.
 
     Args:
         envelope: The frame.
         id: Raw JSON for the message's `id`.
         session_id: For `params.sessionId`, or a response's `result.sessionId`.
-        request_id: Raw JSON for `params.requestId`.
-        stamp: Raw JSON for `params._meta.acprelay`, whatever stands there. Missing or null `params`
-            and `_meta` are made; a `_meta` that is no object, which ACP does not allow, is
-            replaced; `params` that are an array have no room, and stay.
+        request_id: Raw JSON for `params.requestId`; a response has none.
+        stamp: Raw JSON for `params._meta.acprelay`, or a response's `result._meta.acprelay`,
+            whatever stands there. Missing or null `params` and `_meta` are made; a `_meta` that is
+            no object, which ACP does not allow, is replaced. `params` that are an array, a `result`
+            that is no object, and an error have no room, and stay.
         strip_stamp: Leave out `params._meta.acprelay`, with its comma, and nothing else; a `stamp`
-            comes before this.
+            comes before this. A response stays.
 
     Returns:
         The frame, which is a new one.
@@ -47,13 +48,13 @@ def rewrite(
     body = envelope.body
     if session_id is not None and "sessionId" in body:
         edits.append((*body["sessionId"], json_string(session_id)))
-    if envelope.kind is not MessageKind.RESPONSE:
-        if request_id is not None and "requestId" in body:
-            edits.append((*body["requestId"], request_id))
-        if stamp is not None:
-            edits += _stampings(envelope, stamp)
-        elif strip_stamp and "acprelay" in envelope.meta:
-            edits.append(_stripping(envelope))
+    is_call = envelope.kind is not MessageKind.RESPONSE
+    if request_id is not None and is_call and "requestId" in body:
+        edits.append((*body["requestId"], request_id))
+    if stamp is not None:
+        edits += _stampings(envelope, stamp)
+    elif strip_stamp and is_call and "acprelay" in envelope.meta:
+        edits.append(_stripping(envelope))
     return _apply(envelope.raw, edits)
 
 
@@ -77,12 +78,15 @@ def _stampings(envelope: Envelope, stamp: bytes) -> list[_Edit]:
     if "_meta" in body:
         return [_putting(raw, body["_meta"], meta, entry)]
     entry = b'"_meta":{' + entry + b"}"
-    if "params" not in top:
+    span = top.get(envelope.body_name)
+    if span is not None and raw[span[0]] == OBJECT:
+        return [_putting(raw, span, body, entry)]
+    if envelope.kind is MessageKind.RESPONSE:
+        return []
+    if span is None:
         whole = (raw.index(b"{"), raw.rindex(b"}") + 1)
         return [_putting(raw, whole, top, b'"params":{' + entry + b"}")]
-    if raw[top["params"][0]] == ARRAY:
-        return []
-    return [_putting(raw, top["params"], body, entry)]
+    return [] if raw[span[0]] == ARRAY else [_putting(raw, span, body, entry)]
 
 
 def _putting(raw: bytes, span: Span, members: Members, member: bytes) -> _Edit:

@@ -1,15 +1,20 @@
-"""The short way for an agent's updates: lines shaped like one that was read already.
+"""The short way for what an agent says: lines shaped like one that was read already.
 
 Of a `session/update` that took the long way (`peek`, `rewrite`, `text_frame`) the bytes before and
 after the last value of its `params` are remembered. A line with the same bytes around exactly one
 JSON value is the same message with another value in that place: nothing in it can be a second id,
 session id or `_meta` on a level that the relay reads. So it gets the same treatment without being
 read, and comes out as the very bytes that the long way gives. Whatever is in doubt is left to the
-long way. This module does not look into updates.
+long way.
+
+What the value itself says is nobody's business on this way. So it is only for pieces of messages
+and of thoughts, of which the relay reads nothing more; they are told by the bytes that the value
+begins or ends with.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -31,6 +36,15 @@ _Nested = list[list[list[list[list[list[list[list[msgspec.Raw]]]]]]]]
 
 _decode_nested = msgspec.json.Decoder(_Nested).decode
 
+# The kind of a piece: an object's first member, or, as the Python SDK writes it, its last. Where
+# the whole is known to be one JSON value, these bytes at its beginning or end are nothing else.
+_KIND = rb"""
+    [ \t\n\r]* "sessionUpdate" [ \t\n\r]* : [ \t\n\r]*
+    "agent_(?:message|thought)_chunk" [ \t\n\r]*
+"""
+_OPENING = re.compile(rb"\{" + _KIND + b",", re.VERBOSE)
+_CLOSING = re.compile(b"," + _KIND + rb"\}", re.VERBOSE)
+
 
 class Rewritten(NamedTuple):
     """Ready WebSocket frames.
@@ -45,30 +59,43 @@ class Rewritten(NamedTuple):
 
 
 class _Template(NamedTuple):
-    """What stands around the one value that differs, in the line and in the client's frame."""
+    """What stands around the one value that differs, in the line and in the client's frame.
+
+    Attributes:
+        prefix: What a line of this shape begins with; may reach into the value.
+        suffix: What it ends with; likewise.
+        begin: Where the value begins.
+        end: Where it ends, counted back from the end of the line.
+        new_prefix: What the client's frame has before the value.
+        before_seq: What it has between the value and the number.
+        after_seq: What it has after the number.
+    """
 
     prefix: bytes
     suffix: bytes
+    begin: int
+    end: int
     new_prefix: bytes
     before_seq: bytes
     after_seq: bytes
 
 
 class UpdateStream:
-    """Rewrites an agent's updates in batches.
+    """Rewrites an agent's pieces of messages and thoughts in batches.
 
     Args:
         public_id: The session's id as clients know it.
         generation: The generation of the session's public log, for the stamps.
+        out_of_turn: What the stamps say about turns.
     """
 
-    def __init__(self, *, public_id: str, generation: str) -> None:
+    def __init__(self, *, public_id: str, generation: str, out_of_turn: bool = False) -> None:
         self._public_id = json_string(public_id)
-        self._stamp = stamp_around_seq(generation)
+        self._stamp = stamp_around_seq(generation, out_of_turn=out_of_turn)
         self._templates: list[_Template] = []
 
     def learn(self, envelope: Envelope) -> None:
-        """Remembers the shape of an update, if it has a shape that can be; the latest few are kept.
+        """Remembers the shape of a message, if it is such a piece; the latest few are kept.
 
         Args:
             envelope: A message that names the session by the agent's own id for it. An update under
@@ -124,28 +151,40 @@ class UpdateStream:
             return None
         if envelope.session_id is None or "_meta" in body:
             return None
-        last = next(reversed(body))
-        if next(reversed(top)) != "params" or last == "sessionId":
+        if next(reversed(top)) != "params" or next(reversed(body)) != "update":
             return None
         id_start, id_stop = body["sessionId"]
-        start, stop = body[last]
+        start, stop = body["update"]
         closing = top["params"][1] - 1
-        if start + len(raw) - stop > _MAX_TEMPLATE_SIZE:
+        prefix, suffix = _marks(raw, start, stop)
+        if not prefix or len(prefix) + len(suffix) > _MAX_TEMPLATE_SIZE:
             return None
         before, after = self._stamp
         return _Template(
-            prefix=raw[:start],
-            suffix=raw[stop:],
+            prefix=prefix,
+            suffix=suffix,
+            begin=start,
+            end=stop - len(raw),
             new_prefix=raw[:id_start] + self._public_id + raw[id_stop:start],
             before_seq=raw[stop:closing] + b',"_meta":{"acprelay":' + before,
             after_seq=after + b"}" + raw[closing:],
         )
 
 
+def _marks(raw: bytes, start: int, stop: int) -> tuple[bytes, bytes]:
+    """Gives what every line like this one begins and ends with, if the value is a piece."""
+    opening = _OPENING.match(raw, start, stop)
+    if opening is not None:
+        return raw[: opening.end()], raw[stop:]
+    last_member = max(start, raw.rfind(b",", start, stop))
+    if _CLOSING.fullmatch(raw, last_member, stop):
+        return raw[:start], raw[last_member:]
+    return b"", b""
+
+
 def _values(template: _Template, lines: Sequence[bytes]) -> list[bytes]:
     """Cuts the template off, up to the first line that does not have it."""
-    prefix, suffix = template.prefix, template.suffix
-    begin, end = len(prefix), -len(suffix)
+    prefix, suffix, begin, end, *_ = template
     values = []
     for line in lines:
         if not (line.startswith(prefix) and line.endswith(suffix)):
@@ -179,7 +218,7 @@ def _are_whole(values: list[bytes]) -> bool:
 
 def _frames(template: _Template, values: list[bytes], seq: int) -> bytes:
     """Builds the frames of a run whose seqs have equally many digits."""
-    _, _, prefix, before_seq, after_seq = template
+    *_, prefix, before_seq, after_seq = template
     count = len(values)
     fixed = len(prefix) + len(before_seq) + len(str(seq)) + len(after_seq)
     parts = [after_seq] * (6 * count)

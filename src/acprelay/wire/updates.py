@@ -1,0 +1,36 @@
+"""What kind of update an agent's `session/update` brings (ACP, "Prompt Turn").
+
+This module knows one member of an update, and what no kind means.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from acprelay.wire.envelope import Envelope
+from acprelay.wire.objects import mend
+
+
+class _Update(msgspec.Struct, rename="camel"):
+    session_update: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Update).decode
+
+
+def update_kind(envelope: Envelope) -> str | None:
+    """Reads `params.update.sessionUpdate` of a `session/update`; whatever an agent wrote there.
+
+    Returns:
+        None where there is none, it is no string, or the message is another one. Of several the
+        last, as JSON's readers have it.
+    """
+    if envelope.method != "session/update":
+        return None
+    update = envelope.member("params", "update")
+    if update is None:
+        return None
+    try:
+        return _decode(mend(update)).session_update
+    except (msgspec.DecodeError, RecursionError):
+        return None
