@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from acp import schema
 
 from acprelay import __version__
 from acprelay.errors import AgentRefused, InvalidParams
@@ -16,7 +17,8 @@ from acprelay.routing.capabilities import (
     initialize_params,
 )
 
-OURS = {"acprelay": {"version": __version__}}
+OURS = {"acprelay": {"version": __version__, "attach": True}}
+SERVED: dict[str, object] = {"list": {}, "resume": {}, "close": {}, "delete": {}}
 
 
 def narrowed(result: object) -> dict[str, object]:
@@ -42,6 +44,7 @@ def test_to_an_agent_the_relay_is_a_client_that_serves_nothing_itself() -> None:
 
 
 class TestClients:
+    @pytest.mark.requirement("handshake.versions-are-negotiated-per-hop")
     @pytest.mark.parametrize(
         "params",
         [
@@ -54,6 +57,7 @@ class TestClients:
     def test_a_client_that_speaks_our_version_or_a_later_one_is_taken(self, params: bytes) -> None:
         check_client(params)
 
+    @pytest.mark.requirement("handshake.versions-are-negotiated-per-hop")
     @pytest.mark.parametrize("version", [0, -1])
     def test_a_version_older_than_ours_is_refused_and_ours_named(self, version: int) -> None:
         with pytest.raises(InvalidParams) as caught:
@@ -98,6 +102,7 @@ class TestAgents:
     def test_an_agent_that_speaks_our_version_is_taken(self, result: bytes) -> None:
         check_agent("coder", result)
 
+    @pytest.mark.requirement("handshake.versions-are-negotiated-per-hop")
     @pytest.mark.parametrize("version", [0, 2])
     def test_an_agent_of_another_version_is_refused_and_both_are_named(self, version: int) -> None:
         with pytest.raises(AgentRefused) as caught:
@@ -129,12 +134,19 @@ class TestAgents:
 
 
 class TestNarrowing:
-    def test_an_agent_without_capabilities_can_still_be_closed(self) -> None:
-        assert narrowed({"protocolVersion": 1}) == {
+    @pytest.mark.requirement("peers.capabilities-may-be-missing")
+    def test_what_the_relay_serves_itself_is_promised_whatever_the_agent_can(self) -> None:
+        told = narrowed({"protocolVersion": 1})
+        assert told == {
             "protocolVersion": 1,
-            "agentCapabilities": {"loadSession": False, "sessionCapabilities": {"close": {}}},
+            "agentCapabilities": {"loadSession": True, "sessionCapabilities": SERVED},
             "_meta": OURS,
         }
+        capable = schema.InitializeResponse.model_validate(told).agent_capabilities
+        assert capable is not None
+        assert capable.load_session
+        assert capable.session_capabilities is not None
+        assert capable.session_capabilities.fork is None
 
     def test_what_the_relay_passes_through_is_promised_as_the_agent_promised_it(self) -> None:
         offered: dict[str, object] = {
@@ -145,27 +157,28 @@ class TestNarrowing:
         }
         assert capabilities(offered) == {
             **offered,
-            "loadSession": False,
-            "sessionCapabilities": {"close": {}},
+            "loadSession": True,
+            "sessionCapabilities": SERVED,
         }
 
     @pytest.mark.parametrize("name", ["providers", "nes"])
     def test_what_the_relay_does_not_keep_is_not_promised(self, name: str) -> None:
         assert capabilities({name: {}, "auth": {}}) == {
             "auth": {},
-            "loadSession": False,
-            "sessionCapabilities": {"close": {}},
+            "loadSession": True,
+            "sessionCapabilities": SERVED,
         }
 
-    def test_sessions_cannot_be_loaded_whatever_the_agent_can(self) -> None:
-        offered = capabilities({"loadSession": True})
+    @pytest.mark.parametrize("can", [True, False, None, "x"])
+    def test_sessions_can_be_loaded_whatever_the_agent_can(self, can: object) -> None:
+        offered = capabilities({"loadSession": can})
         assert isinstance(offered, dict)
-        assert offered["loadSession"] is False
+        assert offered["loadSession"] is True
 
     def test_of_what_an_agent_can_do_with_sessions_only_what_is_kept_is_promised(self) -> None:
         session = {
-            "list": {},
-            "resume": {},
+            "list": {"x": 1},
+            "resume": {"x": 1},
             "fork": {},
             "delete": {},
             "close": {"x": 1},
@@ -177,7 +190,7 @@ class TestNarrowing:
         assert offered["sessionCapabilities"] == {
             "additionalDirectories": {"y": 2},
             "systemPrompt": {"z": 3},
-            "close": {},
+            **SERVED,
         }
 
     def test_everything_beside_the_capabilities_passes_through(self) -> None:

@@ -12,16 +12,19 @@ from acprelay.wire import METHODS, Envelope, json_string, peek
 TABLE: dict[str, tuple[Destination | type[RelayError], Destination]] = {
     "initialize": (InvalidRequest, Destination.NOWHERE),
     "session/new": (Destination.OPEN_SESSION, Destination.NOWHERE),
+    "session/list": (Destination.LIST_SESSIONS, Destination.NOWHERE),
+    "session/load": (Destination.LOAD_SESSION, Destination.NOWHERE),
+    "session/resume": (Destination.RESUME_SESSION, Destination.NOWHERE),
     "session/close": (Destination.CLOSE_SESSION, Destination.NOWHERE),
+    "session/delete": (Destination.DELETE_SESSION, Destination.NOWHERE),
+    "_acprelay/attach": (Destination.ATTACH, Destination.NOWHERE),
+    "_acprelay/turns": (Destination.DESCRIBE_TURNS, Destination.NOWHERE),
+    "_acprelay/cancel_turn": (Destination.CANCEL_TURN, Destination.NOWHERE),
     "authenticate": (Destination.AGENT_PROCESS, Destination.NOWHERE),
     "logout": (Destination.AGENT_PROCESS, Destination.NOWHERE),
     "$/cancel_request": (MethodNotFound, Destination.CANCEL_REQUEST),
     **dict.fromkeys(
         (
-            "session/load",
-            "session/resume",
-            "session/list",
-            "session/delete",
             "session/fork",
             "session/update",
             "session/request_permission",
@@ -42,6 +45,10 @@ TABLE: dict[str, tuple[Destination | type[RelayError], Destination]] = {
             "providers/list",
             "providers/set",
             "providers/disable",
+            # The relay's own namespace, which no agent serves:
+            "_acprelay/",
+            "_acprelay/notice",
+            "_acprelay/turn_started",
         ),
         (MethodNotFound, Destination.NOWHERE),
     ),
@@ -64,7 +71,6 @@ TABLE: dict[str, tuple[Destination | type[RelayError], Destination]] = {
             # Not ACP's own:
             "_vendor/thing",
             "craft/drainMidTurnQueue",
-            "_acprelay/attach",
             "",
             "é\ud800",
         ),

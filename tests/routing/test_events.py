@@ -22,6 +22,9 @@ def test_there_is_something_odd_once_anything_went_nowhere(oddities: Oddities, o
 def test_the_description_counts_and_shows_how_the_last_noise_began() -> None:
     oddities = Oddities(noise_lines=2, last_noise=b"Loading" + b"." * 100, dropped_answers=3)
     assert oddities.describe() == (
-        "the agent wrote 2 lines that are no messages "
-        f"(the last began b'Loading{'.' * 73}') and 3 answers that nobody waited for"
+        "its agent wrote lines that are no messages: 2, of which the last began "
+        f"b'Loading{'.' * 73}'; answers that nobody waited for: 3"
+    )
+    assert Oddities(dropped_answers=1).describe() == (
+        "its agent wrote answers that nobody waited for: 1"
     )

@@ -1,199 +1,182 @@
-"""A conversation before its session is there, and how it gets there."""
+"""An agent that opens its session: what of its words is the answer, kept, noted or refused."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
-from acprelay.errors import AgentExited
-from acprelay.routing.events import OpeningRefused, SessionOpened
+from acprelay.errors import AgentRefused
+from acprelay.routing.opening import SessionOpening
+from acprelay.routing.snapshot import Snapshot
 from acprelay.wire import OversizedFrame
 
-if TYPE_CHECKING:
-    from tests.routing.conftest import Scene
-
-NEW = b'{"jsonrpc":"2.0","id":"a","method":"session/new","params":{"cwd":"/w","mcpServers":[]}}'
-OPENED = b'{"jsonrpc":"2.0","id":1,"result":{"sessionId":"own","modes":null}}'
-REPLY = b'{"jsonrpc":"2.0","id":"a","result":{"sessionId":"s:main","modes":null}}'
+ANSWER = b'{"jsonrpc":"2.0","id":2,"result":{"sessionId":"own","modes":null}}'
+SAID = b'{"method":"session/update","params":{"sessionId":"own","update":%b}}'
+PLAN = b'{"sessionUpdate":"plan","entries":[]}'
+HINT = "no client is there before the session is open"
 
 
-@pytest.fixture
-def asked(scene: Scene) -> Scene:
-    """Ann has asked for a session, and the agent has heard it."""
-    scene.join("ann")
-    scene.client("ann", NEW)
-    scene.agent_gets()
-    return scene
+def opening(
+    *, snapshot: Snapshot | None = None, most_kept: int = 1000, method: str = "session/new"
+) -> SessionOpening:
+    return SessionOpening(
+        agent="coder", request_id=b"2", method=method, snapshot=snapshot, most_kept=most_kept
+    )
 
 
-def refusal(scene: Scene) -> dict[str, object]:
-    """The error that an opening was refused with."""
-    [refused] = scene.events()
-    assert isinstance(refused, OpeningRefused)
-    reply = json.loads(refused.reply)
-    assert reply["id"] == "a"
-    error: dict[str, object] = reply["error"]
-    return error
+def oversized(head: bytes, tail: bytes = b'"}}') -> OversizedFrame:
+    return OversizedFrame(2000, head, tail, 0)
 
 
-def test_the_agent_is_asked_under_an_id_of_the_relays(scene: Scene) -> None:
-    scene.join("ann")
-    scene.client("ann", NEW)
-    assert scene.agent_gets() == [NEW.replace(b'"id":"a"', b'"id":1')]
-    assert scene.agent_gets() == []
+def reason(asked: SessionOpening) -> str:
+    """Why there is no answer."""
+    assert isinstance(asked.failure, AgentRefused)
+    assert asked.is_over
+    assert asked.answer is None
+    return asked.failure.message
 
 
-def test_what_a_client_forges_for_the_relay_does_not_reach_the_agent(scene: Scene) -> None:
-    scene.join("ann")
-    scene.client("ann", b'{"id":0,"method":"session/new","params":{"_meta":{"acprelay":1,"x":2}}}')
-    assert scene.agent_gets() == [
-        b'{"id":1,"method":"session/new","params":{"_meta":{"x":2}}}',
-    ]
+@pytest.mark.requirement(
+    "order.early-updates-follow-the-answer", "order.nothing-before-the-session-id"
+)
+def test_what_comes_before_the_answer_is_kept_and_what_follows_is_left() -> None:
+    asked = opening()
+    assert asked.receive([SAID % b"1", b"noise"], []) == 2
+    is_over = [asked.is_over]
+    assert asked.receive([SAID % b"2", ANSWER, SAID % b"3", ANSWER], []) == 2
+    assert [*is_over, asked.is_over] == [False, True]
+    assert asked.answer is not None
+    assert asked.answer.raw == ANSWER
+    assert asked.failure is None
+    assert asked.kept == [SAID % b"1", SAID % b"2"]
+    assert asked.take_agent_output() == b""
 
 
-def test_the_reply_names_the_session_as_clients_know_it(asked: Scene) -> None:
-    asked.agent(OPENED)
-    assert asked.events() == [SessionOpened(REPLY)]
-    assert asked.events() == []
-    assert asked.log.head == 0
-
-
-def test_updates_before_the_reply_follow_it(asked: Scene) -> None:
-    asked.agent(asked.said("a"))
-    asked.agent(asked.said("b"), asked.said("c"), OPENED, asked.said("d"))
-    assert asked.gets("ann") == []
-    asked.clients["ann"].admit(REPLY)
-    assert asked.gets("ann") == [
-        REPLY,
-        asked.seen(1, "a"),
-        asked.seen(2, "b"),
-        asked.seen(3, "c"),
-        asked.seen(4, "d"),
-    ]
-
-
-def test_a_client_that_reads_slowly_gets_the_reply_first_all_the_same(asked: Scene) -> None:
-    asked.agent(asked.said("a"))
-    asked.agent(OPENED)
-    asked.clients["ann"].admit(REPLY)
-    assert asked.gets("ann", limit=1) == [REPLY]
-    assert asked.gets("ann", limit=1) == [asked.seen(1, "a")]
-
-
-def test_what_waits_for_the_opening_counts_as_unread_until_it_is_read(asked: Scene) -> None:
-    assert asked.conversation.unread_bytes == 0
-    asked.agent(asked.said("a"), b"noise", asked.said("b"))
-    assert asked.conversation.unread_bytes == len(asked.said("a") + asked.said("b"))
-    asked.agent(OPENED)
-    assert asked.conversation.unread_bytes == asked.log.retained_bytes
-    asked.clients["ann"].admit(REPLY)
-    asked.gets("ann")
-    assert asked.conversation.unread_bytes == 0
-
-
-def test_noise_before_the_opening_is_counted_once_and_goes_nowhere(asked: Scene) -> None:
-    asked.agent(b"Starting up ...", asked.said("a"), OPENED)
-    asked.clients["ann"].admit(REPLY)
-    assert asked.gets("ann") == [REPLY, asked.seen(1, "a")]
-    assert asked.conversation.oddities.noise_lines == 1
-    assert asked.conversation.oddities.last_noise == b"Starting up ..."
-
-
-def test_an_ask_before_the_opening_is_refused_at_once(asked: Scene) -> None:
-    asked.agent(b'{"id":7,"method":"session/request_permission","params":{"sessionId":"own"}}')
-    [line] = asked.agent_gets()
-    answer = json.loads(line)
-    assert (answer["id"], answer["error"]["code"]) == (7, -32601)
-
-
-def test_an_ask_right_behind_the_opening_is_put_to_the_client(asked: Scene) -> None:
-    asked.agent(OPENED, b'{"id":7,"method":"_x","params":{"sessionId":"own"}}')
-    asked.clients["ann"].admit(REPLY)
-    assert asked.gets("ann") == [
-        REPLY,
-        b'{"id":"g-1","method":"_x","params":{"sessionId":"s:main"}}',
-    ]
-
-
-def test_an_answer_that_nobody_waits_for_opens_nothing(asked: Scene) -> None:
-    asked.agent(b'{"id":"1","result":{"sessionId":"own"}}', b'{"id":2,"result":{}}')
-    assert asked.events() == []
-    assert asked.conversation.oddities.dropped_answers == 2
-
-
-def test_an_agents_refusal_reaches_the_client_as_it_is(asked: Scene) -> None:
-    asked.agent(b'{"id":1,"error":{"code":-32000,"message":"log in","x":[1]}}')
-    assert asked.events() == [
-        OpeningRefused(b'{"id":"a","error":{"code":-32000,"message":"log in","x":[1]}}')
-    ]
-    assert asked.log.head == 0
+def test_an_agents_refusal_is_an_answer() -> None:
+    asked = opening()
+    asked.receive([b'{"id":2,"error":{"code":-32000,"message":"log in"}}'], [])
+    assert asked.answer is not None
+    assert asked.answer.is_error
 
 
 @pytest.mark.parametrize(
-    "result",
-    [b"null", b"[]", b"{}", b'{"sessionId":""}', b'{"sessionId":null}', b'{"sessionId":5}'],
+    "stray", [b'{"id":"2","result":{}}', b'{"id":1,"result":{}}', b'{"id":null,"error":{}}']
 )
-def test_a_result_without_a_session_id_is_a_refusal(asked: Scene, result: bytes) -> None:
-    asked.agent(b'{"id":1,"result":%b}' % result)
-    error = refusal(asked)
-    assert error["code"] == -32023
-    assert error["message"] == (
-        "cannot use agent 'coder': it answered session/new with a result without sessionId"
+def test_an_answer_to_something_else_is_none(stray: bytes) -> None:
+    asked = opening()
+    assert asked.receive([stray], []) == 1
+    assert not asked.is_over
+    assert asked.kept == []
+
+
+def test_what_an_agent_replays_is_noted_and_not_kept() -> None:
+    snapshot = Snapshot()
+    asked = opening(snapshot=snapshot, method="session/load", most_kept=0)
+    lines = [SAID % PLAN, SAID % b'{"sessionUpdate":"agent_message_chunk"}', SAID % b"1"]
+    assert asked.receive([*lines, b'{"method":"_x","params":{}}', ANSWER], []) == 5
+    assert asked.kept == []
+    assert snapshot.updates() == [PLAN]
+    assert asked.answer is not None
+
+
+def test_an_agent_that_says_too_much_before_its_answer_is_given_up() -> None:
+    size = len(SAID % b"1")
+    asked = opening(most_kept=2 * size)
+    assert asked.receive([SAID % b"1"] * 2, []) == 2
+    assert not asked.is_over
+    assert asked.receive([SAID % b"1", ANSWER], []) == 1
+    assert reason(asked) == (
+        f"cannot use agent 'coder': it answered session/new with {3 * size} bytes of updates "
+        "before its answer"
     )
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        b'{"id":1,"result":{"sessionId":"own"},"error":{"code":1,"message":"no"}}',
-        b'{"id":1,"result":{"sessionId":"own","sessionId":"other"}}',
+        b'{"id":2,"result":{"sessionId":"own"},"error":{"code":1,"message":"no"}}',
+        b'{"id":2,"result":{"sessionId":"own","sessionId":"other"}}',
     ],
 )
-def test_an_answer_that_cannot_be_relayed_is_a_refusal(asked: Scene, answer: bytes) -> None:
-    asked.agent(answer)
-    error = refusal(asked)
-    assert error["code"] == -32023
-    assert str(error["message"]).startswith(
+def test_an_answer_that_cannot_be_read_is_the_end(answer: bytes) -> None:
+    asked = opening()
+    assert asked.receive([answer, ANSWER], []) == 1
+    assert reason(asked).startswith(
         "cannot use agent 'coder': it answered session/new with a malformed message (cannot "
     )
 
 
-def test_an_answer_over_the_limit_is_a_refusal(asked: Scene) -> None:
-    asked.agent(OversizedFrame(2000, b'{"id":1,"result":{"sessionId":"own","x":"', b'"}}', 0))
-    assert refusal(asked)["code"] == -32030
-    assert asked.log.head == 0
-
-
-def test_an_update_over_the_limit_before_the_opening_goes_nowhere(asked: Scene) -> None:
-    asked.agent(
-        OversizedFrame(2000, b'{"method":"session/update","params":{"x":"', b'"}}', 0),
-        asked.said("a"),
-        OPENED,
+@pytest.mark.parametrize(
+    ("head", "tail"),
+    [(b'{"id":2,"result":{"x":"', b'"}}'), (b'{"result":{"x":"', b'"},"id":2}')],
+)
+def test_an_answer_over_the_limit_is_the_end(head: bytes, tail: bytes) -> None:
+    asked = opening(method="session/load")
+    asked.receive([], [oversized(head, tail)])
+    assert reason(asked) == (
+        "cannot use agent 'coder': it answered session/load with a result of 2000 bytes"
     )
-    asked.clients["ann"].admit(REPLY)
-    assert asked.gets("ann") == [REPLY, asked.seen(1, "a")]
 
 
-def test_the_agents_exit_before_the_opening_is_a_refusal(asked: Scene) -> None:
-    asked.agent(asked.said("a"))
-    asked.conversation.fail(AgentExited(agent="coder", status="exit status 3", stderr="boom"))
-    error = refusal(asked)
-    assert error["code"] == -32021
-    assert error["data"] == {
-        "agent": "coder",
-        "status": "exit status 3",
-        "stderr": "boom",
-        "code": "agent_exited",
-        "retryable": True,
-        "hint": "open a new session; the agent's last words are in stderr",
-    }
-    assert asked.log.head == 0
+@pytest.mark.parametrize(
+    "head",
+    [
+        b'{"method":"session/update","params":{"x":"',
+        b'{"id":3,"result":{"x":"',
+        b'{"id":3,"x":"',
+        b"prose",
+    ],
+)
+def test_anything_else_over_the_limit_goes_nowhere(head: bytes) -> None:
+    asked = opening()
+    assert asked.receive([SAID % b"1", ANSWER], [oversized(head)]) == 2
+    assert asked.answer is not None
+    assert asked.kept == [SAID % b"1"]
+    assert asked.take_agent_output() == b""
 
 
-def test_a_client_can_cancel_its_opening(asked: Scene) -> None:
-    assert asked.conversation.cancel_client_request("ann", b'"a"')
-    assert asked.agent_gets() == [
-        b'{"jsonrpc":"2.0","method":"$/cancel_request","params":{"requestId":1}}'
-    ]
+@pytest.mark.parametrize("noise", [b"Starting ...", b"", b"[]", b'{"id":3,"result":1,"error":2}'])
+def test_noise_goes_nowhere(noise: bytes) -> None:
+    asked = opening()
+    assert asked.receive([noise, ANSWER], []) == 2
+    assert asked.answer is not None
+    assert asked.kept == []
+
+
+class TestRequestsOfTheAgent:
+    """Nobody is there yet who could answer."""
+
+    def refused(self, asked: SessionOpening) -> dict[str, object]:
+        [line] = asked.take_agent_output().splitlines()
+        assert asked.take_agent_output() == b""
+        answer = json.loads(line)
+        assert answer["error"]["code"] == -32601
+        assert answer["error"]["data"]["hint"] == HINT
+        return {"id": answer["id"], "method": answer["error"]["data"]["method"]}
+
+    @pytest.mark.parametrize("request_id", [b"0", b'"q"', b"1.0", b"null"])
+    def test_one_is_refused_at_once(self, request_id: bytes) -> None:
+        asked = opening()
+        asked.receive([b'{"id":%b,"method":"session/request_permission"}' % request_id], [])
+        assert asked.kept == []
+        assert not asked.is_over
+        assert self.refused(asked) == {
+            "id": json.loads(request_id),
+            "method": "session/request_permission",
+        }
+
+    def test_one_that_cannot_be_read_is_too(self) -> None:
+        asked = opening()
+        asked.receive([b'{"id":7,"method":"_x","params":"text"}'], [])
+        assert self.refused(asked) == {"id": 7, "method": "_x"}
+
+    def test_one_over_the_limit_is_too(self) -> None:
+        asked = opening()
+        asked.receive([], [oversized(b'{"id":7,"method":"_x","params":{"x":"')])
+        assert self.refused(asked) == {"id": 7, "method": "_x"}
+
+    def test_one_whose_method_is_not_known_is_too(self) -> None:
+        asked = opening()
+        asked.receive([b'{"id":7,"method":5}'], [])
+        assert self.refused(asked) == {"id": 7, "method": ""}

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
+from tests.routing.conftest import Scene
 
-if TYPE_CHECKING:
-    from tests.routing.conftest import Scene
-
-STAMP = b'"acprelay":{"generation":"g","seq":1}'
-FOREIGN_STAMP = b'"acprelay":{"generation":"g","seq":1,"agentSessionId":%b}'
+STAMP = b'"acprelay":{"generation":"g","seq":1,"outOfTurn":true}'
+FOREIGN_STAMP = b'"acprelay":{"generation":"g","seq":1,"outOfTurn":true,"agentSessionId":%b}'
 
 # What the agent writes, and what clients get of it.
 SHAPES = {
@@ -87,10 +83,6 @@ SHAPES = {
         b'{"method":"_x","params":{"_meta":{%b}}}' % STAMP,
     ),
     "no params": (b'{"method":"_x"}', b'{"method":"_x","params":{"_meta":{%b}}}' % STAMP),
-    "params in an array, which has no place for a stamp": (
-        b'{"method":"_x","params":[1]}',
-        b'{"method":"_x","params":[1]}',
-    ),
     "a null session id": (
         b'{"method":"_x","params":{"sessionId":null}}',
         b'{"method":"_x","params":{"sessionId":"s:main","_meta":{%b}}}' % STAMP,
@@ -119,10 +111,21 @@ NOISE = [
     b'{"method":"session/update","params":{"sessionId":"own","sessionId":"other"}}',
     b'{"method":"session/update"',
     b'{"method":"session/update"} {"method":"session/update"}',
+    b'{"method":"_x","params":[1]}',  # which has no room for a stamp
     b'{"method":"x","params":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
 ]
 
 
+@pytest.mark.requirement(
+    "meta.stamp-is-added",
+    "meta.forged-stamp-is-replaced",
+    "meta.other-meta-passes",
+    "passing.unknown-members",
+    "identity.sub-agents-have-the-public-id",
+    "identity.sub-agents-keep-their-id",
+    "identity.session-ids-are-rewritten",
+    "positions.updates-carry-them",
+)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_only_the_session_id_and_the_stamp_of_a_notification_change(
     open_scene: Scene, shape: str
@@ -160,7 +163,9 @@ def test_one_batch_and_many_give_the_same_bytes(open_scene: Scene) -> None:
     open_scene.agent(*map(open_scene.said, texts[:150]))
     for text in texts[150:]:
         open_scene.agent(open_scene.said(text))
-    assert open_scene.gets("ann") == [open_scene.seen(n, t) for n, t in enumerate(texts, start=1)]
+    assert open_scene.gets("ann") == [
+        open_scene.seen(n, t, in_turn=False) for n, t in enumerate(texts, start=1)
+    ]
 
 
 def test_slow_and_fast_clients_get_the_same(open_scene: Scene) -> None:
@@ -168,7 +173,7 @@ def test_slow_and_fast_clients_get_the_same(open_scene: Scene) -> None:
     slow = []
     for seq in range(1, 20):
         open_scene.agent(open_scene.said("x" * seq))
-        due.append(open_scene.seen(seq, "x" * seq))
+        due.append(open_scene.seen(seq, "x" * seq, in_turn=False))
         assert open_scene.gets("ann") == due[-1:]
         if seq % 3 == 0:
             slow += open_scene.gets("bob", limit=1)
@@ -180,17 +185,21 @@ def test_a_client_that_comes_later_sees_what_is_said_from_then_on(open_scene: Sc
     open_scene.agent(open_scene.said("a"))
     open_scene.join("cat")
     open_scene.agent(open_scene.said("b"))
-    open_scene.clients["cat"].admit(b"{}")
-    assert open_scene.gets("cat") == [b"{}", open_scene.seen(2, "b")]
+    assert open_scene.gets("cat") == [open_scene.seen(2, "b", in_turn=False)]
 
 
+@pytest.mark.requirement("processes.noise-stays-out", "processes.noise-is-told")
 @pytest.mark.parametrize("noise", NOISE)
 def test_noise_is_counted_and_changes_nothing(open_scene: Scene, noise: bytes) -> None:
     open_scene.agent(open_scene.said("a"), noise, open_scene.said("b"))
-    assert open_scene.gets("ann") == [open_scene.seen(1, "a"), open_scene.seen(2, "b")]
+    assert open_scene.gets("ann") == [
+        open_scene.seen(1, "a", in_turn=False),
+        open_scene.seen(2, "b", in_turn=False),
+    ]
     assert open_scene.agent_gets() == []
-    assert open_scene.conversation.oddities.noise_lines == 1
-    assert open_scene.conversation.oddities.last_noise == noise[:200]
+    oddities = open_scene.conversation.take_oddities()
+    assert oddities.noise_lines == 1
+    assert oddities.last_noise == noise[:200]
 
 
 @pytest.mark.parametrize(
@@ -209,20 +218,61 @@ def test_however_deeply_a_line_nests_what_follows_it_is_delivered(
     for depth in range(700, 1100):
         open_scene.agent(line.replace(b"<deep>", b"[" * depth + b"]" * depth))
     open_scene.agent(open_scene.said("a"))
-    assert open_scene.gets("ann") == [open_scene.seen(1, "a")]
+    assert open_scene.gets("ann") == [open_scene.seen(1, "a", in_turn=False)]
 
 
-def test_history_is_kept_beyond_the_budget_until_everybody_has_had_it(
-    forgetful_scene: Scene,
-) -> None:
-    scene = forgetful_scene
+def test_a_log_may_forget_what_everybody_has_had() -> None:
+    scene = Scene(history_bytes=0)
+    scene.open("ann")
     for seq in range(1, 8):
         scene.agent(scene.said("a"))
-        assert scene.gets("ann") == [scene.seen(seq, "a")]
-    assert scene.log.start == 0
-    assert scene.conversation.unread_bytes == scene.log.retained_bytes
-    assert scene.gets("bob") == [scene.seen(seq, "a") for seq in range(1, 8)]
-    assert scene.conversation.unread_bytes == 0
-    scene.agent(scene.said("b"))
-    assert scene.log.start == 7
-    assert scene.gets("bob") == [scene.seen(8, "b")]
+        assert scene.gets("ann") == [scene.seen(seq, "a", in_turn=False)]
+    assert scene.log.start == 6
+
+
+@pytest.mark.parametrize(
+    ("update", "kept"),
+    [
+        (b'{"sessionUpdate":"plan","entries":[]}', True),
+        (b'{"sessionUpdate":"agent_message_chunk","content":{}}', False),
+        (b'{"sessionUpdate":"plan"}', False),
+        (b'{"entries":[]}', False),
+    ],
+)
+def test_what_latecomers_need_is_noted(open_scene: Scene, update: bytes, *, kept: bool) -> None:
+    line = b'{"method":"session/update","params":{"sessionId":"own","update":%b}}'
+    open_scene.agent(line % update)
+    assert open_scene.snapshot.updates() == ([update] if kept else [])
+
+
+def test_the_shell_is_told_once_that_it_was(open_scene: Scene) -> None:
+    plan = (
+        b'{"method":"session/update","params":{"sessionId":"%b",'
+        b'"update":{"sessionUpdate":"plan","entries":[]}}}'
+    )
+    open_scene.agent(plan % b"own/sub", open_scene.said("a"))
+    changes = [open_scene.conversation.take_snapshot_changed()]
+    open_scene.agent(plan % b"own")
+    changes += [open_scene.conversation.take_snapshot_changed() for _ in range(2)]
+    assert changes == [False, True, False]
+
+
+def test_an_agent_cannot_speak_in_the_relays_name(open_scene: Scene) -> None:
+    open_scene.agent(
+        b'{"method":"_acprelay/turn_ended","params":{"sessionId":"own","turn":"g-1"}}',
+        b'{"id":7,"method":"_acprelay/attach","params":{"sessionId":"own"}}',
+    )
+    assert open_scene.gets("ann") == []
+    [refusal] = open_scene.agent_gets()
+    assert b'"id":7' in refusal
+    assert b'"code":-32601' in refusal
+    assert open_scene.conversation.take_oddities().noise_lines == 1
+
+
+def test_a_line_of_an_agents_log_answers_nothing(open_scene: Scene) -> None:
+    open_scene.client("ann", b'{"id":1,"method":"_x"}')
+    open_scene.agent_gets()
+    open_scene.agent(b'{"level":"info","id":2}')
+    assert open_scene.gets("ann") == []
+    open_scene.agent(b'{"jsonrpc":"2.0","id":2}')
+    assert b'"error"' in open_scene.gets("ann")[0]

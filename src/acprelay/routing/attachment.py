@@ -1,19 +1,28 @@
-"""An attachment: one client's presence in one session.
+"""An attachment: one client's presence in one conversation.
 
-It is a position in the session's public log and a lane. The lane holds what is for this client
-alone (replies, asks, notices), each entry behind a barrier: it is delivered once the position has
+It is a place in the conversation's public log and a lane. The lane holds what is for this client
+alone (replies, asks, notices), each entry behind a barrier: it is delivered once the cursor has
 reached the head that the log had when the entry was made. So a prompt's reply never overtakes the
 updates before it, and live delivery, replay and a slow reader are one operation: `take`.
+
+An attachment outlives its connection for a while, and can be adopted by a later one, which says
+what it has seen.
 
 An attachment knows no socket; whoever owns one asks it for bytes.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
+from collections.abc import Collection
 
+from acprelay.errors import CursorExpired, RelayError
+from acprelay.routing.frames import loss_notice
+from acprelay.routing.lane import Entry, EntryKind, Lane
 from acprelay.routing.log import PublicLog
 from acprelay.wire import text_frame
+
+_REMEMBERED_SKIPS = 1024
 
 
 class Attachment:
@@ -21,49 +30,147 @@ class Attachment:
 
     Args:
         id: Unique in the relay.
-        log: The session's public log.
-        cursor: The position to read from.
+        secret: Whoever knows it may adopt the attachment.
+        session_id: The conversation's public id.
+        log: The conversation's public log.
+        cursor: The place to read from.
+
+    Attributes:
+        is_blind: Whether the client is given nothing of the log, only what its lane holds.
     """
 
-    __slots__ = ("_held", "_lane", "_lane_bytes", "cursor", "id", "log")
+    __slots__ = ("_lane", "_session_id", "_skips", "cursor", "id", "is_blind", "log", "secret")
 
-    def __init__(self, *, id: str, log: PublicLog, cursor: int) -> None:  # noqa: A002 - the glossary's word
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - the glossary's word
+        secret: str,
+        session_id: str,
+        log: PublicLog,
+        cursor: int,
+    ) -> None:
         self.id = id
+        self.secret = secret
+        self.is_blind = False
+        self._session_id = session_id
         self.log = log
         self.cursor = cursor
-        self._lane: deque[tuple[int, bytes]] = deque()
-        self._lane_bytes = 0
-        self._held = True
-
-    @property
-    def unread_bytes(self) -> int:
-        """How many bytes wait for this client, in its lane and in the log."""
-        return self._lane_bytes + self.log.unread_bytes(self.cursor)
+        self._lane = Lane()
+        self._skips: list[int] = []
 
     @property
     def has_pending(self) -> bool:
-        """Whether `take` would give something."""
-        return not self._held and (bool(self._lane) or self.cursor < self.log.head)
+        """Whether `take` has something to do."""
+        return len(self._lane) > 0 or (self.cursor < self.log.head and not self.is_blind)
 
-    def admit(self, reply: bytes) -> None:
-        """Lets delivery begin, with the reply that tells the client the session's id.
+    @property
+    def lane_bytes(self) -> int:
+        """The size of what waits in the lane."""
+        return self._lane.waiting_bytes
+
+    # -- what is for this client
+
+    def push(
+        self, message: bytes, *, reply_to: bytes | None = None, barrier: int | None = None
+    ) -> None:
+        """Adds a JSON-RPC message for this client alone, behind what its lane holds.
 
         Args:
-            reply: The JSON-RPC response; it goes before everything else of the session.
+            message: The message. One that answers no request may come twice to a client that loses
+                its connection and adopts the attachment.
+            reply_to: The raw id of the request that it answers, if it does.
+            barrier: The place in the log behind which it comes; None for its head.
         """
-        frame = text_frame(reply)
-        self._lane.appendleft((self.cursor, frame))
-        self._lane_bytes += len(frame)
-        self._held = False
+        kind = EntryKind.NOTE if reply_to is None else EntryKind.REPLY
+        place = self.log.head if barrier is None else barrier
+        self._lane.append(Entry(kind, place, text_frame(message), reply_to))
 
-    def push(self, message: bytes) -> None:
-        """Adds a JSON-RPC message for this client alone, behind all that the log holds now."""
-        frame = text_frame(message)
-        self._lane.append((self.log.head, frame))
-        self._lane_bytes += len(frame)
+    def push_ask(self, ask_id: bytes, message: bytes) -> None:
+        """Adds a request to the client, which `retract` may take back.
+
+        Args:
+            ask_id: Its raw id.
+            message: The request.
+        """
+        self._lane.append(Entry(EntryKind.ASK, self.log.head, text_frame(message), ask_id))
+
+    def lead(self, message: bytes) -> None:
+        """Puts a message before everything else that this client has not been given.
+
+        It is for the client's present connection: a later one is not given it again.
+        """
+        self._lane.lead(Entry(EntryKind.LEAD, self.cursor, text_frame(message)))
+
+    def expect_reply(self, request_id: bytes) -> None:
+        """Takes note of a request of the client: no earlier reply under its id is given any more.
+
+        A client may use an id again once it has had the reply, or does not want it.
+
+        Args:
+            request_id: Its raw id.
+        """
+        self._lane.remove(EntryKind.REPLY, request_id)
+
+    def skip(self, seq: int) -> None:
+        """Leaves out one entry of the log, the latest: it tells this client its own words."""
+        self._skips.append(seq)
+        while len(self._skips) > _REMEMBERED_SKIPS and self._skips[0] <= self.cursor:
+            del self._skips[0]
+
+    def retract(self, ask_id: bytes) -> bool:
+        """Takes a request back that was added.
+
+        Returns:
+            Whether the client may have been given it, and so has to be told.
+        """
+        waited = self._lane.remove(EntryKind.ASK, ask_id)
+        return not waited or any(entry.may_be_known for entry in waited)
+
+    def rewind(self, place: int) -> None:
+        """Gives the log once more, from a place on, behind all that is due already.
+
+        Entries that were left out before are in it now.
+        """
+        self._lane.append(Entry(EntryKind.MOVE, self.log.head, b"", place=place))
+
+    def go_back(self, after: int, pending: Collection[bytes] | None) -> None:
+        """Goes on from what the client has really seen, which may be less than it was given.
+
+        What the lane gave behind that place is given again. What it gave at that very place may
+        have been seen or not, and is given again too: a reply only where the client waits for it,
+        or does not say; an ask under its id.
+
+        Args:
+            after: The last entry of the log that the client has seen.
+            pending: The raw ids of the requests that it waits for; None where it does not say.
+
+        Raises:
+            CursorExpired: The lane gave more behind that place than is remembered.
+        """
+        if after < self._lane.forgotten:
+            oldest = max(self._lane.forgotten, self.log.start)
+            raise CursorExpired(oldest=str(self.log.position(oldest)))
+        self._lane.go_back(after, pending, reach=self._reach(after))
+        self.cursor = after
+        self.is_blind = False
+
+    def _reach(self, after: int) -> int:
+        """How far a client may have come since a place without seeing more of the log."""
+        if self.is_blind:
+            return self.log.head
+        self.cursor = after
+        self._pass_over(self.log.head)
+        return self.cursor
+
+    # -- what is due
 
     def take(self, limit: int) -> list[bytes]:
         """Gives what is due next, as WebSocket frames, and moves the cursor past it.
+
+        Where the log has forgotten what comes next, or cannot be read, the client is told so, and
+        is given nothing of the log until it loads or resumes the session: what it has had stays one
+        piece.
 
         Args:
             limit: Stop once this many bytes are given; one run or lane entry may exceed it.
@@ -72,17 +179,44 @@ class Attachment:
             Blobs to be written in this order; empty when nothing is due.
         """
         due: list[bytes] = []
-        while not self._held and limit > 0:
-            if self._lane and self._lane[0][0] <= self.cursor:
-                blobs = [self._lane.popleft()[1]]
-                self._lane_bytes -= len(blobs[0])
+        while limit > 0:
+            barrier = self._lane.barrier
+            upto = self.log.head if barrier is None else barrier
+            if not self.is_blind:
+                self._pass_over(upto)
+            if barrier is not None and (self.is_blind or barrier <= self.cursor):
+                blobs = self._give()
+            elif self.is_blind or upto <= self.cursor:
+                break
             else:
-                upto = self._lane[0][0] if self._lane else self.log.head
-                if self.cursor >= upto:
-                    break
-                blobs, self.cursor = self.log.read(
-                    self.cursor, upto=upto, limit=limit, reader=self.id
-                )
+                blobs = self._read(upto, limit)
             due += blobs
             limit -= sum(map(len, blobs))
         return due
+
+    def _pass_over(self, upto: int) -> None:
+        """Moves the cursor past the entries that are left out next."""
+        index = bisect_right(self._skips, self.cursor)
+        while self.cursor < upto and self._skips[index : index + 1] == [self.cursor + 1]:
+            self.cursor += 1
+            index += 1
+
+    def _read(self, upto: int, limit: int) -> list[bytes]:
+        index = bisect_right(self._skips, self.cursor)
+        if index < len(self._skips):
+            upto = min(upto, self._skips[index] - 1)
+        try:
+            blobs, self.cursor = self.log.read(self.cursor, upto=upto, limit=limit)
+        except RelayError as error:
+            self.is_blind = True
+            return [text_frame(loss_notice(self._session_id, self.log.generation, error))]
+        return blobs
+
+    def _give(self) -> list[bytes]:
+        entry = self._lane.give()
+        if entry.kind is not EntryKind.MOVE:
+            return [entry.frame]
+        self.cursor = entry.place
+        self.is_blind = False
+        self._skips = [seq for seq in self._skips if seq > entry.barrier]
+        return []

@@ -1,7 +1,8 @@
 """What the relay promises in the handshake, on both of its sides (ACP, "Initialization").
 
 To an agent the relay is a client that serves nothing by itself. To a client it is the agent, less
-what the relay would have to keep and does not: a capability is a promise.
+what the relay would have to keep and does not, plus what it serves from what it keeps, whatever the
+agent can: a capability is a promise.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ PROTOCOL_VERSION = 1
 # What clients could only use through methods that the relay answers itself.
 _NOT_KEPT = ("providers", "nes")
 _KEPT_SESSION_CAPABILITIES = ("additionalDirectories", "systemPrompt")
+_SERVED_SESSION_CAPABILITIES = ("list", "resume", "close", "delete")
 
 
 class _ClientInitialize(msgspec.Struct, rename="camel"):
@@ -89,7 +91,7 @@ def check_agent(agent: str, result: bytes) -> None:
 
 
 def client_result(agent_result: bytes) -> dict[str, Any]:
-    """The answer to a client's `initialize`: the agent's, narrowed to what the relay keeps.
+    """The answer to a client's `initialize`: the agent's, as far as the relay keeps it.
 
     Args:
         agent_result: The agent's own answer, as `check_agent` has let it pass.
@@ -99,12 +101,13 @@ def client_result(agent_result: bytes) -> dict[str, Any]:
     for name in _NOT_KEPT:
         capabilities.pop(name, None)
     session = capabilities.get("sessionCapabilities") or {}
-    capabilities["loadSession"] = False
+    capabilities["loadSession"] = True
     capabilities["sessionCapabilities"] = {
         **{name: session[name] for name in _KEPT_SESSION_CAPABILITIES if name in session},
-        "close": {},
+        **{name: {} for name in _SERVED_SESSION_CAPABILITIES},
     }
-    meta = {**(result.get("_meta") or {}), "acprelay": {"version": __version__}}
+    own_meta = {"version": __version__, "attach": True}
+    meta = {**(result.get("_meta") or {}), "acprelay": own_meta}
     return {
         **result,
         "protocolVersion": PROTOCOL_VERSION,

@@ -1,293 +1,296 @@
-"""One session's router: an agent's frames go to log, lanes or back; clients' frames, to the agent.
+"""One conversation's router: an agent's frames go to log, lanes or back; clients' to the agent.
 
-Values in, values out: `receive_agent` and `receive_client` take what peers sent;
-`take_agent_output` and `take_events` give what is to be written and what has happened, each thing
-once; attachments give what is due to clients. There is no clock, no socket and no process here, and
-no lifecycle: whoever owns a conversation brings those.
+Values in, values out, with the time as an argument: `receive_agent` and `receive_client` take what
+peers sent; `take_agent_output` and `take_events` give what is to be written and what has happened,
+each thing once; attachments give what is due to clients. There is no clock, no socket and no
+process here, and no lifecycle: whoever owns a conversation brings those.
 
-The order of an agent's pipe is kept: a reply goes behind the updates that were written before it,
-and nothing reaches a client before the reply that tells it the session's id.
+A conversation outlives the runs of its agent. While none serves it is dormant: it is read from its
+log, and whatever a client wants of the agent waits for the next run, which it asks for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from acprelay.errors import (
-    AgentRefused,
-    FrameTooLarge,
-    RelayError,
-    RemoteProtocolError,
-)
+from acprelay.errors import LimitReached, RelayError, RequestCancelled
+from acprelay.routing.agent_link import AgentLink, Output
+from acprelay.routing.agent_output import AgentOutput
 from acprelay.routing.asks import Asks
-from acprelay.routing.attachment import Attachment
-from acprelay.routing.events import Event, Oddities, OpeningRefused, SessionOpened
-from acprelay.routing.frames import cancel_request, error_reply, result_reply
+from acprelay.routing.events import AskDecided, Event, Oddities, RunUnwanted, RunWanted, TurnChanged
+from acprelay.routing.frames import TURN_ENDED, cancel_request, error_reply
+from acprelay.routing.presence import Presence
 from acprelay.routing.publisher import Publisher
-from acprelay.routing.requests import AskLedger, Outstanding, RequestLedger
-from acprelay.wire import (
-    Envelope,
-    MessageKind,
-    OversizedFrame,
-    TruncatedEnvelope,
-    describe,
-    peek,
-    peek_refused,
-    peek_truncated,
-    rewrite,
-    to_line,
-)
+from acprelay.routing.requests import Outstanding, RequestLedger, request_id_in_use
+from acprelay.routing.snapshot import Snapshot
+from acprelay.routing.turn_taking import TurnTaking
+from acprelay.routing.turns import TurnList
+from acprelay.wire import Envelope, MessageKind, OversizedFrame
+
+_MOST_HELD = 64
 
 
 class Conversation:
-    """The router of one session.
+    """The router of one conversation.
 
     Args:
-        agent_name: The agent's name in the catalog, for messages.
-        publisher: Writes the session's log and lanes.
-        asks: The open asks.
+        publisher: Writes the log and the lanes.
         requests: The requests that the agent has not answered.
-        max_frame: The limit that an oversized frame went over, in bytes.
+        link: The way to the agent.
+        turns: Takes turns.
+        asks: The open asks.
+        agent: Routes what the agent writes.
+        presence: The attachments.
+        snapshot: What the agent has told of its state.
     """
 
     def __init__(
         self,
         *,
-        agent_name: str,
         publisher: Publisher,
-        asks: AskLedger,
         requests: RequestLedger,
-        max_frame: int,
+        link: AgentLink,
+        turns: TurnTaking,
+        asks: Asks,
+        agent: AgentOutput,
+        presence: Presence,
+        snapshot: Snapshot,
     ) -> None:
-        self.oddities = Oddities()
-        self._agent_name = agent_name
+        self.presence = presence
+        self.snapshot = snapshot
         self._publisher = publisher
-        self._asks = Asks(
-            ledger=asks, requests=requests, publisher=publisher, to_agent=self._to_agent
-        )
         self._requests = requests
-        self._max_frame = max_frame
-        self._agent_session_id: str | None = None
-        self._failure: RelayError | None = None
-        self._early: list[bytes] = []
-        self._early_bytes = 0
-        self._agent_output: list[bytes] = []
+        self._link = link
+        self._turns = turns
+        self._asks = asks
+        self._agent = agent
+        self._held: list[Outstanding] = []
+        self._run_is_wanted = False
         self._events: list[Event] = []
+        self._told_turn: str | None = None
 
-    def take_agent_output(self) -> bytes:
-        """Gives the lines that are to be written to the agent, once."""
-        output, self._agent_output = self._agent_output, []
-        return b"".join(output)
+    # -- what is to be done
+
+    def take_agent_output(self) -> Output | None:
+        """Gives lines that are to be written to the agent, once; None where there are none."""
+        return self._link.take()
 
     def take_events(self) -> list[Event]:
         """Gives what has happened since the last call."""
+        self._events += [AskDecided(decision) for decision in self._asks.take_decisions()]
+        if self._turns.turn != self._told_turn:
+            self._told_turn = self._turns.turn
+            self._events.append(TurnChanged())
         events, self._events = self._events, []
         return events
 
+    def take_snapshot_changed(self) -> bool:
+        """Tells whether the snapshot has changed since the last call."""
+        changed, self._agent.snapshot_changed = self._agent.snapshot_changed, False
+        return changed
+
     @property
-    def unread_bytes(self) -> int:
-        """How much waits for the slowest client, and for the opening."""
-        return self._publisher.unread_bytes + self._early_bytes
+    def deadline_at(self) -> float | None:
+        """When `tick` has something to do."""
+        due = (self._turns.deadline_at, self._asks.deadline_at, self.presence.deadline_at)
+        return min((at for at in due if at is not None), default=None)
+
+    @property
+    def turn(self) -> str | None:
+        """The id of the turn that is open."""
+        return self._turns.turn
+
+    def take_oddities(self) -> Oddities:
+        """Gives what went nowhere since the last call."""
+        oddities, self._agent.oddities = self._agent.oddities, Oddities()
+        return oddities
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a run serves the conversation."""
+        return self._link.session_id is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for the agent, and the agent for nobody."""
+        return self._turns.is_idle and not (self._held or self._asks.is_open or self._is_asked)
+
+    @property
+    def _is_asked(self) -> bool:
+        return next(iter(self._requests), None) is not None
+
+    def tick(self, now: float) -> None:
+        """Does what is due."""
+        if self._turns.tick(now):
+            self._events.append(RunUnwanted("its agent did not stop its turn when it was told to"))
+        self._asks.tick(now)
+        self.presence.tick(now)
+        self._go_on()
+
+    # -- runs
+
+    def begin_run(self, agent_session_id: str, *, last_id: int, news: Iterable[bytes] = ()) -> None:
+        """Takes note that an agent serves from now on, and gives it what waits for it.
+
+        Args:
+            agent_session_id: The agent's own id of its session.
+            last_id: The last id that the relay itself has used in requests to this agent.
+            news: Updates, raw, that tell clients what is otherwise than an earlier run left it.
+        """
+        self._link.session_id = agent_session_id
+        self._requests.skip_to(last_id)
+        self._run_is_wanted = False
+        for update in news:
+            self._publisher.publish_update(update)
+        held, self._held = self._held, []
+        for request in held:
+            self._link.forward(request.envelope, self._requests.add(request))
+        self._go_on()
+
+    def end_run(self, error: RelayError, *, now: float) -> None:
+        """Tells everybody that no agent serves any more: what waits for it fails, asks close.
+
+        Args:
+            error: Why; it answers every request in flight, and stands in the log as a notice.
+            now: The time.
+        """
+        self._run_is_wanted = False
+        self._publisher.publish_notice(error)
+        self._turns.fail(error)
+        held, self._held = self._held, []
+        for request in [*self._requests.settle_all(), *held]:
+            if request.method != "session/prompt":
+                self._answer(request, error_reply(request.id, error))
+        self._asks.close(now=now)
+        self._link.close()
+        self._publisher.flush()
+
+    def publish_notice(self, error: RelayError) -> None:
+        """Tells every client what went wrong."""
+        self._publisher.publish_notice(error)
+        self._publisher.flush()
+
+    def mark_interrupted(self, turn: str) -> None:
+        """Takes note that a turn was cut off, as the relay that carried it died."""
+        self._publisher.mark(TURN_ENDED, {"turn": turn, "outcome": "interrupted"})
+        self._publisher.flush()
 
     # -- the agent's side
 
-    def receive_agent(self, lines: list[bytes], oversized: Sequence[OversizedFrame] = ()) -> None:
-        """Routes one batch of what the agent wrote; drops it once the session is over.
+    def receive_agent(
+        self, lines: list[bytes], oversized: Sequence[OversizedFrame] = (), *, now: float
+    ) -> None:
+        """Routes one batch of what the agent wrote; drops it while no run serves.
 
         Args:
             lines: Whole lines, in order.
             oversized: What was skipped among them because it was over the limit.
+            now: The time.
         """
-        if self._failure is not None:
-            return
-        start = 0
-        for skipped in oversized:
-            self._receive_lines(lines[start : skipped.index])
-            self._receive_oversized(skipped)
-            start = skipped.index
-        self._receive_lines(lines[start:] if start else lines)
-        self._publisher.flush()
-        self._publisher.trim()
+        if self.is_served:
+            self._agent.receive(lines, oversized, now=now)
+            self._go_on()
 
-    def fail(self, error: RelayError) -> None:
-        """Tells everybody that the session is over: requests in flight fail, open asks close.
-
-        Only the first call does something.
-
-        Args:
-            error: Why; it answers every request in flight, refuses later ones, and stands in the
-                log as a notice.
-        """
-        if self._failure is not None:
-            return
-        self._failure = error
-        if self._agent_session_id is not None:
-            self._publisher.publish_notice(error)
-        for request in self._requests.settle_all():
-            self._answer(request, error_reply(request.id, error))
-        self._asks.close()
-        self._publisher.flush()
-
-    def _receive_lines(self, lines: list[bytes]) -> None:
-        if self._agent_session_id is None:
-            lines = self._receive_before_opening(lines)
-        index = 0
-        while index < len(lines):
-            taken = self._publisher.publish_lines(lines, index)
-            if not taken:
-                self._receive_line(lines[index])
-            index += taken or 1
-
-    def _receive_before_opening(self, lines: list[bytes]) -> list[bytes]:
-        """Keeps notifications until the session's id is known; then gives what is to be routed."""
-        for index, line in enumerate(lines):
-            envelope = self._peek(line)
-            if envelope is None:
-                continue
-            if envelope.kind is MessageKind.NOTIFICATION:
-                self._early.append(line)
-                self._early_bytes += len(line)
-            elif envelope.kind is MessageKind.REQUEST:
-                self._asks.refuse(envelope)
-            else:
-                self._receive_answer(envelope)
-                if self._agent_session_id is not None:
-                    early, self._early, self._early_bytes = self._early, [], 0
-                    return early + lines[index + 1 :]
-        return []
-
-    def _receive_line(self, line: bytes) -> None:
-        envelope = self._peek(line)
-        if envelope is None:
-            return
-        if envelope.kind is MessageKind.RESPONSE:
-            self._receive_answer(envelope)
-        elif envelope.kind is MessageKind.REQUEST:
-            self._asks.receive(envelope)
-        elif envelope.method == "$/cancel_request":
-            self._asks.withdraw(envelope.request_id or b"")
-        else:
-            self._publisher.publish(envelope, own_session_id=self._agent_session_id or "")
-
-    def _peek(self, line: bytes) -> Envelope | None:
-        try:
-            return peek(line)
-        except RemoteProtocolError as error:
-            self.oddities.noise_lines += 1
-            self.oddities.last_noise = line[:200]
-            self._report_loss(peek_refused(line), error)
-            return None
-
-    def _receive_oversized(self, skipped: OversizedFrame) -> None:
-        error = FrameTooLarge(size=skipped.size, limit=self._max_frame)
-        self._report_loss(peek_truncated(skipped.head, skipped.tail), error)
-        if self._agent_session_id is not None:
-            self._publisher.publish_notice(error)
-
-    def _report_loss(self, known: TruncatedEnvelope, error: RemoteProtocolError) -> None:
-        """Tells whoever waits for a frame that cannot be relayed, as far as it can be known."""
-        if known.id is None:
-            return
-        if known.kind is MessageKind.REQUEST:
-            self._to_agent(error_reply(known.id, error))
-        elif known.kind is MessageKind.RESPONSE:
-            request = self._requests.settle(known.id)
-            if request is not None:
-                self._answer(request, error_reply(request.id, self._unusable(request, error)))
-
-    def _unusable(self, request: Outstanding, error: RemoteProtocolError) -> RelayError:
-        if isinstance(error, FrameTooLarge):
-            return error
-        reason = f"a malformed message ({error.message})"
-        return AgentRefused(agent=self._agent_name, method=request.method, reason=reason)
-
-    def _receive_answer(self, envelope: Envelope) -> None:
-        request = self._requests.settle(envelope.id or b"")
-        if request is None:
-            self.oddities.dropped_answers += 1
-        elif request.method == "session/new" and not envelope.is_error:
-            self._receive_opening(request, envelope)
-        else:
-            names_session = "result.sessionId" in describe(request.method).session_ids
-            session_id = self._publisher.public_id if names_session else None
-            self._answer(request, rewrite(envelope, id=request.id, session_id=session_id))
-
-    def _receive_opening(self, request: Outstanding, envelope: Envelope) -> None:
-        if not envelope.session_id:
-            error = AgentRefused(
-                agent=self._agent_name, method="session/new", reason="a result without sessionId"
-            )
-            self._answer(request, error_reply(request.id, error))
-            return
-        self._agent_session_id = envelope.session_id
-        reply = rewrite(envelope, id=request.id, session_id=self._publisher.public_id)
-        self._events.append(SessionOpened(reply))
-
-    def _answer(self, request: Outstanding, reply: bytes) -> None:
-        if request.method == "session/new":
-            self._events.append(OpeningRefused(reply))
-        else:
-            self._publisher.push(request.attachment_id, reply)
+    def output_refused(self, error: RelayError) -> None:
+        """Takes note that what `take_agent_output` gave could not be written."""
+        self._agent.refused(error)
+        self._go_on()
 
     # -- the clients' side
 
-    def attach(self, attachment: Attachment) -> None:
-        """Adds a client; it is given nothing until `Attachment.admit` is called."""
-        self._publisher.attachments[attachment.id] = attachment
-
-    def detach(self, attachment_id: str) -> None:
-        """Lets a client go: answers to it settle nothing, its open asks go to whoever is left."""
-        self._publisher.attachments.pop(attachment_id, None)
-        self._requests.forget(attachment_id)
-        self._asks.hand_over(attachment_id)
-
-    def receive_client(self, attachment_id: str, envelope: Envelope) -> None:
-        """Sends a client's request or notification to the agent.
+    def receive_client(self, attachment_id: str, envelope: Envelope, *, now: float) -> None:
+        """Takes a client's request or notification that is for the agent.
 
         Raises:
             InvalidRequest: The client still waits for a request with this id.
-            RelayError: The session is over; the error that `fail` was given.
+            LimitReached: As much waits for the agent as may.
         """
-        if self._failure is not None:
-            raise self._failure.with_traceback(None)
-        minted = None
         if envelope.kind is MessageKind.REQUEST:
-            minted = self._requests.add(
-                Outstanding(attachment_id, envelope.id or b"null", envelope.method or "")
-            )
-        self._to_agent(
-            rewrite(envelope, id=minted, session_id=self._agent_session_id, strip_stamp=True)
-        )
+            self._request(Outstanding(attachment_id, envelope))
+        elif envelope.method == "session/cancel":
+            self._turns.cancel(attachment_id, now=now)
+        elif self.is_served and envelope.method != "session/prompt":
+            self._link.forward(envelope)
+        self._go_on()
 
-    def forget_request(self, attachment_id: str, envelope: Envelope) -> None:
-        """Takes back a client's request that could not be written to the agent."""
-        if envelope.kind is MessageKind.REQUEST:
-            minted = self._requests.minted(attachment_id, envelope.id or b"null")
-            self._requests.settle(minted or b"")
-
-    def receive_ask_answer(self, attachment_id: str, envelope: Envelope) -> bool:
-        """Gives a client's answer to the agent.
+    def receive_ask_answer(self, attachment_id: str, envelope: Envelope, *, now: float) -> bool:
+        """Takes a client's answer to an ask.
 
         Returns:
             Whether this client was asked that, and has not answered yet.
         """
-        return self._asks.answer(attachment_id, envelope)
+        taken = self._asks.answer(attachment_id, envelope, now=now)
+        self._publisher.flush()
+        return taken
 
-    def cancel_client_request(self, attachment_id: str, request_id: bytes) -> bool:
-        """Passes a client's `$/cancel_request` on.
+    def cancel_client_request(self, attachment_id: str, request_id: bytes, *, now: float) -> bool:
+        """Takes a client's `$/cancel_request` (ACP, "Cancellation").
 
         Returns:
             Whether that request is in flight here.
         """
+        if self._turns.cancel_request(attachment_id, request_id, now=now):
+            self._publisher.flush()
+            return True
+        for request in self._held:
+            if (request.attachment_id, request.id) == (attachment_id, request_id):
+                self._held.remove(request)
+                error = RequestCancelled(method=request.method)
+                self._answer(request, error_reply(request.id, error))
+                return True
         minted = self._requests.minted(attachment_id, request_id)
         if minted is not None:
-            self._to_agent(cancel_request(minted))
+            self._link.send(cancel_request(minted))
         return minted is not None
 
-    def cancel_turns(self) -> None:
-        """Answers every prompt in flight with `cancelled` (ACP, "Prompt Turn": cancellation)."""
-        for request in self._requests.settle_all("session/prompt"):
-            self._answer(request, result_reply(request.id, {"stopReason": "cancelled"}))
+    def describe_turns(self, attachment_id: str) -> TurnList:
+        """The turn that runs and those that wait, as one client sees them."""
+        return self._turns.describe(attachment_id)
 
-    def _to_agent(self, message: bytes) -> None:
-        self._agent_output.append(to_line(message))
+    def cancel_turn(self, turn: str, *, now: float) -> bool:
+        """Cancels a turn that runs or waits; tells whether there is such a turn."""
+        cancelled = self._turns.cancel_turn(turn, now=now)
+        self._publisher.flush()
+        return cancelled
+
+    def close_turns(self, *, now: float) -> None:
+        """Answers every prompt with `cancelled`: a client closes the session."""
+        self._asks.cancel(now=now)
+        self._turns.close()
+        self._publisher.flush()
+
+    def _request(self, request: Outstanding) -> None:
+        self._check(request)
+        if request.method == "session/prompt":
+            self._turns.submit(request.attachment_id, request.envelope)
+        elif self.is_served:
+            self._link.forward(request.envelope, self._requests.add(request))
+        elif len(self._held) < _MOST_HELD:
+            self._held.append(request)
+        else:
+            raise LimitReached(limit="requests that wait for an agent", most=_MOST_HELD)
+        attachment = self._publisher.find(request.attachment_id)
+        if attachment is not None:
+            attachment.expect_reply(request.id)
+
+    def _check(self, request: Outstanding) -> None:
+        """Raises where the same client has a request with this id waiting."""
+        self._requests.check(request.attachment_id, request.id)
+        self._turns.check(request.attachment_id, request.id)
+        if any(
+            (each.attachment_id, each.id) == (request.attachment_id, request.id)
+            for each in self._held
+        ):
+            raise request_id_in_use(request.id)
+
+    def _go_on(self) -> None:
+        """Begins what can begin now."""
+        if self.is_served:
+            self._turns.begin_next()
+        elif (self._held or not self._turns.is_idle) and not self._run_is_wanted:
+            self._run_is_wanted = True
+            self._events.append(RunWanted())
+        self._publisher.flush()
+
+    def _answer(self, request: Outstanding, reply: bytes) -> None:
+        self._publisher.push(request.attachment_id, reply, reply_to=request.id)

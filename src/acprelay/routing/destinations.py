@@ -18,7 +18,15 @@ class Destination(Enum):
 
     INITIALIZE = auto()
     OPEN_SESSION = auto()
+    LIST_SESSIONS = auto()
+    LOAD_SESSION = auto()
+    RESUME_SESSION = auto()
+    ATTACH = auto()
+    """Like load and resume, for clients that know the relay's extensions."""
     CLOSE_SESSION = auto()
+    DELETE_SESSION = auto()
+    DESCRIBE_TURNS = auto()
+    CANCEL_TURN = auto()
     AGENT_PROCESS = auto()
     """An agent before it has a session: authentication."""
     SESSION = auto()
@@ -32,7 +40,14 @@ class Destination(Enum):
 _REQUESTS = {
     "initialize": Destination.INITIALIZE,
     "session/new": Destination.OPEN_SESSION,
+    "session/list": Destination.LIST_SESSIONS,
+    "session/load": Destination.LOAD_SESSION,
+    "session/resume": Destination.RESUME_SESSION,
     "session/close": Destination.CLOSE_SESSION,
+    "session/delete": Destination.DELETE_SESSION,
+    "_acprelay/attach": Destination.ATTACH,
+    "_acprelay/turns": Destination.DESCRIBE_TURNS,
+    "_acprelay/cancel_turn": Destination.CANCEL_TURN,
     "authenticate": Destination.AGENT_PROCESS,
     "logout": Destination.AGENT_PROCESS,
 }
@@ -82,7 +97,9 @@ def _of_request(method: str, *, initialized: bool) -> Destination:
 
 
 def _goes_to_a_session(method: str) -> bool:
-    """Whether a session's agent deals with it, as with every method that ACP does not name."""
+    """Whether a session's agent deals with it, as with other methods that ACP does not name."""
+    if method.startswith("_acprelay/"):
+        return False
     known = lookup(method)
     return known is None or (
         known.sender is not Sender.AGENT

@@ -4,30 +4,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class SessionOpened:
-    """The agent has opened its session.
-
-    Attributes:
-        reply: The response for the client that asked, with the public session id.
-    """
-
-    reply: bytes
+from acprelay.routing.audit import Decision
 
 
 @dataclass(frozen=True, slots=True)
-class OpeningRefused:
-    """The agent did not open a session.
+class RunWanted:
+    """Something waits for an agent, and there is none: a run is to be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunUnwanted:
+    """The run is to be ended.
 
     Attributes:
-        reply: The error response for the client that asked.
+        reason: Why, in words.
     """
 
-    reply: bytes
+    reason: str
 
 
-Event = SessionOpened | OpeningRefused
+@dataclass(frozen=True, slots=True)
+class TurnChanged:
+    """A turn began or ended, and the record has to say so before anything else is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskDecided:
+    """A permission was decided, and the audit log is to have it.
+
+    Attributes:
+        decision: By whom, and how.
+    """
+
+    decision: Decision
+
+
+Event = RunWanted | RunUnwanted | TurnChanged | AskDecided
 
 
 @dataclass(slots=True)
@@ -50,7 +62,10 @@ class Oddities:
 
     def describe(self) -> str:
         """In words."""
-        return (
-            f"the agent wrote {self.noise_lines} lines that are no messages (the last began "
-            f"{self.last_noise[:80]!r}) and {self.dropped_answers} answers that nobody waited for"
+        noise = (
+            f"lines that are no messages: {self.noise_lines}, "
+            f"of which the last began {self.last_noise[:80]!r}"
         )
+        answers = f"answers that nobody waited for: {self.dropped_answers}"
+        told = [noise] * bool(self.noise_lines) + [answers] * bool(self.dropped_answers)
+        return f"its agent wrote {'; '.join(told)}"

@@ -7,13 +7,18 @@ JSON-RPC 2.0 and ACP version 1; names that begin with `_acprelay/` are the relay
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from acprelay.error_mapping import outside
 from acprelay.errors import RelayError
-from acprelay.wire import error_response, json_string, notification, response
+from acprelay.wire import error_response, json_string, notification, response, to_json
 
-NOTICE_METHOD = "_acprelay/notice"
+NOTICE = "_acprelay/notice"
+TURN_STARTED = "_acprelay/turn_started"
+TURN_ENDED = "_acprelay/turn_ended"
+PERMISSION_SETTLED = "_acprelay/permission_settled"
 
 
 def error_reply(request_id: bytes, error: RelayError) -> bytes:
@@ -26,21 +31,55 @@ def result_reply(request_id: bytes, result: object) -> bytes:
     return response(request_id, msgspec.json.encode(result))
 
 
-def notice(public_id: str, error: RelayError, *, stamp: bytes) -> bytes:
-    """Tells every client of a session what went wrong in it, in the order of its log.
+def marker(method: str, public_id: str, fields: Mapping[str, object], *, stamp: bytes) -> bytes:
+    """A notification that tells every client of a session something, in the order of its log.
+
+    Args:
+        method: Its name.
+        public_id: The session.
+        fields: The other params.
+        stamp: The relay's `_meta` of this entry.
+    """
+    members = [b"%b:%b" % (json_string(name), to_json(value)) for name, value in fields.items()]
+    params = b'{"sessionId":%b,%b"_meta":{"acprelay":%b}}' % (
+        json_string(public_id),
+        b"".join(member + b"," for member in members),
+        stamp,
+    )
+    return notification(method, params)
+
+
+def loss_notice(public_id: str, generation: str, error: RelayError) -> bytes:
+    """Tells one client that it cannot be given what it should be given next.
 
     Args:
         public_id: The session.
-        error: What went wrong.
-        stamp: The relay's `_meta` of this entry.
+        generation: The log's.
+        error: Why.
+    """
+    mark = msgspec.json.encode({"generation": generation})
+    return marker(NOTICE, public_id, error_fields(error), stamp=mark)
+
+
+def session_update(public_id: str, update: bytes, *, stamp: bytes) -> bytes:
+    """`session/update` with an update that the relay made, or gives again.
+
+    Args:
+        public_id: The session.
+        update: The raw JSON value of `update`.
+        stamp: The relay's `_meta`.
     """
     params = {
         "sessionId": public_id,
-        **error.data,
-        "message": error.message,
+        "update": msgspec.Raw(update),
         "_meta": {"acprelay": msgspec.Raw(stamp)},
     }
-    return notification(NOTICE_METHOD, msgspec.json.encode(params))
+    return notification("session/update", msgspec.json.encode(params))
+
+
+def error_fields(error: RelayError) -> dict[str, object]:
+    """What a notice says of an error: its data and its message."""
+    return {**error.data, "message": error.message}
 
 
 def cancel_request(request_id: bytes) -> bytes:
@@ -48,6 +87,10 @@ def cancel_request(request_id: bytes) -> bytes:
     return notification("$/cancel_request", b'{"requestId":' + request_id + b"}")
 
 
-def string_id(text: str) -> bytes:
-    """A JSON-RPC id that is a string."""
-    return json_string(text)
+def cancel_session(session_id: str) -> bytes:
+    """`session/cancel`: the agent is to stop the turn of a session.
+
+    Args:
+        session_id: The agent's own id of it.
+    """
+    return notification("session/cancel", b'{"sessionId":' + json_string(session_id) + b"}")

@@ -6,28 +6,45 @@ the gathered batch first, so that its barrier stands behind exactly what came be
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from acprelay.errors import RelayError
 from acprelay.routing.attachment import Attachment
-from acprelay.routing.frames import notice
+from acprelay.routing.frames import NOTICE, error_fields, marker, session_update
 from acprelay.routing.log import PublicLog
 from acprelay.wire import Envelope, UpdateStream, rewrite, stamp, text_frame
 
 
 class Publisher:
-    """The one writer of a session's log and lanes.
+    """The one writer of a conversation's log and lanes.
 
     Args:
         public_id: The session's id as clients know it.
-        log: The session's public log.
+        log: The conversation's public log.
+
+    Attributes:
+        attachments: The clients that are connected, by attachment id, in the order they came.
+        absent: Attachments whose connections are lost, which may be adopted.
     """
 
     def __init__(self, *, public_id: str, log: PublicLog) -> None:
         self.public_id = public_id
         self.log = log
         self.attachments: dict[str, Attachment] = {}
-        self._stream = UpdateStream(public_id=public_id, generation=log.generation)
+        self.absent: dict[str, Attachment] = {}
+        self._in_turn = UpdateStream(public_id=public_id, generation=log.generation)
+        self._out_of_turn = UpdateStream(
+            public_id=public_id, generation=log.generation, out_of_turn=True
+        )
+        self._turn_is_open = False
         self._batch: list[bytes] = []
         self._batch_count = 0
+
+    def find(self, attachment_id: str) -> Attachment | None:
+        """An attachment, connected or not; None once it is given up."""
+        return self.attachments.get(attachment_id) or self.absent.get(attachment_id)
+
+    # -- what everybody is told
 
     def publish_lines(self, lines: list[bytes], start: int) -> int:
         """Publishes as many lines as are shaped like updates that were published before.
@@ -39,7 +56,8 @@ class Publisher:
         Returns:
             How many lines were taken; 0 where the first one has to be looked at more closely.
         """
-        blob, count = self._stream.rewrite(lines, start, self._next_seq)
+        stream = self._in_turn if self._turn_is_open else self._out_of_turn
+        blob, count = stream.rewrite(lines, start, self._next_seq)
         if count:
             self._gather(blob, count)
         return count
@@ -53,23 +71,80 @@ class Publisher:
                 sub-agent's) is kept in the relay's `_meta`.
         """
         foreign = envelope.session_id not in (None, own_session_id)
-        mark = stamp(self.log.generation, self._next_seq, envelope.session_id if foreign else None)
+        mark = self._stamp(envelope.session_id if foreign else None)
         frame = rewrite(envelope, session_id=self.public_id, stamp=mark)
         self._gather(text_frame(frame), 1)
         if not foreign:
-            self._stream.learn(envelope)
+            stream = self._in_turn if self._turn_is_open else self._out_of_turn
+            stream.learn(envelope)
+
+    def publish_update(self, update: bytes, *, hidden_from: str | None = None) -> None:
+        """Publishes an update that the relay makes.
+
+        Args:
+            update: The raw JSON value of `update`.
+            hidden_from: The attachment whose own words it repeats, if any.
+        """
+        seq = self._next_seq
+        frame = session_update(self.public_id, update, stamp=self._stamp())
+        self._gather(text_frame(frame), 1)
+        author = self.find(hidden_from) if hidden_from is not None else None
+        if author is not None:
+            author.skip(seq)
+
+    def mark(self, method: str, fields: Mapping[str, object]) -> None:
+        """Publishes a marker: a notification of the relay's own."""
+        frame = marker(method, self.public_id, fields, stamp=self._stamp())
+        self._gather(text_frame(frame), 1)
 
     def publish_notice(self, error: RelayError) -> None:
         """Tells every client what went wrong."""
-        mark = stamp(self.log.generation, self._next_seq)
-        self._gather(text_frame(notice(self.public_id, error, stamp=mark)), 1)
+        self.mark(NOTICE, error_fields(error))
 
-    def push(self, attachment_id: str, message: bytes) -> None:
-        """Tells one client something, behind all that was published; nothing if it has left."""
+    def open_turn(self) -> None:
+        """From now on updates belong to a turn."""
+        self._turn_is_open = True
+
+    def close_turn(self) -> None:
+        """From now on updates belong to no turn, and are marked so."""
+        self._turn_is_open = False
+
+    # -- what one client is told
+
+    def push(self, attachment_id: str, message: bytes, *, reply_to: bytes | None = None) -> None:
+        """Tells one client something, behind all that was published; nothing if it has left.
+
+        Args:
+            attachment_id: Which one; it may have lost its connection.
+            message: A JSON-RPC message.
+            reply_to: The raw id of the client's request that it answers, if it does.
+        """
         self.flush()
-        attachment = self.attachments.get(attachment_id)
+        attachment = self.find(attachment_id)
         if attachment is not None:
-            attachment.push(message)
+            attachment.push(message, reply_to=reply_to)
+
+    def push_ask(self, attachment_id: str, ask_id: bytes, message: bytes) -> None:
+        """Asks one client something, behind all that was published; nothing if it has left.
+
+        Args:
+            attachment_id: Which one.
+            ask_id: The ask's raw id.
+            message: The request.
+        """
+        self.flush()
+        attachment = self.find(attachment_id)
+        if attachment is not None:
+            attachment.push_ask(ask_id, message)
+
+    def retract_ask(self, attachment_id: str, ask_id: bytes) -> bool:
+        """Takes a request to one client back.
+
+        Returns:
+            Whether the client may have been given it, and so has to be told.
+        """
+        attachment = self.find(attachment_id)
+        return attachment is not None and attachment.retract(ask_id)
 
     def flush(self) -> None:
         """Appends what was gathered to the log."""
@@ -77,19 +152,17 @@ class Publisher:
             self.log.append(b"".join(self._batch), self._batch_count)
             self._batch, self._batch_count = [], 0
 
-    def trim(self) -> None:
-        """Lets the log forget what every client has been given."""
-        slowest = min((a.cursor for a in self.attachments.values()), default=self.log.head)
-        self.log.trim(slowest)
-
-    @property
-    def unread_bytes(self) -> int:
-        """How much the slowest client has still to be given."""
-        return max((a.unread_bytes for a in self.attachments.values()), default=0)
-
     @property
     def _next_seq(self) -> int:
         return self.log.head + self._batch_count + 1
+
+    def _stamp(self, agent_session_id: str | None = None) -> bytes:
+        return stamp(
+            self.log.generation,
+            self._next_seq,
+            agent_session_id,
+            out_of_turn=not self._turn_is_open,
+        )
 
     def _gather(self, blob: bytes, count: int) -> None:
         self._batch.append(blob)

@@ -1,0 +1,92 @@
+"""What the audit log says of permissions: one entry for each that was decided, and by whom.
+
+An entry is a value, and one line of JSON. This module knows no file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+from acprelay.routing.policy import Subject, Verdict
+
+
+class Decider(StrEnum):
+    """Who, or what, decided."""
+
+    POLICY = "policy"
+    CLIENT = "client"
+    DEADLINE = "deadline"
+    CANCEL = "cancel"
+    """A client cancelled the turn."""
+    AGENT_WITHDREW = "agent-withdrew"
+    AGENT_GONE = "agent-gone"
+
+    @property
+    def told_as(self) -> str:
+        """What clients are told: how an agent ended it is nothing to them."""
+        is_agent = self in (Decider.AGENT_WITHDREW, Decider.AGENT_GONE)
+        return "agent" if is_agent else self.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """How a permission was decided.
+
+    Attributes:
+        at: When, in seconds, on the clock that the broker is given the time of.
+        asked_at: When it was asked for.
+        ask: The id of the ask, unique over all conversations.
+        session: The conversation's public id.
+        turn: The turn that it was asked for in; None between turns.
+        subject: What the agent claimed that it wants to do, and which agent it is.
+        verdict: What the policy said of it.
+        option: The id of the option that was chosen; None where the answer was `cancelled`, or
+            nobody got one.
+        by: Who decided.
+        client: The attachment of the client that decided.
+    """
+
+    at: float
+    asked_at: float
+    ask: str
+    session: str
+    turn: str | None
+    subject: Subject
+    verdict: Verdict
+    option: str | None
+    by: Decider
+    client: str | None = None
+
+    def encode(self) -> bytes:
+        """Writes the entry as one line of JSON in ASCII, without its newline."""
+        subject, verdict = self.subject, self.verdict
+        entry = {
+            "at": self.at,
+            "askedAt": self.asked_at,
+            "ask": self.ask,
+            "sessionId": self.session,
+            "turn": self.turn,
+            "agent": subject.agent,
+            "role": subject.role,
+            "cwd": subject.cwd,
+            "toolCall": {
+                "toolCallId": subject.tool_call_id,
+                "title": subject.title,
+                "kind": subject.kind,
+                "paths": subject.paths,
+                "commands": subject.commands,
+                "whole": subject.whole,
+            },
+            "policy": {
+                "action": verdict.action,
+                "rule": verdict.rule,
+                "reason": verdict.reason,
+            },
+            "outcome": "cancelled" if self.option is None else "selected",
+            "optionId": self.option,
+            "by": self.by,
+            "client": self.client,
+        }
+        return json.dumps(entry, separators=(",", ":")).encode()

@@ -1,0 +1,124 @@
+"""Puts the parts of a conversation's router together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from acprelay.routing.agent_link import AgentLink
+from acprelay.routing.agent_output import AgentOutput
+from acprelay.routing.asks import Asks
+from acprelay.routing.conversation import Conversation
+from acprelay.routing.log import PublicLog
+from acprelay.routing.policy import Policy
+from acprelay.routing.presence import Presence
+from acprelay.routing.publisher import Publisher
+from acprelay.routing.requests import RequestLedger
+from acprelay.routing.snapshot import Snapshot
+from acprelay.routing.turn_taking import TurnTaking
+from acprelay.routing.turns import Turns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What holds in every conversation.
+
+    Attributes:
+        max_frame: The most bytes that one message may have.
+        most_queued: How many prompts may wait behind the one that runs.
+        most_clients: How many clients may be connected to a conversation.
+        cancel_answer_s: How long a cancelled turn's owner waits for the agent before the relay
+            answers.
+        cancel_end_s: How long an agent may go on with a cancelled turn before its run is ended.
+        permission_s: How long a permission waits for an answer before it is refused.
+        elicitation_s: How long an elicitation waits.
+        linger_s: How long an attachment outlives its connection.
+        policy: Decides about permissions before anybody is asked.
+    """
+
+    max_frame: int = 64 * 1024 * 1024
+    most_queued: int = 16
+    most_clients: int = 100
+    cancel_answer_s: float = 10.0
+    cancel_end_s: float = 30.0
+    permission_s: float = 3600.0
+    elicitation_s: float = 600.0
+    linger_s: float = 300.0
+    policy: Policy = field(default_factory=Policy)
+
+
+def build_conversation(
+    *,
+    public_id: str,
+    prefix: str,
+    agent: str,
+    role: str,
+    cwd: str,
+    log: PublicLog,
+    snapshot: Snapshot,
+    rules: Rules,
+) -> Conversation:
+    """Builds the router of one conversation, which no run serves yet.
+
+    Args:
+        public_id: The session's id as clients know it.
+        prefix: Begins the ids of turns and asks; never used before.
+        agent: The agent's name in the catalog.
+        role: The session's role.
+        cwd: The directory that the agent works in.
+        log: The conversation's public log.
+        snapshot: What its agent has told of its state.
+        rules: What holds in every conversation.
+    """
+    publisher = Publisher(public_id=public_id, log=log)
+    requests = RequestLedger()
+    link = AgentLink()
+    asks = Asks(
+        prefix=prefix,
+        publisher=publisher,
+        to_agent=link.send,
+        policy=rules.policy,
+        agent=agent,
+        role=role,
+        cwd=cwd,
+        permission_s=rules.permission_s,
+        elicitation_s=rules.elicitation_s,
+    )
+    turns = TurnTaking(
+        prefix=prefix,
+        turns=Turns(
+            most_queued=rules.most_queued,
+            answer_s=rules.cancel_answer_s,
+            end_s=rules.cancel_end_s,
+        ),
+        publisher=publisher,
+        requests=requests,
+        link=link,
+        asks=asks,
+    )
+    output = AgentOutput(
+        agent=agent,
+        publisher=publisher,
+        requests=requests,
+        turns=turns,
+        asks=asks,
+        snapshot=snapshot,
+        link=link,
+        max_frame=rules.max_frame,
+    )
+    presence = Presence(
+        publisher=publisher,
+        asks=asks,
+        snapshot=snapshot,
+        most=rules.most_clients,
+        linger_s=rules.linger_s,
+    )
+    return Conversation(
+        publisher=publisher,
+        requests=requests,
+        link=link,
+        turns=turns,
+        asks=asks,
+        agent=output,
+        presence=presence,
+        snapshot=snapshot,
+    )

@@ -1,0 +1,192 @@
+"""A lane: what is for one client alone, in order, and what of it a connection may have lost.
+
+Every entry stands behind a barrier, a place in a log. The entries given last are remembered, so
+that a client whose connection was lost, and who says what it has seen, is given the others again. A
+lane does not know where its client is in the log, nor who reads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from enum import Enum, auto
+from typing import NamedTuple
+
+_REMEMBERED_ENTRIES = 256
+_REMEMBERED_BYTES = 1024 * 1024
+
+
+class EntryKind(Enum):
+    """What a lane entry is."""
+
+    NOTE = auto()
+    """To have it twice does no harm: a notice, the end of an ask, a part of a snapshot."""
+    REPLY = auto()
+    ASK = auto()
+    LEAD = auto()
+    """Of use to one connection alone."""
+    MOVE = auto()
+    """No message: the client goes elsewhere in the log."""
+
+
+class Entry(NamedTuple):
+    """A lane entry.
+
+    Attributes:
+        kind: What it is.
+        barrier: It is due once the client is there.
+        frame: A WebSocket frame; empty for a move.
+        tag: The raw id of an ask, or of the request that a reply answers.
+        place: Where a move goes.
+        may_be_known: Whether an earlier connection of the client may have been given it.
+    """
+
+    kind: EntryKind
+    barrier: int
+    frame: bytes
+    tag: bytes | None = None
+    place: int = 0
+    may_be_known: bool = False
+
+
+class Lane:
+    """The entries for one client.
+
+    Attributes:
+        waiting_bytes: The size of what was not given yet.
+        forgotten: The furthest barrier of those that were given and are not remembered; 0 while
+            there is none.
+    """
+
+    __slots__ = ("_given", "_given_bytes", "_tags", "_waiting", "forgotten", "waiting_bytes")
+
+    def __init__(self) -> None:
+        self.waiting_bytes = 0
+        self.forgotten = 0
+        self._waiting: deque[Entry] = deque()
+        self._given: deque[Entry] = deque()
+        self._given_bytes = 0
+        self._tags: Counter[bytes | None] = Counter()  # of all entries: most removals find none
+
+    def __len__(self) -> int:
+        """How many entries wait."""
+        return len(self._waiting)
+
+    @property
+    def barrier(self) -> int | None:
+        """That of the first entry; None where none waits."""
+        return self._waiting[0].barrier if self._waiting else None
+
+    def append(self, entry: Entry) -> None:
+        """Adds an entry behind the others."""
+        self._waiting.append(entry)
+        self._tags[entry.tag] += 1
+        self.waiting_bytes += len(entry.frame)
+
+    def lead(self, entry: Entry) -> None:
+        """Adds an entry before the others, in place of one that an earlier connection never had."""
+        stale = _drop(self._waiting, lambda waiting: waiting.kind is EntryKind.LEAD)
+        self._untag(stale)
+        self.waiting_bytes -= _size(stale)
+        self._waiting.appendleft(entry)
+        self._tags[entry.tag] += 1
+        self.waiting_bytes += len(entry.frame)
+
+    def give(self) -> Entry:
+        """Takes the first entry out."""
+        entry = self._waiting.popleft()
+        self.waiting_bytes -= len(entry.frame)
+        if entry.kind is EntryKind.LEAD:
+            self._untag([entry])
+        else:
+            self._remember(entry)
+        return entry
+
+    def remove(self, kind: EntryKind, tag: bytes) -> list[Entry]:
+        """Drops the entries with a tag, whether they were given or not.
+
+        Returns:
+            Those that waited.
+        """
+        if tag not in self._tags:
+            return []
+
+        def is_unwanted(entry: Entry) -> bool:
+            return entry.kind is kind and entry.tag == tag
+
+        given = _drop(self._given, is_unwanted)
+        waited = _drop(self._waiting, is_unwanted)
+        self._untag(given + waited)
+        self._given_bytes -= _size(given)
+        self.waiting_bytes -= _size(waited)
+        return waited
+
+    def go_back(self, after: int, pending: Collection[bytes] | None, *, reach: int) -> None:
+        """Lets entries that a client has not seen, or may not have seen, wait again.
+
+        Args:
+            after: The last place in the log that the client has seen.
+            pending: The raw ids of the requests that it waits for; None where it does not say.
+            reach: How far the client may have come in the log since, without seeing more of it.
+        """
+        again = [*_unseen(self._given, after, pending, reach)]
+        self._given.clear()
+        self._given_bytes = 0
+        self._waiting.extendleft(reversed(again))
+        self._tags = Counter(entry.tag for entry in self._waiting)
+        self.waiting_bytes += _size(again)
+
+    def _remember(self, entry: Entry) -> None:
+        self._given.append(entry)
+        self._given_bytes += len(entry.frame)
+        # The latest is kept, however long it is.
+        while len(self._given) > 1 and self._is_full:
+            forgotten = self._given.popleft()
+            self._given_bytes -= len(forgotten.frame)
+            self._untag([forgotten])
+            self.forgotten = max(self.forgotten, forgotten.barrier)
+
+    def _untag(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._tags[entry.tag] -= 1
+            if not self._tags[entry.tag]:
+                del self._tags[entry.tag]
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._given) > _REMEMBERED_ENTRIES or self._given_bytes > _REMEMBERED_BYTES
+
+
+def _drop(entries: deque[Entry], is_unwanted: Callable[[Entry], bool]) -> list[Entry]:
+    dropped = [entry for entry in entries if is_unwanted(entry)]
+    for entry in dropped:
+        entries.remove(entry)
+    return dropped
+
+
+def _size(entries: Iterable[Entry]) -> int:
+    return sum(len(entry.frame) for entry in entries)
+
+
+def _unseen(
+    given: Collection[Entry], after: int, pending: Collection[bytes] | None, reach: int
+) -> Iterator[Entry]:
+    """Those entries, in order; what stands from the place to the reach may have been seen.
+
+    A connection keeps the order, so what followed a reply that has not come has not come either.
+    """
+    moves_ahead = sum(entry.kind is EntryKind.MOVE for entry in given)
+    is_certain = False
+    for entry in given:
+        moves_ahead -= entry.kind is EntryKind.MOVE
+        if entry.kind is EntryKind.REPLY and pending is not None:
+            if entry.tag not in pending:
+                continue
+            # Wherever it stood: where a log has forgotten, a client goes on behind it.
+            is_certain = True
+        if is_certain:
+            yield entry
+        elif entry.kind is not EntryKind.MOVE and entry.barrier >= after:
+            # A client that has moved back since may have seen what is ahead of it now.
+            may_be_known = entry.may_be_known or moves_ahead > 0 or entry.barrier <= reach
+            yield entry._replace(may_be_known=may_be_known)

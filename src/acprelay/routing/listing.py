@@ -1,0 +1,124 @@
+"""Answers `session/list` (ACP, "Session List"), page by page.
+
+A cursor names the last session of a page by what the list is ordered by. So what is added or goes
+away between two pages moves nothing else: a session that stays as it was is on exactly one page.
+This module does not know where sessions are kept, nor who may see them.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from acprelay.errors import InvalidParams
+
+_Place = tuple[float, str]
+"""What the list is ordered by: the latest change, negated, then the id."""
+
+_decode_place: Callable[[bytes], _Place] = msgspec.json.Decoder(_Place).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A session, as far as a list shows it.
+
+    Attributes:
+        session_id: As clients know it.
+        cwd: The directory that its agent works in.
+        title: What its agent calls it.
+        updated_at: When something last happened in it; seconds since the epoch.
+        agent: The agent's name in the catalog.
+        role: Its role in its group.
+        is_live: Whether its agent runs.
+    """
+
+    session_id: str
+    cwd: str
+    title: str | None
+    updated_at: float
+    agent: str
+    role: str
+    is_live: bool
+
+
+class _Params(msgspec.Struct):
+    cwd: str | None = None
+    cursor: str | None = None
+
+
+def list_sessions(
+    entries: Iterable[Listed], params: bytes | None, *, page: int = 100
+) -> dict[str, Any]:
+    """Answers a `session/list`, the session that changed last first.
+
+    Args:
+        entries: Every session that the client may see, in any order.
+        params: The request's raw params; None where there are none.
+        page: How many sessions to name at most.
+
+    Returns:
+        The result, with a `nextCursor` where there are more sessions.
+
+    Raises:
+        InvalidParams: The params are malformed, or the cursor is none that was given out.
+    """
+    wanted = _read(params)
+    after = None if wanted.cursor is None else _place_of(wanted.cursor)
+    listed = (
+        entry
+        for entry in entries
+        if wanted.cwd in (None, entry.cwd) and (after is None or _place(entry) > after)
+    )
+    first = heapq.nsmallest(page + 1, listed, key=_place)
+    result: dict[str, Any] = {"sessions": [_info(entry) for entry in first[:page]]}
+    if len(first) > page:
+        result["nextCursor"] = _cursor(_place(first[page - 1]))
+    return result
+
+
+def _read(params: bytes | None) -> _Params:
+    try:
+        return msgspec.json.decode(params or b"null", type=_Params | None) or _Params()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidParams(
+            f"cannot list sessions: {error}",
+            hint="session/list takes params.cwd and params.cursor, both strings",
+        ) from error
+
+
+def _place(entry: Listed) -> _Place:
+    return -entry.updated_at, entry.session_id
+
+
+def _cursor(place: _Place) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()
+
+
+def _place_of(cursor: str) -> _Place:
+    try:
+        return _decode_place(base64.b64decode(cursor, b"-_", validate=True))
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
+        raise InvalidParams(
+            f"cannot go on from cursor {cursor[:80]!r}",
+            hint="send a nextCursor as it was given, or none to begin anew",
+        ) from error
+
+
+def _info(entry: Listed) -> dict[str, Any]:
+    updated_at = datetime.fromtimestamp(entry.updated_at, UTC).isoformat(timespec="milliseconds")
+    title = {} if entry.title is None else {"title": entry.title}
+    return {
+        "sessionId": entry.session_id,
+        "cwd": entry.cwd,
+        **title,
+        "updatedAt": updated_at.replace("+00:00", "Z"),
+        "_meta": {
+            "acprelay": {"agent": entry.agent, "role": entry.role, "live": entry.is_live},
+        },
+    }

@@ -1,0 +1,114 @@
+"""What `session/request_permission` asks, and what may answer it (ACP, "Requesting Permission").
+
+This module reads and writes messages. It does not know who is asked, nor who decides.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import msgspec
+
+from acprelay.errors import InvalidParams, RemoteProtocolError
+from acprelay.routing.frames import result_reply
+from acprelay.wire import Envelope, json_string
+
+_HINT = "answer with the outcome selected and the optionId of an offered option, or with cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRequest:
+    """What an agent asks permission for.
+
+    Attributes:
+        tool_call: The raw value of `toolCall`; None where there is none.
+        tool_call_id: The raw JSON string in it; None where there is none.
+        options: The raw value of `options`; None where there is none.
+        option_ids: The ids of the options.
+    """
+
+    tool_call: bytes | None
+    tool_call_id: bytes | None
+    options: bytes | None
+    option_ids: frozenset[str]
+
+
+def read_request(envelope: Envelope) -> PermissionRequest:
+    """Reads a permission request; never raises, whatever an agent has written."""
+    options = envelope.member("params", "options")
+    tool_call = envelope.member("params", "toolCall")
+    return PermissionRequest(tool_call, _tool_call_id(envelope), options, _option_ids(options))
+
+
+def read_outcome(answer: Envelope, option_ids: Collection[str]) -> str | None:
+    """Reads a client's answer.
+
+    Args:
+        answer: A response with a result.
+        option_ids: The ids of the options that were offered.
+
+    Returns:
+        The chosen option's id; None for `cancelled`.
+
+    Raises:
+        InvalidParams: It is neither, or the option was not offered.
+    """
+    try:
+        outcome = _text(answer.member("result", "outcome", "outcome"))
+        option_id = _text(answer.member("result", "outcome", "optionId"))
+    except RemoteProtocolError as error:
+        raise InvalidParams(f"cannot read an answer: {error.message}", hint=_HINT) from error
+    if outcome == "cancelled":
+        return None
+    if outcome != "selected":
+        raise InvalidParams("cannot read the outcome of a permission request", hint=_HINT)
+    if option_id is None or option_id not in option_ids:
+        shown = repr(option_id)[:80]
+        raise InvalidParams(f"cannot choose option {shown}: it was not offered", hint=_HINT)
+    return option_id
+
+
+def outcome_reply(request_id: bytes, option_id: str | None) -> bytes:
+    """Writes an answer to a permission request.
+
+    Args:
+        request_id: The raw id of the request.
+        option_id: The chosen option's id; None for `cancelled`.
+    """
+    outcome: dict[str, object] = {"outcome": "cancelled"}
+    if option_id is not None:
+        outcome = {"outcome": "selected", "optionId": msgspec.Raw(json_string(option_id))}
+    return result_reply(request_id, {"outcome": outcome})
+
+
+def _tool_call_id(envelope: Envelope) -> bytes | None:
+    try:
+        raw = envelope.member("params", "toolCall", "toolCallId")
+    except RemoteProtocolError:
+        return None
+    return raw if raw is not None and raw.startswith(b'"') else None
+
+
+def _option_ids(raw: bytes | None) -> frozenset[str]:
+    options = _value(raw)
+    ids = [
+        option.get("optionId")
+        for option in (options if isinstance(options, list) else ())
+        if isinstance(option, dict)
+    ]
+    return frozenset(option_id for option_id in ids if isinstance(option_id, str))
+
+
+def _text(raw: bytes | None) -> str | None:
+    value = _value(raw)
+    return value if isinstance(value, str) else None
+
+
+def _value(raw: bytes | None) -> object:
+    """Reads JSON with all its escapes, lone surrogates included."""
+    try:
+        return json.loads(raw or b"null")
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,39 @@
+"""What is kept of a conversation besides its log: all that a later run, or a later relay, needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from acprelay.session.models import SessionKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationRecord:
+    """A conversation at rest.
+
+    Attributes:
+        key: Its name, never used for another one while it lives.
+        agent: The agent's name in the catalog.
+        cwd: The directory that the agent works in.
+        params: The client's `session/new` params, raw, without the relay's `_meta`. May hold
+            secrets (the environment of an MCP server).
+        agent_session_id: The agent's own id of its session: what the next run restores.
+        run: The number of the latest run, from 1.
+        snapshot: What `Snapshot.dump` gave; raw JSON.
+        turn: The id of the turn that runs; None between turns.
+        title: What the agent calls it, if it does.
+        created_at: Seconds since the epoch.
+        updated_at: When something last happened in it; seconds since the epoch.
+    """
+
+    key: SessionKey
+    agent: str
+    cwd: str
+    params: bytes
+    agent_session_id: str
+    run: int = 1
+    snapshot: bytes = b"{}"
+    turn: str | None = None
+    title: str | None = None
+    created_at: float
+    updated_at: float

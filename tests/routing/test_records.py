@@ -1,0 +1,33 @@
+"""What is kept of a conversation besides its log."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from acprelay.routing.records import ConversationRecord
+from acprelay.session.models import SessionKey
+
+
+def record() -> ConversationRecord:
+    return ConversationRecord(
+        key=SessionKey("s", "main"),
+        agent="coder",
+        cwd="/home/me",
+        params=b"{}",
+        agent_session_id="own",
+        created_at=1.0,
+        updated_at=2.0,
+    )
+
+
+def test_a_new_one_is_in_its_first_run_and_in_no_turn() -> None:
+    made = record()
+    assert (made.run, made.snapshot, made.turn, made.title) == (1, b"{}", None, None)
+
+
+def test_it_is_a_value() -> None:
+    assert record() == record()
+    with pytest.raises(FrozenInstanceError):
+        record().run = 2  # type: ignore[misc]  # that is what must not be possible
