@@ -1,0 +1,64 @@
+"""The audit log: a file that lines are added to and never taken from; for the writer's thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from acprelay.storage.disk import FILE_MODE, Disk, make_directories, write_all
+
+logger = logging.getLogger(__name__)
+
+
+class AuditFile:
+    """Adds lines to a file, one write for each.
+
+    A line that cannot be written is lost, which the relay's own log tells. What is left of one that
+    could not be written whole, or was cut off by a crash, is ended before the next one.
+
+    Args:
+        path: The file.
+        disk: Where to.
+    """
+
+    def __init__(self, *, path: Path, disk: Disk) -> None:
+        self._path = path
+        self._disk = disk
+        self._fd: int | None = None
+        self._is_torn = False
+
+    def add(self, entry: bytes) -> None:
+        """Adds one line of JSON."""
+        # Between the tokens of JSON a line break is as good as a space; inside a string is none.
+        line = entry.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
+        try:
+            if self._fd is None:
+                self._fd = self._open()
+            write_all(self._disk, self._fd, [b"\n" + line if self._is_torn else line])
+        except Exception:
+            self._is_torn = True
+            logger.exception("cannot write to the audit log %s: an entry is lost", self._path)
+        else:
+            self._is_torn = False
+
+    def close(self) -> None:
+        """Closes the file, if it was ever opened."""
+        if self._fd is None:
+            return
+        try:
+            self._disk.sync(self._fd)
+        except OSError as error:
+            logger.error(  # noqa: TRY400 - says all there is
+                "cannot make the audit log %s durable: %s", self._path, error
+            )
+        os.close(self._fd)
+        self._fd = None
+
+    def _open(self) -> int:
+        make_directories(self._path.parent)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self._path, flags, FILE_MODE)
+        size = os.fstat(fd).st_size
+        self._is_torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+        return fd

@@ -1,0 +1,211 @@
+"""The file system, as far as storage writes to it and reads from it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+Buffer: TypeAlias = bytes | memoryview
+
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+
+
+class Disk(Protocol):
+    """What writing and making durable comes down to.
+
+    The writer's thread writes while the syncer's waits for the device.
+    """
+
+    def write(self, fd: int, buffers: Sequence[Buffer]) -> int:
+        """Writes buffers one after another; tells how many bytes of them.
+
+        Raises:
+            OSError: It cannot.
+        """
+        ...
+
+    def sync(self, fd: int) -> None:
+        """Returns once what was written to a file is on the device.
+
+        Raises:
+            OSError: It cannot.
+        """
+        ...
+
+
+class SystemDisk:
+    """The operating system's."""
+
+    def write(self, fd: int, buffers: Sequence[Buffer]) -> int:
+        """Writes with one call to the system."""
+        return os.writev(fd, buffers)
+
+    def sync(self, fd: int) -> None:
+        """Waits for the device."""
+        os.fsync(fd)
+
+
+class OpenFiles:
+    """Open files by path: beyond the limit, the one used longest ago is closed. For one thread.
+
+    Args:
+        limit: How many may be open.
+        flags: How they are opened.
+    """
+
+    def __init__(self, *, limit: int, flags: int) -> None:
+        self._limit = limit
+        self._flags = flags | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fds: OrderedDict[str, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._fds)
+
+    def get(self, path: str) -> int:
+        """Gives a file's descriptor, to be used at once and not kept.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        fd = self._fds.get(path)
+        if fd is None:
+            while len(self._fds) >= self._limit:
+                self._close_oldest()
+            fd = self._fds[path] = self._open(path)
+        self._fds.move_to_end(path)
+        return fd
+
+    def close(self, path: str) -> None:
+        """Closes a file, if it is open."""
+        fd = self._fds.pop(path, None)
+        if fd is not None:
+            os.close(fd)
+
+    def close_below(self, path: Path) -> None:
+        """Closes a file, or every file of a directory."""
+        for found in [found for found in self._fds if Path(found).is_relative_to(path)]:
+            self.close(found)
+
+    def close_all(self) -> None:
+        """Closes every file."""
+        while self._fds:
+            self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        _, fd = self._fds.popitem(last=False)
+        os.close(fd)
+
+    def _open(self, path: str) -> int:
+        try:
+            return os.open(path, self._flags, FILE_MODE)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._fds:
+                raise
+        # Others of this process have taken what descriptors there are: make do with fewer.
+        self.close_all()
+        return os.open(path, self._flags, FILE_MODE)
+
+
+def make_directories(path: Path) -> None:
+    """Makes a directory and those above it that are missing, for its owner alone.
+
+    Raises:
+        OSError: It cannot.
+    """
+    if path.is_dir():
+        return
+    make_directories(path.parent)
+    path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+
+
+REMOVED_SUFFIX = ".removed"
+"""Ends the name of a directory whose removal has begun."""
+
+
+def remove_directory(path: Path) -> None:
+    """Removes a directory with what is in it, and the one above if nothing is left there.
+
+    It is renamed first: a removal that is cut off leaves nothing under its name. No symbolic link
+    is followed: what it points to is somebody else's.
+
+    Raises:
+        OSError: It cannot, or the directory above is a symbolic link.
+    """
+    if path.parent.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path.parent))
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        removed = path.with_name(path.name + REMOVED_SUFFIX)
+        if removed.exists():
+            shutil.rmtree(removed)
+        shutil.rmtree(path.rename(removed))
+    with suppress(OSError):  # something else is in it, or it is gone
+        path.parent.rmdir()
+
+
+def sync_path(disk: Disk, path: str | Path) -> None:
+    """Makes durable what is in a file, or the names that are in a directory.
+
+    Raises:
+        OSError: It cannot.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        disk.sync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_all(disk: Disk, fd: int, buffers: Sequence[Buffer]) -> None:
+    """Writes buffers one after another, whole.
+
+    Raises:
+        OSError: It cannot; some of it may be written.
+    """
+    left = sum(map(len, buffers))
+    rest: Sequence[Buffer] = buffers
+    while True:
+        written = disk.write(fd, rest)
+        left -= written
+        if not left:
+            return
+        rest = [memoryview(b"".join(rest))[written:]]
+
+
+def write_file(disk: Disk, path: Path, data: bytes) -> None:
+    """Writes a file whole, for its owner alone; it is not durable yet.
+
+    Raises:
+        OSError: It cannot; some of it may be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, FILE_MODE)
+    try:
+        write_all(disk, fd, [data])
+    finally:
+        os.close(fd)
+
+
+NEW_SUFFIX = ".new"
+"""Ends the name of a file that is to take the place of another once it is written."""
+
+
+def replace_file(disk: Disk, path: Path, data: bytes) -> None:
+    """Puts a durable file in place of another, so that at any time one of them is there, whole.
+
+    Raises:
+        OSError: It cannot; the one before is still there.
+    """
+    new = path.with_name(path.name + NEW_SUFFIX)
+    write_file(disk, new, data)
+    sync_path(disk, new)  # else a power cut could leave the new name with nothing behind it
+    new.replace(path)
+    sync_path(disk, path.parent)

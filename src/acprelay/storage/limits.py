@@ -1,0 +1,34 @@
+"""How much storage may take, and how often it does what takes time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageLimits:
+    """Bounds of one relay, over all its conversations.
+
+    Attributes:
+        segment_bytes: How long a segment file gets before another one is begun.
+        window_bytes: How much that is written already stays in memory, to be read from there.
+        backlog_bytes: How much may wait to be written before every log is congested; they are
+            again no longer so at half of it.
+        unstored_bytes: How much is kept in memory of logs that cannot be written.
+        open_files: How many segment files may be open, half of them to write and half to read.
+        linger_s: How long the writer waits for more before it writes. To wake it for each append
+            costs the event loop more than the append.
+        sync_interval_s: How long what is written may not be durable.
+        retry_s: How long to wait before writing is tried again after it failed.
+    """
+
+    segment_bytes: int = 64 * _MIB
+    window_bytes: int = 8 * _MIB
+    backlog_bytes: int = 16 * _MIB
+    unstored_bytes: int = 64 * _MIB
+    open_files: int = 64
+    linger_s: float = 0.001
+    sync_interval_s: float = 1.0
+    retry_s: float = 30.0

@@ -1,0 +1,173 @@
+"""Conversation records as JSON files.
+
+`params` and `snapshot` are JSON already and are embedded as they are. Beside a record there may be
+the one before it, until it is durable itself (`acprelay.storage.record_writer` says why).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from acprelay.errors import InvalidKey, Unavailable
+from acprelay.routing.records import ConversationRecord
+from acprelay.session.models import SessionKey
+from acprelay.storage.disk import REMOVED_SUFFIX
+
+RECORD_NAME = "record.json"
+FORMER_NAME = "record.json.former"
+QUARANTINE_SUFFIX = ".damaged"
+
+logger = logging.getLogger(__name__)
+
+
+class _Stored(msgspec.Struct, kw_only=True):
+    """A record, as its file has it."""
+
+    format: Literal[1] = 1
+    key: str
+    agent: str
+    cwd: str
+    params: msgspec.Raw
+    agent_session_id: str
+    run: int
+    snapshot: msgspec.Raw
+    turn: str | None = None
+    title: str | None = None
+    created_at: float
+    updated_at: float
+
+
+def conversation_directory(directory: Path, key: SessionKey) -> Path:
+    """Where a conversation is kept below the directory of all."""
+    return directory / key.session_id / key.role
+
+
+def encode_record(record: ConversationRecord) -> bytes:
+    """Writes a record as JSON."""
+    return msgspec.json.encode(
+        _Stored(
+            key=str(record.key),
+            agent=record.agent,
+            cwd=record.cwd,
+            params=msgspec.Raw(record.params),
+            agent_session_id=record.agent_session_id,
+            run=record.run,
+            snapshot=msgspec.Raw(record.snapshot),
+            turn=record.turn,
+            title=record.title,
+            created_at=record.created_at,
+            updated_at=record.updated_at,
+        )
+    )
+
+
+def decode_record(data: bytes) -> ConversationRecord:
+    """Reads a record back.
+
+    Raises:
+        msgspec.MsgspecError: It is no record.
+        InvalidKey: Its key is none.
+    """
+    stored = msgspec.json.decode(data, type=_Stored)
+    return ConversationRecord(
+        key=SessionKey.parse(stored.key),
+        agent=stored.agent,
+        cwd=stored.cwd,
+        params=bytes(stored.params),
+        agent_session_id=stored.agent_session_id,
+        run=stored.run,
+        snapshot=bytes(stored.snapshot),
+        turn=stored.turn,
+        title=stored.title,
+        created_at=stored.created_at,
+        updated_at=stored.updated_at,
+    )
+
+
+def put_leftovers_aside(directory: Path) -> None:
+    """Puts a directory aside that a new conversation is to have.
+
+    A relay that was killed as it founded a conversation may have left one, and so does a record
+    that is damaged. The next conversation of the name must not begin with another one's history.
+
+    Args:
+        directory: The conversation's.
+
+    Raises:
+        Unavailable: It cannot.
+    """
+    if not directory.is_dir():
+        return
+    aside = directory.with_name(f"{directory.name}.{secrets.token_hex(4)}{QUARANTINE_SUFFIX}")
+    try:
+        directory.rename(aside)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot begin a conversation in {directory}: {error.strerror}",
+            hint="move away what is there",
+        ) from error
+    logger.warning("cannot tell whose the log in %s is: it is put aside as %s", directory, aside)
+
+
+def finish_removals(directory: Path) -> None:
+    """Removes what a relay was removing when it was killed.
+
+    Args:
+        directory: Where each conversation has its directory, `<session id>/<role>`.
+    """
+    for path in directory.glob(f"*/*{REMOVED_SUFFIX}"):
+        with suppress(OSError):  # the next start tries again
+            shutil.rmtree(path)
+        with suppress(OSError):  # something else is in it
+            path.parent.rmdir()
+
+
+def read_records(directory: Path) -> Iterator[ConversationRecord]:
+    """Reads the records of all conversations; puts aside, and tells of, those that are none.
+
+    Where a record is not whole, or missing, and the one before it is there, that one is given.
+
+    Args:
+        directory: Where each has its directory, `<session id>/<role>`.
+    """
+    names = (RECORD_NAME, FORMER_NAME)
+    found = {path.parent for name in names for path in directory.glob(f"*/*/{name}")}
+    for parent in sorted(found):
+        record = _read_record(directory, parent / RECORD_NAME)
+        if record is None:
+            record = _read_record(directory, parent / FORMER_NAME)
+        if record is None:
+            logger.error("cannot list the conversation in %s: it has no record", parent)
+        else:
+            yield record
+
+
+def _read_record(directory: Path, path: Path) -> ConversationRecord | None:
+    """The record that a file has; None where there is none, which is told if there should be."""
+    try:
+        record = decode_record(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (msgspec.MsgspecError, RecursionError, InvalidKey, OSError) as error:
+        _quarantine(path, error)
+        return None
+    if conversation_directory(directory, record.key) == path.parent:
+        return record
+    _quarantine(path, f"it is the record of {record.key}")
+    return None
+
+
+def _quarantine(path: Path, why: object) -> None:
+    logger.error("cannot read the record %s: %s", path, why)
+    try:
+        path.replace(path.with_name(path.name + QUARANTINE_SUFFIX))
+    except OSError as error:
+        logger.error("cannot put %s aside: %s", path, error)  # noqa: TRY400 - says all there is

@@ -1,0 +1,42 @@
+"""What a relay leaves behind that was killed at the wrong moment is nobody's history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from acprelay.errors import RelayError
+from acprelay.storage.disk import REMOVED_SUFFIX
+from acprelay.wire import text_frame
+
+if TYPE_CHECKING:
+    from tests.storage.conftest import World
+
+
+def _ignore(*_: RelayError) -> None:
+    pass
+
+
+async def test_a_new_conversation_does_not_begin_with_what_another_one_left(world: World) -> None:
+    directory = world.directory / "conversations" / world.key.session_id / world.key.role
+    async with world.storage() as storage:
+        log = storage.open_log(world.key, on_relief=_ignore, on_trouble=_ignore)
+        log.append(text_frame(b"old"), 1)
+    async with world.storage() as storage:
+        log = storage.open_log(world.key, on_relief=_ignore, on_trouble=_ignore, is_new=True)
+        assert (log.start, log.head) == (0, 0)
+        log.append(text_frame(b"new"), 1)
+        await storage.flush()
+    [aside] = [path for path in directory.parent.iterdir() if path != directory]
+    assert aside.name.endswith(".damaged")
+    assert any(b"old" in path.read_bytes() for path in aside.iterdir())
+    assert not any(b"old" in path.read_bytes() for path in directory.iterdir())
+
+
+async def test_a_removal_that_was_cut_off_is_finished_at_the_next_start(world: World) -> None:
+    conversations = world.directory / "conversations"
+    removed = conversations / "gone" / f"main{REMOVED_SUFFIX}"
+    removed.mkdir(parents=True)
+    (removed / "record.json").write_text("{}")
+    async with world.storage() as storage:
+        assert storage.records() == ()
+    assert not (conversations / "gone").exists()
