@@ -120,6 +120,7 @@ class Starter:
 
     def launcher(self, *argv: str, limits: AgentLimits | None = None) -> StdioLauncher:
         return StdioLauncher(
+            owner="test",
             catalog=Catalog([AgentSpec(name="test", argv=argv)]),
             environment=os.environ,
             cwd=self._cwd,

@@ -37,12 +37,14 @@ while True:
 """
 
 
+@pytest.mark.requirement("processes.ending-closes-stdin-and-terminates")
 async def test_an_agent_that_only_heeds_sigterm_is_ended(start: Starter) -> None:
     agent = await start("linger")
     assert await agent.end() == TERMINATED
     assert agent.exit == TERMINATED
 
 
+@pytest.mark.requirement("processes.ending-closes-stdin-and-terminates")
 async def test_an_agent_that_only_heeds_the_end_of_its_stdin_is_ended(
     start: Starter, witness: Witness
 ) -> None:
@@ -51,6 +53,7 @@ async def test_an_agent_that_only_heeds_the_end_of_its_stdin_is_ended(
     assert await agent.end() == AgentExit(returncode=6)
 
 
+@pytest.mark.requirement("processes.ending-kills-what-stays")
 async def test_an_agent_that_heeds_neither_is_killed(start: Starter, witness: Witness) -> None:
     agent = await start(
         witness.step, "ignore-term", "tell=ready", "until-eof", "linger", limits=IMPATIENT
@@ -79,6 +82,7 @@ async def test_what_an_agent_says_on_its_way_out_still_arrives(
     assert sink.exits == [AgentExit(returncode=0)]
 
 
+@pytest.mark.requirement("processes.ending-kills-what-stays")
 async def test_an_agent_that_nobody_listens_to_is_ended_though_its_pipe_is_full(
     start: Starter, witness: Witness
 ) -> None:
@@ -90,6 +94,7 @@ async def test_an_agent_that_nobody_listens_to_is_ended_though_its_pipe_is_full(
     assert witness.has_seen_the_end
 
 
+@pytest.mark.requirement("processes.ending-kills-what-stays")
 @pytest.mark.parametrize("kind", ["group", "own-group", "own-session"])
 @pytest.mark.parametrize("child", ["child", "bare-child"])
 @pytest.mark.parametrize("manners", ["heeds", "ignore-term"])
@@ -165,6 +170,7 @@ async def test_ending_an_agent_that_has_exited_tells_how(start: Starter, sink: F
     assert [await agent.end(), await agent.end()] == [AgentExit(returncode=3)] * 2
 
 
+@pytest.mark.requirement("lifecycle.terminate-is-idempotent")
 async def test_any_number_of_callers_end_an_agent_once(
     start: Starter, sink: FakeSink, witness: Witness
 ) -> None:
@@ -214,6 +220,7 @@ async def test_an_ending_that_failed_is_tried_again_by_the_next_call(
     assert witness.has_seen_the_end
 
 
+@pytest.mark.requirement("processes.ending-kills-what-stays")
 async def test_the_agents_process_is_reaped(start: Starter) -> None:
     agent = await start("linger")
     await agent.end()

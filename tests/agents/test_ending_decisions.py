@@ -132,6 +132,7 @@ async def ending(system: FakeSystem, process: FakeProcess) -> Ending:
     return Ending(process=process, survey=ProcessSurvey(read=system.read), limits=LIMITS)
 
 
+@pytest.mark.requirement("processes.ending-closes-stdin-and-terminates")
 async def test_stdin_is_closed_before_the_group_is_told_to_end(
     system: FakeSystem, process: FakeProcess, ending: Ending
 ) -> None:
@@ -162,6 +163,7 @@ async def test_who_left_the_group_is_told_to_end_along_with_it(
     assert system.group_signals == [signal.SIGTERM]
 
 
+@pytest.mark.requirement("processes.ending-kills-what-stays")
 async def test_who_does_not_heed_is_killed(
     system: FakeSystem, process: FakeProcess, ending: Ending
 ) -> None:

@@ -35,6 +35,7 @@ def test_what_the_allowlist_names_passes(variable: str) -> None:
     }
 
 
+@pytest.mark.requirement("processes.environment-is-an-allowlist")
 @pytest.mark.parametrize(
     "variable",
     [

@@ -49,10 +49,12 @@ async def test_an_unknown_name_is_an_error_that_tells_the_known_ones(start: Star
     assert caught.value.hint == "choose one of: test"
 
 
+@pytest.mark.requirement("processes.environment-is-an-allowlist")
 async def test_an_agent_sees_the_allowlist_and_its_own_variables_only(
     start: Starter, sink: FakeSink, tmp_path: Path
 ) -> None:
     launcher = StdioLauncher(
+        owner="test",
         catalog=Catalog([AgentSpec(name="test", argv=("env",), env={"MODE": "x"})]),
         environment={"PATH": os.environ["PATH"], "API_KEY": "secret", "ACPRELAY_TOKEN": "secret"},
         cwd=tmp_path,
@@ -120,6 +122,7 @@ async def test_a_program_that_cannot_be_started_is_a_spawn_failure_with_a_remedy
 
 async def test_a_missing_directory_is_a_spawn_failure(tmp_path: Path) -> None:
     launcher = StdioLauncher(
+        owner="test",
         catalog=Catalog([AgentSpec(name="test", argv=("sh",))]),
         environment=os.environ,
         cwd=tmp_path / "missing",
@@ -170,6 +173,7 @@ async def test_a_start_that_fails_after_the_process_runs_leaves_no_process(
     assert descriptors() == before
 
 
+@pytest.mark.requirement("lifecycle.early-cancel-leaves-no-process")
 @pytest.mark.parametrize("turns", range(12))
 async def test_a_start_cancelled_at_any_instant_leaves_no_process(
     start: Starter, turns: int

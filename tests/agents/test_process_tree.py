@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from acprelay.agents.process_table import ProcessEntry, ProcessHandle
-from acprelay.agents.process_tree import belonging
+from acprelay.agents.process_tree import belonging, owned_by
 
 RUN = "this run"
 
@@ -94,3 +94,24 @@ def test_a_later_process_with_a_known_number_does_not_belong() -> None:
 def test_a_group_that_got_the_number_after_ours_was_gone_does_not_belong() -> None:
     stranger = process(100, group=100, started_at=1)
     assert pids(stranger, process(101, parent=100, group=100)) == []
+
+
+OWNED = (
+    process(1, parent=0),
+    process(200, run="mine.1", group=200),
+    process(201, parent=200, group=200),
+    process(300, run="mine.2"),
+    process(400, run="other.1"),
+    process(401, run="mineral.1"),
+    process(402, run="mine"),
+)
+
+
+def test_an_owners_processes_are_those_of_all_its_runs_and_their_descendants() -> None:
+    assert [entry.pid for entry in owned_by(OWNED, "mine", asking=50)] == [200, 300, 201]
+
+
+def test_whoever_asks_for_an_owners_processes_is_spared_with_all_it_descends_from() -> None:
+    asking = process(202, parent=201)
+    found = owned_by((*OWNED, asking), "mine", asking=202)
+    assert [entry.pid for entry in found] == [300]

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.process
 MIB = 1024 * 1024
 
 
+@pytest.mark.requirement("processes.agents-lead-a-group")
 async def test_an_agent_is_a_connection_that_leads_its_own_group_and_session(
     start: Starter,
 ) -> None:
@@ -71,6 +72,7 @@ async def test_garbage_does_not_break_the_stream(start: Starter, sink: FakeSink)
     assert sink.lines == [b"\x00\xff\x80\xc3", b'\xfe{"id":1}', b'{"id":2}']
 
 
+@pytest.mark.requirement("processes.long-lines-pass")
 async def test_a_line_of_10_mib_passes(start: Starter, sink: FakeSink) -> None:
     agent = await start(f"huge-line={10 * MIB}")
     agent.attach(sink)
@@ -78,6 +80,7 @@ async def test_a_line_of_10_mib_passes(start: Starter, sink: FakeSink) -> None:
     assert sink.lines == [b'"' + b"x" * (10 * MIB - 2) + b'"']
 
 
+@pytest.mark.requirement("processes.oversized-frames-end-alone")
 async def test_a_line_over_the_limit_is_reported_and_the_stream_goes_on(
     start: Starter, sink: FakeSink
 ) -> None:

@@ -71,6 +71,7 @@ async def test_an_agent_killed_by_a_signal_tells_which(start: Starter, sink: Fak
     assert (await sink.exit()).describe() == "signal SIGSEGV"
 
 
+@pytest.mark.requirement("processes.stderr-is-a-tail")
 async def test_stderr_is_kept_as_a_bounded_tail(start: Starter, sink: FakeSink) -> None:
     complaints = [f"complain={number:04d}{'x' * 96}" for number in range(2000)]
     agent = await start(*complaints, limits=AgentLimits(max_stderr_bytes=1010))
@@ -81,6 +82,7 @@ async def test_stderr_is_kept_as_a_bounded_tail(start: Starter, sink: FakeSink) 
     ]
 
 
+@pytest.mark.requirement("processes.grandchildren-delay-nothing")
 @pytest.mark.parametrize("kind", ["group", "own-group", "own-session", "orphan"])
 async def test_an_exit_is_noticed_although_a_grandchild_holds_the_pipes(
     start: Starter, sink: FakeSink, witness: Witness, kind: str
@@ -97,6 +99,7 @@ async def test_an_exit_is_noticed_although_a_grandchild_holds_the_pipes(
     await witness.sees_the_end()
 
 
+@pytest.mark.requirement("processes.grandchildren-delay-nothing")
 async def test_a_grandchild_that_floods_cannot_delay_the_notice(
     start: Starter, sink: FakeSink
 ) -> None:

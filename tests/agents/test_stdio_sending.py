@@ -81,6 +81,7 @@ async def test_half_a_line_is_refused(start: Starter) -> None:
         agent.send(b"{}\n{")
 
 
+@pytest.mark.requirement("processes.stdin-is-bounded")
 async def test_an_overflow_of_stdin_fails_that_call_alone_and_the_agent_gets_whole_lines(
     start: Starter, sink: FakeSink
 ) -> None:
@@ -100,6 +101,23 @@ async def test_an_overflow_of_stdin_fails_that_call_alone_and_the_agent_gets_who
     agent.send(b"later\n")
     await sink.line_count(len(taken) + 3)
     assert sink.lines == [b"ready", *taken, b"small", b"later"]
+
+
+async def test_what_an_agent_is_owed_is_taken_however_much_waits(
+    start: Starter, sink: FakeSink
+) -> None:
+    limits = AgentLimits(max_stdin_bytes=MIB)
+    agent = await start("say=ready", "await-signal", "echo", limits=limits)
+    agent.attach(sink)
+    await sink.line_count(1)
+    full = b"x" * (2 * MIB)
+    agent.send(full + b"\n")
+    with pytest.raises(AgentError, match="bytes wait"):
+        agent.send(b"asked\n")
+    agent.send(b"owed\n", is_owed=True)
+    os.kill(agent.pid, signal.SIGUSR1)
+    await sink.line_count(3)
+    assert sink.lines == [b"ready", full, b"owed"]
 
 
 async def test_a_single_message_over_the_limit_is_taken_while_nothing_waits(

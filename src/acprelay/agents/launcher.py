@@ -22,6 +22,7 @@ class StdioLauncher:
     """An `AgentLauncher` of child processes.
 
     Args:
+        owner: The first part of the marker in the environment of what is started: whose it is.
         catalog: The agents that can be started.
         environment: The relay's own environment; agents get what the allowlist passes.
         cwd: The directory that agents start in.
@@ -31,11 +32,13 @@ class StdioLauncher:
     def __init__(
         self,
         *,
+        owner: str,
         catalog: Catalog,
         environment: Mapping[str, str],
         cwd: Path,
         limits: AgentLimits,
     ) -> None:
+        self._owner = owner
         self._catalog = catalog
         self._environment = environment
         self._cwd = cwd
@@ -58,7 +61,7 @@ class StdioLauncher:
             SpawnFailed: Its program cannot be started; the hint says what to do.
         """
         spec = self._catalog.lookup(name)
-        run = secrets.token_hex(16)
+        run = f"{self._owner}.{secrets.token_hex(16)}"
         child = self._spawn(spec, child_environment(self._environment, spec=spec, run=run))
         try:
             agent = StdioAgent(

@@ -65,12 +65,17 @@ class AgentConnection(Protocol):
         """
         ...
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, *, is_owed: bool = False) -> None:
         """Writes one or more whole lines, newlines included, to the agent, after all earlier ones.
 
         Never blocks; what the agent does not read yet waits in memory, within a limit. While
         nothing waits, any one call is taken, whatever its length. What is sent to an agent that has
         closed its input is lost, and the agent's exit follows.
+
+        Args:
+            data: The lines.
+            is_owed: Whether they are taken beyond the limit: answers that the agent waits for, and
+                the word to stop. How many there can be is bounded by what the agent asks.
 
         Raises:
             AgentExited: The agent has ended.

@@ -1,4 +1,4 @@
-"""Which processes belong to one run of an agent.
+"""Which processes belong to one run of an agent, or to all runs of one owner.
 
 Pure: it judges a process table that it is given. Four things tell:
 
@@ -48,6 +48,37 @@ def belonging(
         or entry.handle in known
         or (ours and entry.group == group)
     }
+    return _with_descendants(table, found)
+
+
+def owned_by(table: Sequence[ProcessEntry], owner: str, *, asking: int) -> list[ProcessEntry]:
+    """Picks the processes of all runs that one owner has begun, with their descendants.
+
+    Zombies are left out: they have no environment, and only wait for their parent. So is whoever
+    asks, who may have been started by such a process, with its ancestors and its descendants.
+
+    Args:
+        table: All processes.
+        owner: The first part of the markers.
+        asking: The number of the process that asks.
+    """
+    parents = {entry.pid: entry.parent for entry in table}
+    spared = set()
+    while asking in parents and asking not in spared:
+        spared.add(asking)
+        asking = parents[asking]
+    table = [entry for entry in table if entry.pid not in spared]
+    found = {
+        entry.pid: entry
+        for entry in table
+        if entry.run is not None and entry.run.startswith(f"{owner}.")
+    }
+    return _with_descendants(table, found)
+
+
+def _with_descendants(
+    table: Sequence[ProcessEntry], found: dict[int, ProcessEntry]
+) -> list[ProcessEntry]:
     children = defaultdict(list)
     for entry in table:
         children[entry.parent].append(entry)

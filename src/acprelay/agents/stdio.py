@@ -105,7 +105,7 @@ class StdioAgent(asyncio.SubprocessProtocol):
         self._paused = False
         self._regulate()
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, *, is_owed: bool = False) -> None:
         """Writes one or more whole lines to the agent; see `AgentConnection.send`.
 
         Raises:
@@ -121,7 +121,8 @@ class StdioAgent(asyncio.SubprocessProtocol):
                 f"cannot send part of a line to agent {self._name!r}", hint="end it with a newline"
             )
         stdin = self._child.stdin
-        if stdin.waiting and stdin.waiting + len(data) > self._limits.max_stdin_bytes:
+        is_full = stdin.waiting and stdin.waiting + len(data) > self._limits.max_stdin_bytes
+        if is_full and not is_owed:
             raise AgentBackedUp(
                 agent=self._name, waiting=stdin.waiting, limit=self._limits.max_stdin_bytes
             )
