@@ -21,22 +21,29 @@ from aiohttp import web
 from acprelay.agents.catalog import Catalog
 from acprelay.agents.launcher import StdioLauncher
 from acprelay.agents.models import AgentLimits, AgentSpec
+from acprelay.agents.orphans import end_orphans
 from acprelay.config import Limits, RelayConfig
 from acprelay.errors import ConfigError
-from acprelay.routing.attachment import Attachment
+from acprelay.routing.building import Rules
 from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
 from acprelay.runtime.client_connection import ClientConnection
-from acprelay.runtime.session_driver import SessionDriver
-from acprelay.runtime.session_host import SessionHost
-from acprelay.runtime.system import LoggingHooks, RandomIds, SystemClock
+from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.app import make_app
 from acprelay.server.logs import http_logger
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
+from acprelay.storage.disk import SystemDisk
+from acprelay.storage.files import FileStorage
+from acprelay.storage.memory import MemoryStorage
+from acprelay.storage.state_directory import StateDirectory
 
 logger = logging.getLogger(__name__)
 
@@ -67,27 +74,32 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
     one process.
 
     Raises:
-        ConfigError: The address cannot be listened on.
+        ConfigError: The address cannot be listened on, or the state directory cannot be used.
     """
     async with AsyncExitStack() as stack:
+        store, owner = await _open_store(stack, config)
+        archive = Archive(store=store, ids=RandomIds(), clock=SystemClock(), rules=_rules(config))
+        stack.callback(archive.close)
         background = await stack.enter_async_context(Background())
         pool = AgentPool(
-            launcher=_launcher(config),
+            launcher=_launcher(config, owner),
             deadline_s=config.limits.start_s,
             authenticate_s=config.limits.authenticate_s,
         )
         stack.push_async_callback(pool.aclose)
-        registry: MemoryRegistry[SessionDriver, Attachment] = MemoryRegistry()
+        registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
         manager = await stack.enter_async_context(_manager(registry, background))
-        host = SessionHost(
+        host = ConversationHost(
             manager=manager,
             registry=registry,
             pool=pool,
-            ids=RandomIds(),
+            archive=archive,
+            clock=SystemClock(),
             background=background,
             limits=config.limits,
         )
-        background.start(_report_activity(host, config.limits), name="heartbeats")
+        host.recover()
+        background.start(_keep_house(host, config.limits), name="housekeeping")
         endpoint = AcpEndpoint(
             agents=pool.names,
             connect=partial(ClientConnection, host=host, pool=pool),
@@ -100,8 +112,38 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
         yield relay
 
 
-def _launcher(config: RelayConfig) -> StdioLauncher:
+async def _open_store(stack: AsyncExitStack, config: RelayConfig) -> tuple[ConversationStore, str]:
+    """Opens what keeps conversations; gives the mark of its owner, which its agents carry."""
+    if config.state_dir is None:
+        memory = MemoryStorage(ids=RandomIds(), history_bytes=config.limits.history_bytes)
+        return await stack.enter_async_context(memory), RandomIds().mint()
+    directory = stack.enter_context(StateDirectory(config.state_dir))
+    # Nobody else owns the directory: what runs in its name was left by a relay that died.
+    await end_orphans(directory.id)
+    files = FileStorage(
+        directory=directory.path, ids=RandomIds(), clock=MonotonicClock(), disk=SystemDisk()
+    )
+    return await stack.enter_async_context(files), directory.id
+
+
+def _rules(config: RelayConfig) -> Rules:
+    limits = config.limits
+    return Rules(
+        max_frame=limits.max_frame,
+        most_queued=limits.queued_prompts,
+        most_clients=limits.session_clients,
+        cancel_answer_s=limits.cancel_answer_s,
+        cancel_end_s=limits.cancel_end_s,
+        permission_s=limits.permission_s,
+        elicitation_s=limits.elicitation_s,
+        linger_s=limits.linger_s,
+        policy=config.policy,
+    )
+
+
+def _launcher(config: RelayConfig, owner: str) -> StdioLauncher:
     return StdioLauncher(
+        owner=owner,
         catalog=Catalog(config.agents or (DEMO_AGENT,)),
         environment=os.environ,
         cwd=Path.cwd(),
@@ -110,8 +152,8 @@ def _launcher(config: RelayConfig) -> StdioLauncher:
 
 
 def _manager(
-    registry: MemoryRegistry[SessionDriver, Attachment], background: Background
-) -> LifecycleManager[SessionDriver, Attachment]:
+    registry: MemoryRegistry[AgentRun, object], background: Background
+) -> LifecycleManager[AgentRun, object]:
     return LifecycleManager(
         store=MemoryStore(),
         registry=registry,
@@ -123,17 +165,17 @@ def _manager(
     )
 
 
-async def _report_activity(host: SessionHost, limits: Limits) -> None:
+async def _keep_house(host: ConversationHost, limits: Limits) -> None:
     while True:
         await asyncio.sleep(limits.heartbeat_s)
-        await host.report_activity()
+        await host.keep_house()
 
 
 async def _listen(
     stack: AsyncExitStack,
     config: RelayConfig,
     endpoint: AcpEndpoint,
-    manager: LifecycleManager[SessionDriver, Attachment],
+    manager: LifecycleManager[AgentRun, object],
     agents: tuple[str, ...],
 ) -> RunningRelay:
     bound: list[int] = []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 from acprelay.agents.models import AgentSpec
 from acprelay.errors import ConfigError
+from acprelay.routing.policy import Policy
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8137
@@ -20,12 +22,22 @@ class Limits:
 
     Attributes:
         max_frame: The most bytes that one JSON-RPC message may have, in either direction.
-        history_bytes: How much of a session's public log stays in memory once its clients have it.
-        unread_bytes: How far a client may fall behind before its agent's output is left in the
-            pipe.
-        lane_bytes: How much may wait for one client before its own messages are left in the socket.
+        history_bytes: How much of each conversation's public log is kept where nothing is stored.
+        lane_bytes: How much may wait for one client alone before its own messages are left in the
+            socket.
+        early_bytes: How much an agent may say before it answers `session/new`.
+        queued_prompts: How many prompts may wait in a session behind the one that runs.
+        session_clients: How many clients may be connected to a session.
         start_s: How long an agent may take to answer `initialize`, and again `session/new`.
         authenticate_s: How long it may take to answer `authenticate`: a person may have to log in.
+        cancel_answer_s: How long a cancelled turn's owner waits for the agent before the relay
+            answers.
+        cancel_end_s: How long an agent may go on with a cancelled turn before its run is ended.
+        permission_s: How long a permission waits for an answer before it is refused.
+        elicitation_s: How long an elicitation waits before it is cancelled.
+        linger_s: How long an attachment can be adopted after its connection is lost.
+        idle_s: How long a run may be of no use to anybody before it is ended; its conversation
+            stays.
         heartbeat_s: How often what sessions have done is told to the session manager.
 
     Raises:
@@ -33,17 +45,25 @@ class Limits:
     """
 
     max_frame: int = 64 * 1024 * 1024
-    history_bytes: int = 0
-    unread_bytes: int = 16 * 1024 * 1024
+    history_bytes: int = 64 * 1024 * 1024
     lane_bytes: int = 4 * 1024 * 1024
+    early_bytes: int = 16 * 1024 * 1024
+    queued_prompts: int = 16
+    session_clients: int = 100
     start_s: float = 60.0
     authenticate_s: float = 600.0
+    cancel_answer_s: float = 10.0
+    cancel_end_s: float = 30.0
+    permission_s: float = 3600.0
+    elicitation_s: float = 600.0
+    linger_s: float = 300.0
+    idle_s: float = 1800.0
     heartbeat_s: float = 1.0
 
     def __post_init__(self) -> None:
         for bound in fields(self):
             value = getattr(self, bound.name)
-            if value < 0 or (value == 0 and bound.name != "history_bytes"):
+            if value <= 0:
                 raise ConfigError(
                     f"cannot use {value} as limit {bound.name}", hint="give a positive number"
                 )
@@ -58,6 +78,9 @@ class RelayConfig:
         port: The TCP port; 0 lets the system choose.
         agents: Which agents are offered, the default one first; none offers the demo agent.
         limits: Bounds.
+        state_dir: Where conversations are stored; None keeps them in memory, within
+            `limits.history_bytes` each, and forgets them with the relay.
+        policy: Decides about permissions before anybody is asked.
 
     Raises:
         ConfigError: The host is no loopback address, or the port is no port.
@@ -67,6 +90,8 @@ class RelayConfig:
     port: int = DEFAULT_PORT
     agents: tuple[AgentSpec, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    state_dir: Path | None = None
+    policy: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host):

@@ -6,25 +6,32 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import uvloop
 
 from acprelay.config import Limits
-from acprelay.routing.attachment import Attachment
+from acprelay.routing.building import Rules
+from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
 from acprelay.runtime.client_connection import Choice, ClientConnection
-from acprelay.runtime.session_driver import SessionDriver
-from acprelay.runtime.session_host import SessionHost
+from acprelay.runtime.conversation_driver import ConversationDriver
+from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.ports import ConversationStore
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.models import Process, Session, SessionKey, SessionSpec
 from acprelay.session.ports import LifecycleHooks, SessionStore
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
-from acprelay.testing.agents import FakeAgent, FakeLauncher, Message, encode
+from acprelay.storage.memory import MemoryStorage
+from acprelay.testing.agents import FakeAgent, Message, encode
+from acprelay.testing.launcher import FakeLauncher
 from acprelay.testing.outlet import MemoryOutlet
 from acprelay.testing.session import FakeClock, FakeIds, RecordingHooks
 
@@ -34,15 +41,17 @@ MOST_STEPS = 2_000
 KEY = SessionKey("task", "main")
 """The session that clients open by default."""
 
+UPDATE = "session/update"
 
-class TracingManager(LifecycleManager[SessionDriver, Attachment]):
+
+class TracingManager(LifecycleManager[AgentRun, object]):
     """The real manager, which writes down what it is told."""
 
     def __init__(
         self,
         *,
         trace: list[str],
-        registry: MemoryRegistry[SessionDriver, Attachment],
+        registry: MemoryRegistry[AgentRun, object],
         store: SessionStore,
         background: Background,
         hooks: LifecycleHooks,
@@ -62,7 +71,7 @@ class TracingManager(LifecycleManager[SessionDriver, Attachment]):
 
     async def create(self, spec: SessionSpec, *, run: int = 1) -> Session:
         session = await super().create(spec, run=run)
-        self.trace.append("create")
+        self.trace.append("create" if run == 1 else f"create run {run}")
         return session
 
     async def begin_spawn(self, key: SessionKey) -> Session:
@@ -74,7 +83,7 @@ class TracingManager(LifecycleManager[SessionDriver, Attachment]):
         return session
 
     async def attach_agent(
-        self, key: SessionKey, agent: SessionDriver, *, process: Process | None = None
+        self, key: SessionKey, agent: AgentRun, *, process: Process | None = None
     ) -> Session:
         session = await super().attach_agent(key, agent, process=process)
         self.trace.append("attach_agent")
@@ -102,8 +111,8 @@ class TracingAgent(FakeAgent):
         super().__init__(name=name)
         self._trace = trace
 
-    def send(self, data: bytes) -> None:
-        super().send(data)
+    def send(self, data: bytes, *, is_owed: bool = False) -> None:
+        super().send(data, is_owed=is_owed)
         self._trace += [f"agent: {m['method']}" for m in self.messages[-1:] if "method" in m]
 
     async def end(self) -> Any:
@@ -176,9 +185,19 @@ class Client:
         return self.request("session/prompt", params, request_id=request_id)
 
     def texts(self) -> list[str]:
-        """The texts of the updates that it was sent."""
-        updates = [m for m in self.messages if m.get("method") == "session/update"]
-        return [m["params"]["update"]["content"]["text"] for m in updates]
+        """The texts of the agent's messages that it was sent."""
+        updates = [m["params"]["update"] for m in self.messages if m.get("method") == UPDATE]
+        said = [u for u in updates if u["sessionUpdate"] == "agent_message_chunk"]
+        return [update["content"]["text"] for update in said]
+
+    def markers(self, method: str) -> list[Message]:
+        """The params of the relay's notifications of one kind that it was sent, unstamped."""
+        told = [m["params"] for m in self.messages if m.get("method") == method]
+        return [{name: value for name, value in each.items() if name != "_meta"} for each in told]
+
+    def kinds(self) -> list[object]:
+        """What it was sent, in order: methods, and for answers the ids of its requests."""
+        return [message.get("method", message.get("id")) for message in self.messages]
 
     def refusals(self) -> list[tuple[object, int, object]]:
         """The errors that it was sent, and nothing else: request id, JSON-RPC code, own code."""
@@ -203,7 +222,14 @@ class World:
     """The parts of a relay, as `acprelay.compose` puts them together."""
 
     def __init__(
-        self, stack: AsyncExitStack, background: Background, *, limits: Limits, store: SessionStore
+        self,
+        stack: AsyncExitStack,
+        background: Background,
+        *,
+        limits: Limits,
+        rules: Rules,
+        store: SessionStore,
+        storage: ConversationStore,
     ) -> None:
         self.trace: list[str] = []
         self.hooks = RecordingHooks()
@@ -211,8 +237,9 @@ class World:
         self.program: Callable[[FakeAgent], object] = lambda _agent: None
         self.background = background
         self.store = store
+        self.storage = storage
         self.pool = AgentPool(launcher=self.launcher, deadline_s=limits.start_s)
-        self.registry: MemoryRegistry[SessionDriver, Attachment] = MemoryRegistry()
+        self.registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
         self.manager = TracingManager(
             trace=self.trace,
             registry=self.registry,
@@ -220,11 +247,19 @@ class World:
             background=background,
             hooks=self.hooks,
         )
-        self.host = SessionHost(
+        self.clock = FakeClock()
+        self.archive = Archive(
+            store=storage,
+            ids=FakeIds(),
+            clock=self.clock,
+            rules=replace(rules, linger_s=limits.linger_s),
+        )
+        self.host = ConversationHost(
             manager=self.manager,
             registry=self.registry,
             pool=self.pool,
-            ids=FakeIds(),
+            archive=self.archive,
+            clock=self.clock,
             background=background,
             limits=limits,
         )
@@ -240,6 +275,15 @@ class World:
     def agent(self) -> FakeAgent:
         """The agent that was launched last."""
         return self.launcher.launched[-1]
+
+    def driver(self, key: SessionKey = KEY) -> ConversationDriver:
+        """What drives a conversation, which is woken for that."""
+        return self.host.find(str(key))
+
+    def record(self, key: SessionKey = KEY) -> ConversationRecord:
+        """What is stored of a conversation."""
+        [record] = [record for record in self.storage.records() if record.key == key]
+        return record
 
     async def connect(
         self,
@@ -306,19 +350,36 @@ def pytest_asyncio_loop_factories(
     return factories
 
 
+def a_storage(history_bytes: int = 1 << 20) -> MemoryStorage:
+    """Keeps conversations for as long as somebody holds it."""
+    return MemoryStorage(ids=FakeIds(), history_bytes=history_bytes)
+
+
 @asynccontextmanager
 async def _open_world(
-    *, limits: Limits | None = None, store: SessionStore | None = None
+    *,
+    limits: Limits | None = None,
+    rules: Rules | None = None,
+    store: SessionStore | None = None,
+    storage: ConversationStore | None = None,
 ) -> AsyncIterator[World]:
     before = asyncio.all_tasks()
     failures: list[dict[str, Any]] = []  # of callbacks, which nobody awaits
     asyncio.get_running_loop().set_exception_handler(lambda _, failure: failures.append(failure))
     async with AsyncExitStack() as stack:
         background = await stack.enter_async_context(Background())
-        world = World(stack, background, limits=limits or Limits(), store=store or MemoryStore())
+        world = World(
+            stack,
+            background,
+            limits=limits or Limits(),
+            rules=rules or Rules(),
+            store=store or MemoryStore(),
+            storage=storage or a_storage(),
+        )
         stack.push_async_callback(world.pool.aclose)
         await stack.enter_async_context(world.manager)
         stack.push_async_callback(world.host.aclose, reason="the test is over")
+        world.host.recover()
         yield world
     assert failures == []
     assert world.launcher.living == []

@@ -11,7 +11,8 @@ import pytest
 
 from acprelay.errors import AgentError, AgentExited, AgentRefused, AgentUnresponsive, SpawnFailed
 from acprelay.runtime.agent_pool import AgentPool
-from acprelay.testing.agents import FakeAgent, FakeLauncher
+from acprelay.testing.agents import FakeAgent
+from acprelay.testing.launcher import FakeLauncher
 
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ def test_the_pool_offers_what_the_launcher_does() -> None:
 # --- one process for the description and the first session
 
 
+@pytest.mark.requirement("handshake.once-per-agent")
 async def test_the_process_that_describes_an_agent_serves_the_first_session(
     pool: AgentPool, launcher: FakeLauncher
 ) -> None:
@@ -81,6 +83,7 @@ async def test_a_description_is_remembered(pool: AgentPool, launcher: FakeLaunch
     assert len(launcher.launched) == 1
 
 
+@pytest.mark.requirement("handshake.once-per-agent")
 async def test_clients_that_ask_at_once_share_one_start(
     pool: AgentPool, launcher: FakeLauncher
 ) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
+from acprelay.routing.conversation import Conversation
 from acprelay.session.models import SessionKey, SessionState
 from acprelay.testing.agents import Message, encode
 
@@ -58,8 +59,16 @@ AFTER_INITIALIZE: list[Bad] = [
     (b'{"jsonrpc":"2.0","id":7,"method":"a","result":1}', 7, INVALID, "method"),
     (request("session/prompt", {"sessionId": 7}), 7, INVALID, "method"),
     (request("initialize", {"protocolVersion": 1}), 7, INVALID, "another connection"),
-    (request("session/load", {"sessionId": "task:main"}), 7, UNKNOWN, "agentCapabilities"),
-    (request("session/list"), 7, UNKNOWN, "agentCapabilities"),
+    (request("session/load", {"sessionId": "task:main"}), 7, NO_SESSION, "session/list"),
+    (request("session/load", {}), 7, PARAMS, "params.sessionId"),
+    (request("session/resume", {"sessionId": "../../etc"}), 7, NO_SESSION, "session/list"),
+    (request("session/delete", {"sessionId": "task:main"}), 7, NO_SESSION, "session/list"),
+    (request("session/delete"), 7, PARAMS, "params.sessionId"),
+    (request("session/list", {"cursor": "?"}), 7, PARAMS, ""),
+    (request("_acprelay/attach", {"sessionId": "task:main"}), 7, NO_SESSION, "session/list"),
+    (request("_acprelay/attach"), 7, PARAMS, "params.sessionId"),
+    (request("_acprelay/turns", {"sessionId": "task:main"}), 7, NO_SESSION, "session/list"),
+    (request("_acprelay/nothing", {"sessionId": "task:main"}), 7, UNKNOWN, ""),
     (request("session/fork", {"sessionId": "task:main"}), 7, UNKNOWN, "agentCapabilities"),
     (request("providers/list"), 7, UNKNOWN, "agentCapabilities"),
     (request("session/update", {"sessionId": "task:main"}), 7, UNKNOWN, ""),
@@ -154,11 +163,11 @@ async def test_a_defect_costs_one_request_and_not_the_connection(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def send(_data: bytes) -> None:
+    def receive_client(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a defect")
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.agent, "send", send)
+        patch.setattr(Conversation, "receive_client", receive_client)
         failed = client.prompt(session)
         client.notify("session/cancel", sessionId=session)
     assert client.refusals() == [(failed, -32603, "relay_error")]
@@ -167,3 +176,27 @@ async def test_a_defect_costs_one_request_and_not_the_connection(
     assert "result" in await client.answer(client.prompt(session))
     await client.call("session/close", {"sessionId": session})
     assert len(client.answers(failed)) == 1
+    assert world.is_gone()
+
+
+IN_A_SESSION: list[Bad] = [
+    (request("_acprelay/attach", {"sessionId": "task:main"}), 7, INVALID, "another connection"),
+    (request("_acprelay/cancel_turn", {"sessionId": "task:main"}), 7, PARAMS, "turn"),
+    (
+        request("_acprelay/attach", {"sessionId": "task:main", "attachment": "a"}),
+        7,
+        PARAMS,
+        "secret",
+    ),
+]
+
+
+@pytest.mark.parametrize("bad", IN_A_SESSION)
+async def test_bad_input_in_a_session_is_told_what_is_wrong_and_changes_nothing(
+    client: Client, session: str, bad: Bad
+) -> None:
+    frame, request_id, error, remedy = bad
+    client.send(frame)
+    assert client.refusals() == [(request_id, *error)]
+    assert remedy in client.hint() + client.messages[0]["error"]["message"]
+    assert "result" in await client.answer(client.prompt(session))

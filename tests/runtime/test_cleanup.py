@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from acprelay.errors import AgentError
-from acprelay.routing.attachment import Attachment
+from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
-from acprelay.runtime.session_driver import SessionDriver
 from acprelay.session.models import Handle, Session, SessionKey, SessionSpec, SessionState
 from acprelay.session.registry_memory import MemoryRegistry
 
@@ -91,12 +90,12 @@ async def test_a_session_without_a_handle_needs_no_cleaning(world: World) -> Non
     await client.open_session()
     session = await world.store.get(KEY)
     assert session is not None
-    await world.host.end(KEY, reason="over")
+    await world.host.runs.end(KEY, reason="over")
     await AgentCleaner(registry=world.registry).cleanup(session)
 
 
 async def test_a_session_whose_start_has_not_begun_needs_no_cleaning() -> None:
-    registry: MemoryRegistry[SessionDriver, Attachment] = MemoryRegistry()
+    registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
     registry.register(KEY, Handle())
     spec = SessionSpec(agent="fake", cwd="/repo")
     session = Session(key=KEY, run=1, state=SessionState.TERMINATING, spec=spec, created_at=0)
@@ -109,7 +108,7 @@ async def test_a_process_that_survives_is_ended_by_the_next_attempt(
     client = await world.greeted()
     await client.open_session()
     world.agent.fail_to_end(AgentError("cannot end agent 'fake': 4711 survives"))
-    await world.host.terminate(KEY, reason="over")
+    await world.host.runs.terminate(KEY, reason="over")
     await world.gone()
     assert world.agent.exit is not None
     assert "4711 survives" in caplog.text
@@ -129,5 +128,5 @@ async def test_a_process_that_survives_for_good_leaves_the_session_with_the_erro
     assert session.state is SessionState.TERMINATING
     assert session.error == "AgentError: cannot end agent 'fake': 4711 survives"
     world.agent.fail_to_end()
-    await world.host.end(KEY, reason="once more")
+    await world.host.runs.end(KEY, reason="once more")
     assert world.is_gone()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from acprelay import __version__
 from acprelay.errors import SpawnFailed
-from acprelay.session.models import SessionKey
+from acprelay.session.models import SessionKey, SessionState
+from acprelay.testing.agents import FakeAgent, Message
 from acprelay.testing.outlet import MemoryOutlet
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ AFTERWARDS = 60
 # --- initialize
 
 
+@pytest.mark.requirement("handshake.one-answer-per-client")
 async def test_initialize_is_answered_with_what_the_agent_and_the_relay_can_do(
     world: World,
 ) -> None:
@@ -40,11 +43,11 @@ async def test_initialize_is_answered_with_what_the_agent_and_the_relay_can_do(
     assert answer["result"] == {
         "protocolVersion": 1,
         "agentCapabilities": {
-            "loadSession": False,
+            "loadSession": True,
             "promptCapabilities": {"image": True},
-            "sessionCapabilities": {"close": {}},
+            "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}},
         },
-        "_meta": {"x": 1, "acprelay": {"version": __version__}},
+        "_meta": {"x": 1, "acprelay": {"version": __version__, "attach": True}},
         "y": 2,
     }
 
@@ -92,6 +95,7 @@ async def test_a_second_initialize_is_refused_while_the_first_is_under_way(world
     assert "result" in await client.answer(first)
 
 
+@pytest.mark.requirement("handshake.versions-are-negotiated-per-hop")
 @pytest.mark.parametrize(
     "params", [None, {}, [], {"protocolVersion": "1"}, {"protocolVersion": 0}, {"x": 1}]
 )
@@ -109,6 +113,7 @@ async def test_an_initialize_without_a_version_that_is_spoken_is_refused(
 # --- ids
 
 
+@pytest.mark.requirement("identity.ids-come-back-as-sent", "identity.zero-is-an-id")
 @pytest.mark.parametrize("raw", [b"1", b'"1"', b"1.0", b"0", b"-7", b"null", b'"\\u00e9"', b'""'])
 async def test_ids_come_back_as_they_were_sent(client: Client, session: str, raw: bytes) -> None:
     client.send(
@@ -116,9 +121,8 @@ async def test_ids_come_back_as_they_were_sent(client: Client, session: str, raw
     )
     async with asyncio.timeout(30):
         await client.outlet.wait_for(lambda message: "result" in message)
-    assert client.outlet.payloads == [
-        b'{"jsonrpc":"2.0","id":%b,"result":{"stopReason":"end_turn"}}' % raw
-    ]
+    replies = [payload for payload in client.outlet.payloads if b'"method"' not in payload]
+    assert replies == [b'{"jsonrpc":"2.0","id":%b,"result":{"stopReason":"end_turn"}}' % raw]
     assert session == "task:main"
 
 
@@ -129,8 +133,9 @@ async def test_a_second_request_with_an_id_in_flight_is_refused(
     world.agent.ignore("session/prompt")
     client.prompt(session, request_id=long_id)
     client.prompt(session, request_id=long_id)
-    assert client.refusals() == [(long_id, -32600, "invalid_request")]
-    assert "in flight" in client.hint()
+    [refused] = client.answers(long_id)
+    assert refused["error"]["data"]["code"] == "invalid_request"
+    assert "in flight" in refused["error"]["data"]["hint"]
     assert len(world.agent.requests("session/prompt")) == 1
     asked = world.agent.requests("session/prompt")[0]
     world.agent.answer(asked, {"stopReason": "end_turn"})
@@ -171,38 +176,70 @@ async def test_the_id_of_a_cancelled_session_new_may_be_used_again_at_once(world
 # --- asks
 
 
+def ask_permission(agent: FakeAgent, request_id: object = 41) -> None:
+    agent.ask(request_id, "session/request_permission", sessionId="agent-session", options=OPTIONS)
+
+
+def choice(option_id: str) -> Message:
+    return {"outcome": {"outcome": "selected", "optionId": option_id}}
+
+
+OPTIONS = [{"optionId": option, "kind": "allow_once", "name": option} for option in ("a", "b")]
+
+
 async def test_an_ask_reaches_the_client_and_its_answer_the_agent(
     world: World, client: Client, session: str
 ) -> None:
-    world.agent.ask(41, "session/request_permission", sessionId="agent-session", options=[])
+    ask_permission(world.agent)
     ask = await client.called("session/request_permission")
     assert isinstance(ask["id"], str)
-    assert ask["params"] == {"sessionId": session, "options": []}
-    outcome = {"outcome": {"outcome": "selected", "optionId": "yes"}}
-    client.send({"jsonrpc": "2.0", "id": ask["id"], "result": outcome})
-    assert world.agent.replies == [{"jsonrpc": "2.0", "id": 41, "result": outcome}]
+    assert ask["params"]["sessionId"] == session
+    assert ask["params"]["options"] == OPTIONS
+    client.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice("b")})
+    assert world.agent.replies == [{"jsonrpc": "2.0", "id": 41, "result": choice("b")}]
 
 
 async def test_an_ask_is_answered_once(world: World, client: Client, session: str) -> None:
-    world.agent.ask(41, "session/request_permission", sessionId="agent-session")
+    ask_permission(world.agent)
     ask = await client.called("session/request_permission")
-    for number in range(3):
-        client.send({"jsonrpc": "2.0", "id": ask["id"], "result": number})
-    assert [reply["result"] for reply in world.agent.replies] == [0]
+    for option in ("a", "b", "a"):
+        client.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice(option)})
+    assert [reply["result"] for reply in world.agent.replies] == [choice("a")]
     assert session == "task:main"
 
 
+@pytest.mark.requirement("identity.answers-count-from-the-asked")
 async def test_only_who_was_asked_can_answer(world: World, client: Client, session: str) -> None:
     asked = world.agent
     intruder = await world.greeted(session_id="other")
     await intruder.open_session()
-    asked.ask(41, "session/request_permission", sessionId="agent-session")
+    ask_permission(asked)
     ask = await client.called("session/request_permission")
-    intruder.send({"jsonrpc": "2.0", "id": ask["id"], "result": "mine"})
+    intruder.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice("a")})
     assert asked.replies == []
-    client.send({"jsonrpc": "2.0", "id": ask["id"], "result": "hers"})
-    assert [reply["result"] for reply in asked.replies] == ["hers"]
+    client.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice("b")})
+    assert [reply["result"] for reply in asked.replies] == [choice("b")]
     assert session == "task:main"
+
+
+@pytest.mark.requirement(
+    "permissions.all-who-may-approve-are-asked",
+    "permissions.first-valid-answer-wins",
+    "permissions.losers-are-told",
+)
+async def test_everybody_in_a_session_is_asked_and_the_first_answer_counts(
+    world: World, client: Client, session: str
+) -> None:
+    other = await world.greeted()
+    await other.call("session/resume", {"sessionId": session})
+    ask_permission(world.agent)
+    asks = [await each.called("session/request_permission") for each in (client, other)]
+    assert asks[0]["id"] == asks[1]["id"]
+    other.send({"jsonrpc": "2.0", "id": asks[1]["id"], "result": choice("b")})
+    client.send({"jsonrpc": "2.0", "id": asks[0]["id"], "result": choice("a")})
+    assert [reply["result"] for reply in world.agent.replies] == [choice("b")]
+    assert client.markers("$/cancel_request") == [{"requestId": asks[0]["id"]}]
+    assert other.markers("$/cancel_request") == []
 
 
 async def test_an_answer_finds_the_session_that_asked(world: World) -> None:
@@ -210,60 +247,77 @@ async def test_an_answer_finds_the_session_that_asked(world: World) -> None:
     for _ in range(3):
         await client.open_session()
     for agent in world.launcher.launched:
-        agent.ask(1, "session/request_permission", sessionId="agent-session")
+        ask_permission(agent, 1)
     asks = [m for m in client.messages if m.get("method") == "session/request_permission"]
     assert len({ask["id"] for ask in asks}) == 3
-    for number, ask in reversed(list(enumerate(asks))):
-        client.send({"jsonrpc": "2.0", "id": ask["id"], "result": number})
+    for option, ask in zip("aba", reversed(asks), strict=True):
+        client.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice(option)})
     results = [agent.replies[0]["result"] for agent in world.launcher.launched]
-    assert results == [0, 1, 2]
+    assert results == [choice("a"), choice("b"), choice("a")]
 
 
 async def test_an_answer_to_an_agent_that_is_gone_goes_nowhere(
     world: World, client: Client, session: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.agent.ask(41, "session/request_permission", sessionId="agent-session")
+    ask_permission(world.agent)
     ask = await client.called("session/request_permission")
     world.agent.hold_end()
     closing = client.request("session/close", {"sessionId": session})
-    client.send({"jsonrpc": "2.0", "id": ask["id"], "result": 1})
+    client.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice("a")})
     await world.steps(AFTERWARDS)
-    client.send({"jsonrpc": "2.0", "id": ask["id"], "result": 2})
+    client.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice("b")})
     world.agent.release_end()
     await client.answer(closing)
     assert caplog.text == ""
 
 
-async def test_an_answer_that_the_agent_does_not_take_is_told_in_the_log(
-    world: World, client: Client, session: str, caplog: pytest.LogCaptureFixture
+async def test_an_answer_to_an_agent_whose_input_is_full_waits_until_it_reads(
+    world: World, client: Client, session: str
 ) -> None:
-    world.agent.ask(41, "session/request_permission", sessionId="agent-session")
+    ask_permission(world.agent)
     ask = await client.called("session/request_permission")
     world.agent.stop_reading()
     client.request("session/prompt", {"sessionId": session, "x": "x" * (1 << 20)})
-    client.send({"jsonrpc": "2.0", "id": ask["id"], "result": 1})
-    assert "session task:main: cannot send to agent" in caplog.text
+    client.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice("a")})
+    world.agent.go_on_reading()
+    await world.steps(AFTERWARDS)
+    answers = [json.loads(line) for line in world.agent.sent if b'"result"' in line]
+    assert [answer["result"] for answer in answers] == [choice("a")]
 
 
 # --- an agent that does not read
 
 
+@pytest.mark.requirement("processes.stdin-is-bounded")
 async def test_an_input_that_is_full_fails_that_request_only(
     world: World, client: Client, session: str
 ) -> None:
     world.agent.stop_reading()
     world.agent.ignore("session/prompt")
     large = client.request("session/prompt", {"sessionId": session, "x": "x" * (1 << 20)})
-    refused = client.prompt(session, request_id="again")
-    assert client.refusals() == [(refused, -32603, "agent_error")]
+    refused = client.request("session/set_mode", {"sessionId": session, "modeId": "x"})
+    [answer] = client.answers(refused)
+    assert (answer["error"]["code"], answer["error"]["data"]["code"]) == (-32603, "agent_error")
     client.notify("session/cancel", sessionId=session)  # which cannot be answered
     world.agent.go_on_reading()
     await world.steps(AFTERWARDS)
-    world.agent.answer_with("session/prompt", {"stopReason": "end_turn"})
-    client.outlet.payloads.clear()
-    assert "result" in await client.answer(client.prompt(session, request_id="again"))
     world.agent.answer(world.agent.requests("session/prompt")[0], {"stopReason": "refusal"})
     assert client.answers(large)[0]["result"] == {"stopReason": "refusal"}
+    world.agent.answer_with("session/prompt", {"stopReason": "end_turn"})
+    assert "result" in await client.answer(client.prompt(session))
+
+
+async def test_a_prompt_that_the_agent_does_not_take_fails_and_the_next_one_is_begun(
+    world: World, client: Client, session: str
+) -> None:
+    world.agent.stop_reading()
+    client.request("session/set_mode", {"sessionId": session, "modeId": "x" * (1 << 20)})
+    refused = [client.prompt(session) for _ in range(2)]
+    for prompt in refused:
+        assert client.answers(prompt)[0]["error"]["data"]["code"] == "agent_error"
+    assert world.record().turn is None
+    world.agent.go_on_reading()
+    assert "result" in await client.answer(client.prompt(session))
 
 
 # --- authentication
@@ -311,16 +365,18 @@ async def test_an_agent_that_dies_while_it_authenticates_fails_that_request_only
 # --- coming and going
 
 
-async def test_leaving_ends_the_sessions_of_the_client_and_no_other(
+@pytest.mark.requirement("turns.leaving-changes-nothing")
+async def test_leaving_changes_nothing_for_the_agent(
     world: World, client: Client, session: str
 ) -> None:
-    other = await world.greeted(session_id="other")
-    await other.open_session()
+    world.agent.ignore("session/prompt")
+    client.prompt(session)
+    before = list(world.agent.sent)
     await client.leave()
-    await world.gone()
-    assert world.reason() == "its client left"
-    assert not world.is_gone(SessionKey("other", "main"))
-    assert session == "task:main"
+    await world.steps(AFTERWARDS)
+    assert world.agent.sent == before
+    assert (await world.manager.get(SessionKey("task", "main"))).state is SessionState.ACTIVE
+    assert not world.driver().attendance.has_clients
 
 
 async def test_leaving_gives_up_what_is_under_way(world: World) -> None:
@@ -346,12 +402,15 @@ async def test_leaving_is_not_held_up_by_another_client_of_the_same_agent(world:
     world.launcher.release()
 
 
-async def test_leaving_ends_all_of_it_though_whoever_waits_for_that_is_cancelled(
+async def test_leaving_ends_every_start_though_whoever_waits_for_that_is_cancelled(
     world: World,
 ) -> None:
     client = await world.greeted(session_id=None)
+    world.program = lambda agent: agent.ignore("session/new")
+    world.agent.die()
     for _ in range(3):
-        await client.open_session()
+        client.begin_session()
+    await world.steps_until(lambda: len(world.launcher.living) == 3)
     leaving = asyncio.get_running_loop().create_task(client.leave())
     await world.steps(1)
     leaving.cancel()
@@ -365,7 +424,7 @@ async def test_nothing_is_said_to_a_client_that_has_left(world: World) -> None:
     await client.open_session()
     said = list(outlet.payloads)
     await client.connection.__aexit__(None, None, None)  # its socket would take it
-    await world.gone()
+    world.agent.update("to nobody")
     client.connection.say(b"{}")
     client.connection.flush()
     assert outlet.payloads == said
@@ -389,4 +448,5 @@ async def test_a_client_that_is_lost_while_it_does_not_read_leaves_nothing(world
     client.outlet.lose()
     await world.steps(AFTERWARDS)
     await client.leave()
-    await world.gone()
+    assert client.connection.backlog_bytes == 0
+    assert not world.driver().attendance.has_clients

@@ -60,13 +60,12 @@ async def test_what_only_the_agent_can_tell_is_told_by_the_agent(
     assert world.agent.requests("no/such")[0]["params"] == {"sessionId": "agent-session"}
 
 
-async def test_a_client_cannot_reach_the_session_of_another(
+async def test_a_client_prompts_in_no_session_that_it_has_not_entered(
     world: World, client: Client, session: str
 ) -> None:
     other = await world.greeted(session_id="other")
-    for method in ("session/prompt", "session/close"):
-        answer = await other.call(method, {"sessionId": session})
-        assert answer["error"]["data"]["code"] == "session_not_found"
+    answer = await other.call("session/prompt", {"sessionId": session})
+    assert answer["error"]["data"]["code"] == "session_not_found"
     other.notify("session/cancel", sessionId=session)
     await world.steps(AFTERWARDS)
     assert world.agent.requests("session/prompt") == []
@@ -87,11 +86,14 @@ async def test_sessions_that_were_closed_leave_nothing_with_their_connection(wor
         refused.fail_with(SpawnFailed("cannot start agent 'fake'"))
         assert "error" in await client.answer(client.begin_session())
     await world.steps(AFTERWARDS)
-    assert client.connection._sessions.drivers == []
+    assert client.connection._sessions.places == []
     assert client.connection._sessions._awaited == {}
     assert list(client.connection._outbox._sources) == []
     assert len(asyncio.all_tasks()) == tasks
     assert len(world.registry) == 0
+    await world.host.keep_house()
+    assert world.archive._drivers == {}
+    assert len(world.storage.records()) == 50
 
 
 # --- one key, one session
@@ -107,26 +109,31 @@ async def test_a_key_that_lives_is_taken(world: World, client: Client, session: 
     assert "result" in await client.answer(client.prompt(session))
 
 
-async def test_a_key_is_free_again_once_its_session_is_closed(
+async def test_a_key_is_taken_while_its_conversation_is_there_and_free_once_it_is_deleted(
     world: World, client: Client, session: str
 ) -> None:
     for _ in range(3):
-        closed = await client.call("session/close", {"sessionId": session})
-        assert closed["result"] == {}
+        await client.call("session/close", {"sessionId": session})
         assert world.is_gone()
+        answer = await client.answer(client.begin_session())
+        assert answer["error"]["data"]["code"] == "session_exists"
+        deleted = await client.call("session/delete", {"sessionId": session})
+        assert deleted["result"] == {}
         assert await client.open_session() == session
 
 
-async def test_a_key_is_taken_until_the_old_session_is_gone(
+async def test_a_key_is_taken_until_the_conversation_that_is_deleted_is_gone(
     world: World, client: Client, session: str
 ) -> None:
     world.agent.hold_end()
-    close = client.request("session/close", {"sessionId": session})
+    delete = client.request("session/delete", {"sessionId": session})
     await world.steps(AFTERWARDS)
     answer = await client.answer(client.begin_session())
     assert answer["error"]["data"]["code"] == "session_exists"
+    assert client.answers(delete) == []
     world.agent.release_end()
-    assert (await client.answer(close))["result"] == {}
+    assert (await client.answer(delete))["result"] == {}
+    assert await client.open_session() == session
 
 
 async def test_a_client_whose_start_failed_does_not_end_the_session_of_the_next(
@@ -144,10 +151,10 @@ async def test_a_client_whose_start_failed_does_not_end_the_session_of_the_next(
     assert (await world.manager.get(KEY)).state is SessionState.ACTIVE
 
 
-async def test_a_client_that_has_closed_its_session_does_not_end_the_next(
+async def test_a_client_that_has_deleted_its_session_does_not_end_the_next(
     world: World, client: Client, session: str
 ) -> None:
-    await client.call("session/close", {"sessionId": session})
+    await client.call("session/delete", {"sessionId": session})
     other = await world.greeted()
     await other.open_session()
     await client.leave()
@@ -166,18 +173,68 @@ async def test_closing_cancels_the_turn_first_and_answers_last(
     world.agent.update("thinking")
     close = client.request("session/close", {"sessionId": session})
     await client.answer(close)
-    said = [message.get("method", message.get("id")) for message in client.messages]
-    assert said == ["session/update", prompt, "_acprelay/notice", close]
+    assert client.kinds() == [
+        "_acprelay/turn_started",
+        "session/update",
+        "_acprelay/turn_ended",
+        prompt,
+        "_acprelay/notice",
+        close,
+    ]
     assert client.answers(prompt)[0]["result"] == {"stopReason": "cancelled"}
+    [ended] = client.markers("_acprelay/turn_ended")
+    assert (ended["outcome"], ended["stopReason"]) == ("ended", "cancelled")
 
 
 async def test_closing_twice_closes_once(world: World, client: Client, session: str) -> None:
-    first = client.request("session/close", {"sessionId": session})
-    second = client.request("session/close", {"sessionId": session})
-    assert (await client.answer(first))["result"] == {}
-    answer = await client.answer(second)
-    assert answer["error"]["data"]["code"] == "session_not_found"
+    closes = [client.request("session/close", {"sessionId": session}) for _ in range(2)]
+    for close in closes:
+        assert (await client.answer(close))["result"] == {}
     assert world.trace.count("agent: ended") == 1
+    assert (await client.call("session/close", {"sessionId": session}))["result"] == {}
+
+
+async def test_whoever_closes_a_session_leaves_it_and_the_others_stay(
+    world: World, client: Client, session: str
+) -> None:
+    other = await world.greeted()
+    await other.call("session/load", {"sessionId": session})
+    await client.call("session/close", {"sessionId": session})
+    prompt = client.prompt(session)
+    assert client.answers(prompt)[0]["error"]["data"]["code"] == "session_not_found"
+    assert [notice["code"] for notice in other.markers("_acprelay/notice")] == ["session_ended"]
+    answer = await other.answer(other.prompt(session))
+    assert answer["error"]["data"]["code"] == "not_restorable"
+
+
+async def test_a_client_that_loads_a_session_right_behind_its_closing_is_told_everything_once(
+    world: World, client: Client, session: str
+) -> None:
+    world.agent.ignore("session/prompt")
+    client.prompt(session)
+    close = client.request("session/close", {"sessionId": session})
+    load = client.request("session/load", {"sessionId": session})
+    await client.answer(close)
+    await client.answer(load)
+    await world.steps(AFTERWARDS)
+    behind = client.kinds()[client.kinds().index(load) :]
+    assert sorted(map(str, behind)) == sorted(map(str, [load, close]))
+    notices = [
+        str(m["params"]["_meta"]) for m in client.messages if "notice" in m.get("method", "")
+    ]
+    assert len(notices) == 2  # before its load, and in it
+    assert len(set(notices)) == 1
+    assert len(client.connection._sessions.places) == 1
+    assert "error" in await client.answer(client.prompt(session))
+
+
+async def test_a_client_need_not_be_in_the_session_that_it_closes(
+    world: World, client: Client, session: str
+) -> None:
+    other = await world.greeted()
+    assert (await other.call("session/close", {"sessionId": session}))["result"] == {}
+    assert world.is_gone()
+    assert [notice["code"] for notice in client.markers("_acprelay/notice")] == ["session_ended"]
 
 
 async def test_closing_what_the_agent_has_left_already_succeeds(
@@ -197,6 +254,74 @@ async def test_a_client_that_vanishes_while_its_session_closes_leaves_nothing(
     await client.leave()
     world.agent.release_end()
     await world.gone()
+    await world.steps(AFTERWARDS)
+    assert not world.driver().attendance.has_clients
+
+
+async def test_a_client_that_does_not_read_and_vanishes_once_its_session_is_closed_leaves_nothing(
+    world: World, client: Client, session: str
+) -> None:
+    client.outlet.pause()
+    client.request("session/close", {"sessionId": session})
+    await world.gone()
+    await world.steps(AFTERWARDS)
+    await client.leave()
+    assert not world.driver().attendance.has_clients
+    await world.host.keep_house()
+    assert world.archive._drivers == {}
+
+
+async def test_a_close_is_answered_though_the_session_is_deleted_meanwhile(
+    world: World, client: Client, session: str
+) -> None:
+    world.agent.hold_end()
+    close = client.request("session/close", {"sessionId": session})
+    delete = client.request("session/delete", {"sessionId": session})
+    await world.steps(AFTERWARDS)
+    world.agent.release_end()
+    for request in (close, delete):
+        assert (await client.answer(request))["result"] == {}
+    assert client.connection._sessions.places == []
+    assert list(client.connection._outbox._sources) == []
+
+
+async def test_a_client_whose_connection_is_lost_while_its_session_closes_is_answered_over_the_next(
+    world: World, client: Client
+) -> None:
+    opened = await client.answer(client.begin_session())
+    told = opened["result"]["_meta"]["acprelay"]
+    session = opened["result"]["sessionId"]
+    world.agent.hold_end()
+    close = client.request("session/close", {"sessionId": session}, request_id="close")
+    await client.leave()
+    back = await world.greeted()
+    params = {"sessionId": session, "attachment": told["attachment"], "secret": told["secret"]}
+    await back.call("_acprelay/attach", {**params, "pending": [close]})
+    world.agent.release_end()
+    assert (await back.answer(close))["result"] == {}
+    assert client.answers(close) == []
+    answer = await back.answer(back.prompt(session))
+    assert answer["error"]["data"]["code"] == "not_restorable"
+
+
+async def test_an_attachment_that_is_adopted_while_its_session_closes_stays_with_its_new_connection(
+    world: World, client: Client
+) -> None:
+    opened = await client.answer(client.begin_session())
+    told = opened["result"]["_meta"]["acprelay"]
+    session = opened["result"]["sessionId"]
+    world.agent.hold_end()
+    client.request("session/close", {"sessionId": session}, request_id="close")
+    thief = await world.greeted()
+    params = {"sessionId": session, "attachment": told["attachment"], "secret": told["secret"]}
+    await thief.call("_acprelay/attach", params)
+    world.agent.release_end()
+    assert (await thief.answer("close"))["result"] == {}
+    assert world.driver().attendance.has_clients
+    await client.leave()
+    assert "error" in await thief.answer(thief.prompt(session))
+    await thief.leave()
+    assert not world.driver().attendance.has_clients
 
 
 async def test_a_defect_while_a_session_closes_is_answered(
@@ -210,26 +335,31 @@ async def test_a_defect_while_a_session_closes_is_answered(
         raise ZeroDivisionError("a defect")
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.host, "end", end)
-        await client.call("session/close", {"sessionId": session})
-    assert client.refusals()[-1][1:] == (-32603, "relay_error")
+        patch.setattr(world.host.runs, "end", end)
+        answer = await client.call("session/close", {"sessionId": session})
+    assert (answer["error"]["code"], answer["error"]["data"]["code"]) == (-32603, "relay_error")
     await world.steps(2)
     assert "a defect" in caplog.text
-    await world.host.end(KEY, reason="after all")
+    await world.host.runs.end(KEY, reason="after all")
 
 
 # --- cancelling a request
 
 
+@pytest.mark.requirement("identity.cancelled-ids-are-translated")
 async def test_cancelling_a_request_tells_the_agent_under_its_own_id(
     world: World, client: Client, session: str
 ) -> None:
     world.agent.ignore("session/prompt")
     client.prompt(session, request_id="mine")
     client.notify("$/cancel_request", requestId="mine")
-    minted = world.agent.requests("session/prompt")[0]["id"]
-    assert minted == 3  # the relay itself has asked the agent twice
-    assert world.agent.requests("$/cancel_request")[0]["params"] == {"requestId": minted}
+    await world.steps(AFTERWARDS)
+    [asked] = world.agent.requests("session/prompt")
+    assert asked["id"] == 3  # the relay itself has asked the agent twice
+    assert world.agent.requests("session/cancel")[0]["params"] == {"sessionId": "agent-session"}
+    client.request("session/set_mode", {"sessionId": session, "modeId": "x"}, request_id="also")
+    client.notify("$/cancel_request", requestId="also")
+    assert world.agent.requests("$/cancel_request")[0]["params"] == {"requestId": 4}
 
 
 async def test_cancelling_session_new_ends_the_start(world: World, client: Client) -> None:

@@ -10,7 +10,8 @@ from acprelay.agents.models import AgentExit
 from acprelay.agents.ports import AgentConnection, AgentLauncher
 from acprelay.errors import AgentError, AgentExited, LocalProtocolError
 from acprelay.runtime.ports import Outlet
-from acprelay.testing.agents import FakeAgent, FakeLauncher
+from acprelay.testing.agents import FakeAgent
+from acprelay.testing.launcher import FakeLauncher
 from acprelay.testing.outlet import MemoryOutlet
 from acprelay.wire import OversizedFrame, text_frame
 

@@ -78,14 +78,16 @@ async def outcomes(
             await world.steps(AFTERWARDS * slowness)
             session = await memory.get(KEY)
             assert (session is None) == world.is_gone()
-            found.append(
-                Outcome(
-                    instant=instant,
-                    existed=existed,
-                    lives=session.state if session is not None else None,
-                    codes=tuple(map(code, client.answers(request))),
-                )
+            outcome = Outcome(
+                instant=instant,
+                existed=existed,
+                lives=session.state if session is not None else None,
+                codes=tuple(map(code, client.answers(request))),
             )
+            # A conversation is there exactly where somebody knows of it.
+            assert len(world.storage.records()) == outcome.codes.count("open"), outcome
+            assert (KEY in world.archive) == ("open" in outcome.codes), outcome
+            found.append(outcome)
     return found
 
 
@@ -203,12 +205,12 @@ async def test_an_undisturbed_start_comes_to_its_end_in_time(
 
 
 async def terminate(world: World, _client: Client, _request: object) -> None:
-    await world.host.terminate(KEY, reason="disturbed")
+    await world.host.runs.terminate(KEY, reason="disturbed")
 
 
 async def end(world: World, _client: Client, _request: object) -> None:
     existed = await world.store.get(KEY) is not None
-    await world.host.end(KEY, reason="disturbed")
+    await world.host.runs.end(KEY, reason="disturbed")
     if existed:
         assert await world.store.get(KEY) is None
 
@@ -251,6 +253,7 @@ async def test_a_session_may_be_terminated_at_any_instant_of_its_start(
     assert [outcome for outcome in found if outcome.existed and outcome.lives] == []
 
 
+@pytest.mark.requirement("lifecycle.early-cancel-leaves-no-process")
 @every_start
 async def test_whoever_ends_a_session_in_its_start_returns_when_it_is_gone(
     prepare: Preparation, open_world: OpenWorld
@@ -273,19 +276,24 @@ async def test_the_relay_may_stop_at_any_instant_of_a_start(
 async def test_a_client_may_vanish_at_any_instant_of_a_start(
     prepare: Preparation, open_world: OpenWorld
 ) -> None:
-    living: list[list[FakeAgent]] = []
-
     async def leave_and_look(world: World, client: Client, request: object) -> None:
         await leave(world, client, request)
         await world.steps(AFTERWARDS)
-        living.append(world.launcher.living)
-        assert client.connection._sessions.drivers == []
+        if KEY in world.archive:
+            assert not world.driver().attendance.has_clients
+        else:
+            assert world.launcher.living == []
 
     found = await outcomes(leave_and_look, prepare, open_world)
-    assert [outcome for outcome in found if outcome.lives] == []
-    assert [agents for agents in living if agents] == []
+    for outcome in found:
+        if outcome.codes == ("open",):
+            assert outcome.lives is SessionState.ACTIVE, outcome
+        else:
+            assert outcome.lives is None, outcome
+            assert set(outcome.codes) <= {OWN_CODE.get(prepare)}, outcome
 
 
+@pytest.mark.requirement("lifecycle.early-cancel-leaves-no-process")
 @every_start
 async def test_a_client_may_cancel_its_request_at_any_instant_of_a_start(
     prepare: Preparation, open_world: OpenWorld

@@ -21,7 +21,7 @@ from acprelay.agents.models import AgentSpec
 from acprelay.compose import DEMO_AGENT, RunningRelay, open_relay
 from acprelay.config import Limits, RelayConfig
 from acprelay.errors import ConfigError
-from acprelay.runtime.session_host import SessionHost
+from acprelay.runtime.conversation_host import ConversationHost
 
 pytestmark = pytest.mark.process
 
@@ -29,7 +29,7 @@ PATIENCE_S = 60.0
 
 AGENT = textwrap.dedent(
     """
-    import json, os, pathlib, select, signal, subprocess, sys
+    import json, os, pathlib, signal, subprocess, sys
 
     def say(message):
         print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
@@ -44,10 +44,10 @@ AGENT = textwrap.dedent(
         elif text == "fork":
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             update(str(child.pid))
-        elif text.startswith("flood until stuck "):
-            while select.select([], [sys.stdout], [], 0.2)[1]:
-                update("x" * 2_000)  # fits where the pipe has any room
-            pathlib.Path(text.removeprefix("flood until stuck ")).touch()
+        elif text.startswith("flood "):
+            for _ in range(10_000):
+                update("x" * 2_000)
+            pathlib.Path(text.removeprefix("flood ")).touch()
         else:
             update(text)
 
@@ -55,7 +55,7 @@ AGENT = textwrap.dedent(
         asked = json.loads(line)
         result = {}
         if asked["method"] == "initialize":
-            result = {"protocolVersion": 1, "agentCapabilities": {}}
+            result = {"protocolVersion": 1, "agentCapabilities": {"loadSession": True}}
         elif asked["method"] == "session/new":
             result = {"sessionId": "s"}
         elif asked["method"] == "session/prompt":
@@ -188,7 +188,7 @@ async def test_a_relay_that_ends_before_its_client_tells_it_why_and_leaves_nothi
             assert is_running(int(grandchild))
             last_words = asyncio.get_running_loop().create_task(_all_of(socket))
         assert not is_running(int(grandchild))
-        [notice] = await last_words
+        *_, notice = await last_words
         assert notice["method"] == "_acprelay/notice"
         assert notice["params"]["reason"] == "the relay is stopping"
         assert socket.close_code == aiohttp.WSCloseCode.GOING_AWAY
@@ -198,14 +198,22 @@ async def _all_of(socket: aiohttp.ClientWebSocketResponse) -> list[dict[str, Any
     return [message.json() async for message in socket]
 
 
-async def test_a_client_that_vanishes_leaves_no_process() -> None:
-    async with open_relay(CONFIG) as relay:
+async def test_a_client_that_vanishes_leaves_its_session_and_no_process_once_nobody_uses_it() -> (
+    None
+):
+    limits = Limits(heartbeat_s=0.001, idle_s=0.001, linger_s=0.001)
+    async with open_relay(RelayConfig(port=0, agents=CONFIG.agents, limits=limits)) as relay:
         async with connected(relay) as client:
-            await client.open_session()
+            session_id = await client.open_session()
+            await client.prompt(session_id, "hello")
             assert children()
         async with asyncio.timeout(PATIENCE_S):
             while children():  # noqa: ASYNC110 - nobody tells of the end of a process
                 await asyncio.sleep(0.01)
+        async with connected(relay) as back:
+            await back.call("initialize", {"protocolVersion": 1})
+            assert "result" in await back.call("session/load", {"sessionId": session_id})
+            assert "hello" in back.updates
 
 
 async def test_an_agent_that_is_killed_ends_its_session_and_not_the_relay() -> None:
@@ -275,15 +283,15 @@ async def test_two_relays_may_run_in_one_process() -> None:
 async def test_what_sessions_do_is_reported_again_and_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    reports: list[SessionHost] = []
+    reports: list[ConversationHost] = []
     thrice = asyncio.Event()
 
-    async def report(host: SessionHost) -> None:
+    async def report(host: ConversationHost) -> None:
         reports.append(host)
         if len(reports) == 3:
             thrice.set()
 
-    monkeypatch.setattr(SessionHost, "report_activity", report)
+    monkeypatch.setattr(ConversationHost, "keep_house", report)
     async with (
         leaving_nothing(),
         open_relay(RelayConfig(port=0, limits=Limits(heartbeat_s=0.001))),
@@ -292,17 +300,36 @@ async def test_what_sessions_do_is_reported_again_and_again(
 
 
 async def test_a_relay_ends_though_a_client_does_not_read(tmp_path: Path) -> None:
-    config = RelayConfig(port=0, agents=CONFIG.agents, limits=Limits(unread_bytes=1_000_000))
-    stuck = tmp_path / "stuck"
+    done = tmp_path / "done"
     async with leaving_nothing(), aiohttp.ClientSession(read_bufsize=1_000) as session:
-        async with open_relay(config) as relay:
+        async with open_relay(CONFIG) as relay:
             client = Client(await session.ws_connect(relay.url))
             session_id = await client.open_session()
-            prompt = [{"type": "text", "text": f"flood until stuck {stuck}"}]
+            prompt = [{"type": "text", "text": f"flood {done}"}]
             params = {"sessionId": session_id, "prompt": prompt}
             await client.socket.send_json(
                 {"jsonrpc": "2.0", "id": 2, "method": "session/prompt", "params": params}
             )
-            while not stuck.exists():  # noqa: ASYNC110 - the agent's pipe is full; nobody tells
+            while not done.exists():  # noqa: ASYNC110 - the agent has said it all; nobody tells
                 await asyncio.sleep(0.01)
         assert children() == set()
+
+
+async def test_a_relay_with_a_state_directory_goes_on_where_the_one_before_it_ended(
+    tmp_path: Path,
+) -> None:
+    config = RelayConfig(port=0, agents=CONFIG.agents, state_dir=tmp_path)
+    async with leaving_nothing():
+        async with open_relay(config) as relay, connected(relay) as client:
+            session_id = await client.open_session()
+            await client.prompt(session_id, "hello")
+        assert children() == set()
+        async with open_relay(config) as relay, connected(relay) as client:
+            await client.call("initialize", {"protocolVersion": 1})
+            listed = await client.call("session/list", {})
+            assert [each["sessionId"] for each in listed["result"]["sessions"]] == [session_id]
+            assert "result" in await client.call("session/load", {"sessionId": session_id})
+            assert client.updates == ["hello", "hello"]  # what was asked, and the answer
+            answer = await client.prompt(session_id, "again")
+            assert answer["result"] == {"stopReason": "end_turn"}
+            assert client.updates[-1] == "again"

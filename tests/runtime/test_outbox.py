@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acprelay.routing.attachment import Attachment
-from acprelay.routing.log import PublicLog
+from acprelay.routing.log_memory import MemoryLog
 from acprelay.runtime.outbox import Outbox
 from acprelay.testing.outlet import MemoryOutlet
 from acprelay.wire import text_frame
@@ -20,17 +20,13 @@ QUANTUM = 64 * 1024
 PATIENCE_S = 30.0
 
 
-def nothing() -> None:
-    pass
-
-
 class Session:
     """A session whose log and lane a test fills."""
 
     def __init__(self, name: str) -> None:
-        self.log = PublicLog(generation=name, history_bytes=1 << 40)
-        self.attachment = Attachment(id=name, log=self.log, cursor=0)
-        self.attachment.admit(b'"%s opened"' % name.encode())
+        self.log = MemoryLog(generation=name, history_bytes=1 << 40)
+        self.attachment = Attachment(id=name, secret="", session_id=name, log=self.log, cursor=0)
+        self.attachment.lead(b'"%s opened"' % name.encode())
 
     def publish(self, *payloads: bytes) -> None:
         self.log.append(b"".join(map(text_frame, payloads)), len(payloads))
@@ -63,7 +59,7 @@ async def test_what_belongs_to_no_session_goes_first(outlet: MemoryOutlet, outbo
     session = Session("a")
     session.publish(b'"update"')
     outlet.pause()
-    outbox.add(session.attachment, on_taken=nothing)
+    outbox.add(session.attachment)
     outbox.say(b'"first"')
     outbox.say(b'"second"')
     assert outlet.payloads == []
@@ -88,7 +84,7 @@ async def test_nothing_is_taken_from_anywhere_while_the_transport_is_full(
 ) -> None:
     session = Session("a")
     outlet.pause()
-    outbox.add(session.attachment, on_taken=nothing)
+    outbox.add(session.attachment)
     outbox.flush()
     assert session.attachment.has_pending
     assert outlet.payloads == []
@@ -132,7 +128,7 @@ async def test_sessions_take_turns_by_bytes(outlet: MemoryOutlet) -> None:
         session = Session(name)
         for _ in range(4 * 16 * QUANTUM // size):
             session.publish(name.encode() * size)
-        outbox.add(session.attachment, on_taken=nothing)
+        outbox.add(session.attachment)
     outbox.flush()
     assert outlet.writing_paused
     written: Counter[int] = Counter()
@@ -151,7 +147,7 @@ async def test_a_session_that_joins_late_gets_its_turn_next_but_those_before_it(
     for session in sessions:
         for _ in range(3):
             session.publish(session.attachment.id.encode() * QUANTUM)
-        outbox.add(session.attachment, on_taken=nothing)
+        outbox.add(session.attachment)
     order = ""
     for _ in range(9):
         outbox.flush()
@@ -160,48 +156,91 @@ async def test_a_session_that_joins_late_gets_its_turn_next_but_those_before_it(
     assert order == "abcabcabc"
 
 
-async def test_whoever_lends_frames_is_told_that_some_were_taken(outbox: Outbox) -> None:
-    taken: list[str] = []
-    session, empty = Session("a"), Session("b")
-    empty.attachment.take(QUANTUM)
-    outbox.add(session.attachment, on_taken=lambda: taken.append("a"))
-    outbox.add(empty.attachment, on_taken=lambda: taken.append("b"))
-    outbox.flush()
-    assert taken == ["a"]
-
-
-async def test_a_session_that_is_retired_is_written_to_its_end_and_forgotten(
+async def test_a_session_that_is_retired_is_written_until_its_lane_is_empty_and_forgotten(
     outlet: MemoryOutlet, outbox: Outbox
 ) -> None:
     session, other = Session("a"), Session("b")
+    told: list[str] = []
     outlet.pause()
-    outbox.add(session.attachment, on_taken=nothing)
-    outbox.add(other.attachment, on_taken=nothing)
-    session.publish(b'"last"')
-    outbox.retire(session.attachment)
+    outbox.add(session.attachment)
+    outbox.add(other.attachment)
+    session.publish(b'"before"')
+    session.attachment.push(b'"last"')
+    outbox.retire(session.attachment, then=lambda: told.append("a"))
+    assert told == []
     outlet.resume()
     outbox.flush()
     assert [each for each in outlet.payloads if each != b'"b opened"'] == [
         b'"a opened"',
+        b'"before"',
         b'"last"',
     ]
-    session.publish(b'"too late"')
+    assert told == ["a"]
+    session.attachment.push(b'"too late"')
     other.publish(b'"in time"')
     outbox.flush()
     assert outlet.payloads[-1] == b'"in time"'
     assert b'"too late"' not in outlet.payloads
 
 
-async def test_an_attachment_that_was_never_admitted_can_be_retired(
+async def test_what_is_not_written_here_can_be_retired_at_once(outbox: Outbox) -> None:
+    told: list[str] = []
+    outbox.retire(Session("a").attachment, then=lambda: told.append("a"))
+    outbox.retire(Session("b").attachment)
+    assert told == ["a"]
+
+
+async def test_a_session_that_is_removed_is_not_written_any_more(
     outlet: MemoryOutlet, outbox: Outbox
 ) -> None:
-    log = PublicLog(generation="g", history_bytes=0)
-    attachment = Attachment(id="a", log=log, cursor=0)
-    outbox.add(attachment, on_taken=nothing)
-    outbox.retire(attachment)
-    attachment.admit(b'"too late"')
+    session = Session("a")
+    told: list[str] = []
+    outlet.pause()
+    outbox.add(session.attachment)
+    outbox.retire(session.attachment, then=lambda: told.append("a"))
+    outbox.remove(session.attachment)
+    outbox.remove(session.attachment)
+    outlet.resume()
     outbox.flush()
-    assert outlet.payloads == []
+    assert (outlet.payloads, told) == ([], [])
+    assert session.attachment.has_pending
+
+
+async def test_whoever_waits_for_the_last_word_is_told_when_the_outbox_is_closed_before(
+    outlet: MemoryOutlet, outbox: Outbox
+) -> None:
+    sessions = [Session(name) for name in "ab"]
+    told: list[str] = []
+    outlet.pause()
+    for session in sessions:
+        outbox.add(session.attachment)
+    outbox.retire(sessions[0].attachment, then=lambda: told.append("a"))
+    outbox.retire(sessions[1].attachment)
+    outbox.close()
+    outbox.close()
+    assert told == ["a"]
+
+
+async def test_what_follows_from_a_last_word_may_take_other_sessions_away(
+    outlet: MemoryOutlet, outbox: Outbox
+) -> None:
+    first, removed, retired = Session("a"), Session("b"), Session("c")
+    told: list[str] = []
+
+    def take_away() -> None:
+        outbox.remove(removed.attachment)
+        outbox.flush()
+
+    outlet.pause()
+    for session in (first, removed, retired):
+        outbox.add(session.attachment)
+    first.attachment.take(QUANTUM)  # its lane is empty: it is over before a byte is written
+    outbox.retire(first.attachment, then=take_away)
+    outbox.retire(retired.attachment, then=lambda: told.append("c"))
+    outlet.resume()
+    outbox.flush()
+    assert outlet.payloads == [b'"c opened"']
+    assert told == ["c"]
 
 
 async def test_all_that_are_retired_at_once_are_forgotten(
@@ -210,7 +249,7 @@ async def test_all_that_are_retired_at_once_are_forgotten(
     sessions = [Session(name) for name in "abcd"]
     outlet.pause()
     for session in sessions:
-        outbox.add(session.attachment, on_taken=nothing)
+        outbox.add(session.attachment)
         outbox.retire(session.attachment)
     outlet.resume()
     outbox.flush()
@@ -226,41 +265,17 @@ async def test_a_closed_outbox_writes_nothing_and_keeps_nothing(
 ) -> None:
     session = Session("a")
     outlet.pause()
-    outbox.add(session.attachment, on_taken=nothing)
+    outbox.add(session.attachment)
     outbox.say(b'"waits"')
     outbox.close()
     assert outbox.lane_bytes == 0
     outlet.resume()
     outbox.say(b'"too late"')
-    outbox.add(session.attachment, on_taken=nothing)
+    outbox.add(session.attachment)
     outbox.retire(session.attachment)
     outbox.flush()
     assert outlet.payloads == []
     assert session.attachment.has_pending
-
-
-async def test_more_that_comes_of_the_taking_keeps_its_place(
-    outlet: MemoryOutlet, outbox: Outbox
-) -> None:
-    """As when an agent that was paused goes on, which publishes and flushes at once."""
-    session, other = Session("a"), Session("b")
-    rest = [b'"1"', b'"2"', b'"3"']
-
-    def go_on() -> None:
-        if rest:
-            session.publish(rest.pop(0))
-            outbox.say(b'"aside"')
-            outbox.flush()
-
-    outlet.pause()
-    outbox.add(session.attachment, on_taken=go_on)
-    outbox.add(other.attachment, on_taken=nothing)
-    outlet.resume()
-    outbox.flush()
-    own = [payload for payload in outlet.payloads if payload[1:2] in b"123a"]
-    assert [each for each in own if each != b'"aside"'] == [b'"a opened"', b'"1"', b'"2"', b'"3"']
-    assert outlet.payloads.count(b'"aside"') == 3
-    assert outlet.payloads.count(b'"b opened"') == 1
 
 
 Step = Callable[["Play"], None]
@@ -276,7 +291,7 @@ class Play:
         self.expected: dict[str, list[bytes]] = {"lane": []}
         self._count = 0
         for session in self.sessions:
-            self.outbox.add(session.attachment, on_taken=nothing)
+            self.outbox.add(session.attachment)
             name = session.attachment.id
             self.expected[name] = [b'"%b opened"' % name.encode()]
         self.outbox.flush()

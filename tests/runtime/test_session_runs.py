@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -15,15 +15,17 @@ from acprelay.config import Limits
 from acprelay.errors import AgentError, LocalProtocolError, SpawnFailed, Unavailable
 from acprelay.routing.conversation import Conversation
 from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.handshake import Handshake
 from acprelay.session.cleanup import NoOpCleaner
 from acprelay.session.models import Session, SessionKey, SessionSpec, SessionState
 from acprelay.testing.agents import FakeAgent, Message
 from acprelay.testing.session import FakeScheduler
-from acprelay.wire import peek
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Client, World
+
+    from acprelay.runtime.run_ports import Purpose
 
 KEY = SessionKey("task", "main")
 PATIENCE_S = 30.0
@@ -86,7 +88,8 @@ async def test_an_open_session_is_active_and_its_handle_is_filled(
     handle = world.registry.get(KEY)
     assert handle is not None
     assert handle.agent is not None
-    assert list(handle.attachments) == ["connection-1/1"]
+    [place] = client.connection._sessions.places
+    assert place.attachment.id == "connection-1/1"
     assert [name for name, _ in world.hooks.calls] == ["on_activate"]
 
 
@@ -100,6 +103,9 @@ async def test_the_agent_is_asked_for_a_session_under_an_id_it_has_not_seen(
     assert [message["id"] for message in world.agent.messages] == [1, 2]
 
 
+@pytest.mark.requirement(
+    "order.early-updates-follow-the-answer", "order.nothing-before-the-session-id"
+)
 async def test_what_an_agent_said_before_its_session_follows_the_reply(
     world: World, client: Client
 ) -> None:
@@ -231,9 +237,9 @@ async def test_a_session_that_is_gone_before_its_start_begins_is_answered(
 ) -> None:
     create = world.manager.create
 
-    async def create_and_end(spec: SessionSpec) -> Session:
-        session = await create(spec)
-        await world.host.end(session.key, reason="at once")
+    async def create_and_end(spec: SessionSpec, *, run: int = 1) -> Session:
+        session = await create(spec, run=run)
+        await world.host.runs.end(session.key, reason="at once")
         return session
 
     monkeypatch.setattr(world.manager, "create", create_and_end)
@@ -248,7 +254,7 @@ async def test_a_start_that_gives_up_a_session_that_is_gone_is_no_failure(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def begin_spawn(key: SessionKey) -> None:
-        await world.host.end(key, reason="faster")
+        await world.host.runs.end(key, reason="faster")
         raise SpawnFailed("cannot start agent 'fake'")
 
     with monkeypatch.context() as patch:
@@ -260,16 +266,16 @@ async def test_a_start_that_gives_up_a_session_that_is_gone_is_no_failure(
     assert caplog.text == ""
 
 
-async def test_nothing_can_be_sent_to_an_agent_that_is_not_there_yet(
-    world: World, client: Client
-) -> None:
-    world.agent.die()
-    world.launcher.hold()
-    client.begin_session()
-    await world.steps(20)
-    [driver] = client.connection._sessions.drivers
+def test_nothing_can_be_sent_to_an_agent_that_is_not_there_yet(world: World) -> None:
+    run = AgentRun(
+        key=KEY,
+        purpose=cast("Purpose", None),
+        manager=world.manager,
+        pool=world.pool,
+        limits=Limits(),
+    )
     with pytest.raises(LocalProtocolError):
-        driver.receive("connection-1/1", peek(b'{"method":"session/cancel"}'))
+        run.send(b"{}\n")
 
 
 # --- the end
@@ -290,14 +296,14 @@ async def test_an_end_goes_its_documented_way(
     monkeypatch.setattr(world.agent, "end", look_and_end)
     answer = await client.call("session/close", {"sessionId": session_id})
     assert answer["result"] == {}
-    assert world.trace == [
+    assert list(dict.fromkeys(world.trace)) == [
         "mark_terminating",
         "session TERMINATING",
         "handle registered",
         "agent: ended",
     ]
     assert world.is_gone()
-    assert world.reason() == "its client closed it"
+    assert world.reason() == "a client closed it"
 
 
 async def test_an_end_in_the_middle_of_a_start_awaits_the_start_before_it_ends_the_agent(
@@ -316,7 +322,7 @@ async def test_an_end_in_the_middle_of_a_start_awaits_the_start_before_it_ends_t
         return await end()
 
     monkeypatch.setattr(world.agent, "end", look_and_end)
-    await world.host.end(KEY, reason="over")
+    await world.host.runs.end(KEY, reason="over")
     assert spawn_task_was_done == [True]
 
 
@@ -324,31 +330,40 @@ async def test_a_session_that_is_terminated_tells_its_client(world: World, clien
     session_id = await client.open_session()
     world.agent.ignore("session/prompt")
     prompt = client.prompt(session_id)
-    await world.host.terminate(KEY, reason="the administrator said so")
+    await world.host.runs.terminate(KEY, reason="the administrator said so")
     assert code(await client.answer(prompt)) == "session_ended"
     notice = await client.called("_acprelay/notice")
     assert notice["params"]["code"] == "session_ended"
     assert notice["params"]["reason"] == "the administrator said so"
     await world.gone()
-    late = await client.answer(client.prompt(session_id))
-    assert code(late) == "session_not_found"
+    [ended] = client.markers("_acprelay/turn_ended")
+    assert (ended["outcome"], ended["error"]["code"]) == ("failed", "session_ended")
 
 
-async def test_a_request_that_arrives_while_the_agent_is_being_ended_is_answered(
+async def test_requests_that_arrive_while_the_agent_is_being_ended_are_for_the_next_run(
     world: World, client: Client
 ) -> None:
+    world.program = lambda agent: agent.promise("session/resume")
+    world.agent.die()
     session_id = await client.open_session()
     world.agent.ignore("session/prompt")
     world.agent.hold_end()
-    ending = asyncio.get_running_loop().create_task(world.host.end(KEY, reason="over"))
+    first = world.agent
+    ending = asyncio.get_running_loop().create_task(world.host.runs.end(KEY, reason="over"))
+    prompts = []
     # From the call that asks the agent to end until it takes nothing any more, and beyond.
     for _ in range(20):
-        prompt = client.prompt(session_id)
+        prompts.append(client.prompt(session_id))
         await world.steps(1)
-        await world.steps_until(lambda: world.agent.end_calls > 0)
-        assert code(await client.answer(prompt)) == "session_ended"
-    world.agent.release_end()
+    await world.steps_until(lambda: first.end_calls > 0)
+    first.release_end()
     await ending
+    outcomes = [await client.answer(prompt) for prompt in prompts]
+    failed = [outcome for outcome in outcomes if "error" in outcome]
+    assert 0 < len(failed) < len(outcomes)
+    assert outcomes[: len(failed)] == failed
+    assert {code(outcome) for outcome in failed} <= {"session_ended", "limit_reached"}
+    assert len(world.launcher.living) == 1
 
 
 async def test_an_agent_that_exits_while_idle_ends_its_session(
@@ -364,6 +379,7 @@ async def test_an_agent_that_exits_while_idle_ends_its_session(
     assert world.reason() == "cannot reach agent 'fake': it ended with exit status 137"
 
 
+@pytest.mark.requirement("turns.death-fails-what-waits", "turns.death-closes-dialogs")
 async def test_an_agent_that_exits_in_a_turn_fails_the_prompt_behind_its_last_words(
     world: World, client: Client
 ) -> None:
@@ -371,23 +387,30 @@ async def test_an_agent_that_exits_in_a_turn_fails_the_prompt_behind_its_last_wo
 
     def last_words(agent: FakeAgent, _asked: Message) -> None:
         agent.update("I must go")
-        agent.ask("perm", "session/request_permission", sessionId="agent-session")
+        options = [{"optionId": "yes", "kind": "allow_once"}]
+        agent.ask("perm", "session/request_permission", sessionId="agent-session", options=options)
         agent.die()
 
     world.agent.react("session/prompt", last_words)
     answer = await client.answer(client.prompt(session_id))
     assert code(answer) == "agent_exited"
     assert answer["error"]["data"]["status"] == "exit status 3"
+    await world.steps(20)
     kinds = [message.get("method", "reply") for message in client.messages[2:]]
     assert kinds == [
+        "_acprelay/turn_started",
         "session/update",
         "session/request_permission",
         "_acprelay/notice",
+        "_acprelay/turn_ended",
         "reply",
         "$/cancel_request",
+        "_acprelay/permission_settled",
     ]
-    ask = client.messages[3]
-    assert client.messages[-1]["params"]["requestId"] == ask["id"]
+    ask, closed = client.messages[4], client.messages[-2]
+    assert closed["params"]["requestId"] == ask["id"]
+    [settled] = client.markers("_acprelay/permission_settled")
+    assert (settled["outcome"], settled["by"]) == ("cancelled", "agent")
     await world.gone()
 
 
@@ -447,7 +470,7 @@ async def test_what_an_agent_writes_after_the_end_reaches_nobody(
 ) -> None:
     await client.open_session()
     world.agent.hold_end()
-    ending = asyncio.get_running_loop().create_task(world.host.end(KEY, reason="over"))
+    ending = asyncio.get_running_loop().create_task(world.host.runs.end(KEY, reason="over"))
     await world.steps_until(lambda: world.agent.end_calls > 0)
     world.agent.update("too late")
     world.agent.release_end()
@@ -465,7 +488,7 @@ async def test_a_defect_in_the_routing_ends_the_session_with_a_word(
     world.agent.ignore("session/prompt")
     prompt = client.prompt(session_id)
 
-    def receive_agent(*_: object) -> None:
+    def receive_agent(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a defect")
 
     with monkeypatch.context() as patch:
@@ -480,10 +503,11 @@ async def test_a_defect_in_the_routing_ends_the_session_with_a_word(
 # --- several ends
 
 
+@pytest.mark.requirement("lifecycle.terminate-is-idempotent")
 async def test_a_session_may_be_ended_by_many_at_once(world: World, client: Client) -> None:
     session_id = await client.open_session()
     reply = client.request("session/close", {"sessionId": session_id})
-    ends = [world.host.end(KEY, reason=f"end {number}") for number in range(10)]
+    ends = [world.host.runs.end(KEY, reason=f"end {number}") for number in range(10)]
     await asyncio.gather(*ends, client.leave())
     await world.steps_until(world.is_gone)
     assert world.trace.count("agent: ended") == 1
@@ -492,8 +516,8 @@ async def test_a_session_may_be_ended_by_many_at_once(world: World, client: Clie
 
 
 async def test_ending_a_session_that_never_was_does_nothing(world: World) -> None:
-    await world.host.end(SessionKey("nobody", "main"), reason="over")
-    await world.host.terminate(SessionKey("nobody", "main"), reason="over")
+    await world.host.runs.end(SessionKey("nobody", "main"), reason="over")
+    await world.host.runs.terminate(SessionKey("nobody", "main"), reason="over")
 
 
 async def test_ending_a_session_does_not_meddle_with_the_next_under_its_key(
@@ -510,22 +534,41 @@ async def test_ending_a_session_does_not_meddle_with_the_next_under_its_key(
 
     with monkeypatch.context() as patch:
         patch.setattr(world.manager, "mark_terminating", mark_and_lose_the_race)
-        await world.host.end(KEY, reason="over")
+        await world.host.runs.end(KEY, reason="over")
     assert (await world.manager.get(KEY)).state is SessionState.CREATED
 
 
 async def test_the_end_of_one_run_leaves_the_next_under_its_key_alone(
     world: World, client: Client
 ) -> None:
-    """Its agent's exit is noticed late, as its client did not read."""
-    await client.open_session()
+    """Its agent's exit is noticed late, as its output was held back."""
+    world.program = lambda agent: agent.promise("session/resume")
+    world.agent.die()
+    session_id = await client.open_session()
     first = world.agent
-    client.outlet.pause()
     first.pause_reading()
-    await world.host.end(KEY, reason="over")
-    second = await world.greeted()
-    await second.open_session()
+    await world.host.runs.end(KEY, reason="over")
+    assert "result" in await client.answer(client.prompt(session_id))
     first.resume_reading()  # only now is its sink told of the exit
+    await world.steps(50)
+    session = await world.manager.get(KEY)
+    assert (session.state, session.run) == (SessionState.ACTIVE, 2)
+
+
+async def test_an_idle_agent_that_dies_when_the_next_run_is_there_already_does_not_end_it(
+    world: World, client: Client
+) -> None:
+    world.program = lambda agent: agent.promise("session/resume")
+    world.agent.die()
+    session_id = await client.open_session()
+    handle = world.registry.get(KEY)
+    assert handle is not None
+    assert handle.agent is not None
+    first = handle.agent
+    await client.answer(client.request("session/close", {"sessionId": session_id}))
+    await client.call("session/resume", {"sessionId": session_id})
+    assert "result" in await client.answer(client.prompt(session_id))
+    world.host.abandon(first, "what is long over")
     await world.steps(50)
     assert (await world.manager.get(KEY)).state is SessionState.ACTIVE
 
@@ -533,6 +576,9 @@ async def test_the_end_of_one_run_leaves_the_next_under_its_key_alone(
 # --- the relay's end
 
 
+@pytest.mark.requirement(
+    "lifecycle.shutdown-takes-no-sessions", "lifecycle.shutdown-ends-every-agent"
+)
 async def test_closing_ends_every_session_and_refuses_new_ones(
     world: World, client: Client
 ) -> None:
@@ -582,7 +628,7 @@ async def test_a_scheduler_that_does_nothing_is_no_trouble_to_whoever_waits_for_
 ) -> None:
     await client.open_session()
     world.manager._scheduler = FakeScheduler()
-    await world.host.end(KEY, reason="over")
+    await world.host.runs.end(KEY, reason="over")
     assert world.is_gone()
 
 
@@ -591,14 +637,14 @@ async def test_a_scheduler_that_does_nothing_is_no_trouble_to_whoever_waits_for_
 
 async def test_what_passes_is_told_to_the_manager_in_batches(world: World, client: Client) -> None:
     session_id = await client.open_session()
-    await world.host.report_activity()
+    await world.host.keep_house()
     world.manager.heartbeats.clear()
     for number in range(10):
         world.agent.update(str(number))
     await client.answer(client.prompt(session_id))
     assert world.manager.heartbeats == []
-    await world.host.report_activity()
-    await world.host.report_activity()
+    await world.host.keep_house()
+    await world.host.keep_house()
     assert world.manager.heartbeats == [(11, 1)]
     session = await world.manager.get(KEY)
     assert (session.messages_received, session.messages_sent) == (12, 2)
@@ -607,14 +653,14 @@ async def test_what_passes_is_told_to_the_manager_in_batches(world: World, clien
 
 async def test_every_line_to_the_agent_counts(world: World, client: Client) -> None:
     await client.open_session()
-    await world.host.report_activity()
+    await world.host.keep_house()
     world.manager.heartbeats.clear()
     refused = [
         {"jsonrpc": "2.0", "id": n, "method": "fs/read_text_file", "params": {}} for n in range(3)
     ]
     world.agent.say(*refused)
     assert len(world.agent.replies) == 3
-    await world.host.report_activity()
+    await world.host.keep_house()
     assert world.manager.heartbeats == [(3, 3)]
 
 
@@ -622,13 +668,13 @@ async def test_a_message_that_could_not_be_sent_does_not_count(
     world: World, client: Client
 ) -> None:
     session_id = await client.open_session()
-    await world.host.report_activity()
+    await world.host.keep_house()
     world.manager.heartbeats.clear()
     world.agent.stop_reading()
     client.request("session/prompt", {"sessionId": session_id, "x": "x" * (1 << 20)})
-    refused = client.prompt(session_id)
+    refused = client.request("session/set_mode", {"sessionId": session_id, "modeId": "x"})
     assert code(await client.answer(refused)) == "agent_error"
-    await world.host.report_activity()
+    await world.host.keep_house()
     assert world.manager.heartbeats == [(0, 1)]
 
 
@@ -637,7 +683,7 @@ async def test_a_session_that_starts_or_is_idle_is_not_reported(world: World) ->
     world.agent.ignore("session/new")
     client.begin_session()
     await world.steps_until(lambda: world.registry.get(KEY) is not None)
-    await world.host.report_activity()
+    await world.host.keep_house()
     assert world.manager.heartbeats == []
 
 
@@ -654,16 +700,17 @@ async def test_a_store_out_of_reach_costs_one_report_and_not_the_next(
 
     with monkeypatch.context() as patch:
         patch.setattr(world.store, "replace", replace)
-        await world.host.report_activity()
+        await world.host.keep_house()
     assert "cannot reach the store" in caplog.text
     world.agent.update("one more")
-    await world.host.report_activity()
+    await world.host.keep_house()
     assert (await world.manager.get(KEY)).messages_received == 1
 
 
 # --- what is said of it
 
 
+@pytest.mark.requirement("processes.noise-is-told")
 async def test_what_an_agent_wrote_besides_messages_is_told_once_when_its_session_ends(
     world: World, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -672,5 +719,5 @@ async def test_what_an_agent_wrote_besides_messages_is_told_once_when_its_sessio
     await client.answer(client.request("session/close", {"sessionId": session_id}))
     (record,) = [entry for entry in caplog.records if "no messages" in entry.message]
     assert record.levelno == logging.WARNING
-    assert f"session {session_id}: the agent wrote 2 lines" in record.message
+    assert f"session {session_id}: its agent wrote lines that are no messages: 2" in record.message
     assert "b'[1, 2]'" in record.message

@@ -1,4 +1,4 @@
-"""A client that does not read: its agent waits, and nothing is lost."""
+"""A client that does not read: nobody waits for it, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acprelay.config import Limits
-from acprelay.session.models import SessionKey
-from acprelay.testing.agents import FakeAgent
+from acprelay.storage.memory import MemoryStorage
 from acprelay.testing.outlet import MemoryOutlet
+from acprelay.testing.session import FakeIds
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Client, World
@@ -20,91 +19,69 @@ if TYPE_CHECKING:
 
 OpenWorld = Callable[..., AbstractAsyncContextManager["World"]]
 
-KEY = SessionKey("task", "main")
 
-AFTERWARDS = 60
-"""Rounds of the event loop in which everything that may come has come."""
-
-
-async def test_a_client_that_does_not_read_makes_its_agent_wait_and_loses_nothing(
+async def test_a_client_that_does_not_read_pauses_nobody_and_loses_nothing(
     open_world: OpenWorld,
 ) -> None:
-    limit = 1_000_000
-    async with open_world(limits=Limits(unread_bytes=limit)) as world:
-        client = await world.greeted(outlet=MemoryOutlet(high_water=1_000))
-        client.outlet.read()
-        session = await client.open_session()
-        client.outlet.read()
-        prompt = client.prompt(session)
-        sent: list[str] = []
-
-        def write_until_full(agent: FakeAgent) -> None:
-            while not agent.is_paused:
-                sent.append(f"{len(sent)} {'x' * 1_000}")
-                agent.update(sent[-1])
-
-        driver = world.registry.get(KEY)
-        assert driver is not None
-        assert driver.agent is not None
-        for _ in range(5):
-            write_until_full(world.agent)
-            assert limit < driver.agent._unread_bytes < limit + 2_000
-            while world.agent.is_paused:
-                # Below half of the limit it goes on, and not before.
-                assert driver.agent._unread_bytes > limit // 2
-                client.outlet.read()
-                await world.steps(3)
-            assert driver.agent._unread_bytes <= limit // 2
-        for _ in range(5_000):
-            client.outlet.read()
+    async with open_world() as world:
+        slow = await world.greeted(outlet=MemoryOutlet(high_water=1_000))
+        slow.outlet.read()
+        session = await slow.open_session()
+        other = await world.greeted()
+        await other.call("session/load", {"sessionId": session})
+        sent = [f"{number} {'x' * 100}" for number in range(3_000)]
+        for text in sent:
+            world.agent.update(text)
+            assert not world.agent.is_paused
+        prompt = slow.prompt(session)
+        await other.called("_acprelay/turn_ended")
+        assert other.texts() == sent
+        assert len(slow.texts()) < 100
+        for _ in range(len(sent)):
+            slow.outlet.read()
             await world.steps(2)
-            if len(client.texts()) == len(sent):
+            if slow.answers(prompt):
                 break
-        assert client.texts() == sent
-        assert (await client.answer(prompt))["result"] == {"stopReason": "end_turn"}
+        assert slow.texts() == sent
+        assert slow.answers(prompt)[0]["result"] == {"stopReason": "end_turn"}
 
 
-async def test_an_agent_that_waits_for_its_client_can_be_ended(open_world: OpenWorld) -> None:
-    async with open_world(limits=Limits(unread_bytes=10)) as world:
-        client = await world.greeted()
-        await client.open_session()
-        client.outlet.pause()
-        world.agent.update("more than ten bytes")
-        assert world.agent.is_paused
-        await world.host.end(KEY, reason="over")
-        client.outlet.resume()
-        await world.steps_until(lambda: client.texts() == ["more than ten bytes"])
-
-
-async def test_an_exit_behind_a_full_client_is_told_behind_the_last_words(
+async def test_a_client_whose_past_is_forgotten_is_told_and_given_no_gap(
     open_world: OpenWorld,
 ) -> None:
-    async with open_world(limits=Limits(unread_bytes=10)) as world:
+    async with open_world(storage=MemoryStorage(ids=FakeIds(), history_bytes=10_000)) as world:
         client = await world.greeted()
-        await client.open_session()
+        session = await client.open_session()
+        world.agent.update("first")
         client.outlet.pause()
-        world.agent.update("first words, too many")
-        world.agent.update("last words")
-        world.agent.die()
-        await world.steps(AFTERWARDS)
-        assert client.texts() == []
+        for number in range(100):
+            world.agent.update(f"{number} {'x' * 1_000}")
         client.outlet.resume()
         await client.called("_acprelay/notice")
-        assert client.texts() == ["first words, too many", "last words"]
-        await world.gone()
+        assert client.texts() == ["first"]
+        assert [notice["code"] for notice in client.markers("_acprelay/notice")] == [
+            "cursor_expired"
+        ]
+        assert "result" in await client.call("session/resume", {"sessionId": session})
+        world.agent.update("last")
+        assert client.texts() == ["first", "last"]
 
 
-async def test_what_a_client_has_read_is_not_kept(world: World) -> None:
+async def test_the_end_of_a_run_is_told_behind_the_last_words_however_late_a_client_reads(
+    world: World,
+) -> None:
     client = await world.greeted()
     await client.open_session()
-    [driver] = client.connection._sessions.drivers
     client.outlet.pause()
-    for _ in range(10):
-        world.agent.update("x" * 1_000)
-    assert driver.attachment.log.retained_bytes > 10_000
+    world.agent.update("first words")
+    world.agent.update("last words")
+    world.agent.die()
+    await world.gone()
+    assert client.texts() == []
     client.outlet.resume()
-    await world.steps_until(lambda: len(client.texts()) == 10)
-    assert driver.attachment.log.retained_bytes < 2_000  # the last run at most
+    await client.called("_acprelay/notice")
+    assert client.texts() == ["first words", "last words"]
+    assert client.kinds()[-1] == "_acprelay/notice"
 
 
 class Chat:
@@ -146,7 +123,8 @@ class Chat:
 
     async def read_all(self) -> None:
         """Reads on until nothing more comes."""
-        expected = sum(map(len, self.said.values())) + len(self._prompts)
+        # The start and the end of a turn are told beside its answer.
+        expected = sum(map(len, self.said.values())) + 3 * len(self._prompts)
         for _ in range(1_000):
             if len(self._client.messages) == expected:
                 return
@@ -156,10 +134,10 @@ class Chat:
     def listen(self) -> None:
         """Goes through what came, in order."""
         for message in self._client.messages:
-            if "method" in message:
+            if message.get("method") == "session/update":
                 params = message["params"]
                 self.heard[params["sessionId"]].append(params["update"]["content"]["text"])
-            else:
+            elif "method" not in message:
                 session, before = self._prompts.pop(message["id"])
                 assert len(self.heard[session]) >= before
         assert self._prompts == {}
@@ -179,7 +157,7 @@ MOVES = st.tuples(
 async def test_however_a_client_reads_every_session_gives_it_all_in_order(
     open_world: OpenWorld, moves: list[tuple[Move, int, int]]
 ) -> None:
-    async with open_world(limits=Limits(unread_bytes=2_000)) as world:
+    async with open_world() as world:
         client = await world.greeted(session_id=None, outlet=MemoryOutlet(high_water=500))
         chat = Chat(world, client)
         client.outlet.read()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -11,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.server.clients import AcpClient
-from tests.server.peers import PATIENCE_S, WebSocketPeer, connect, request_http
+from tests.server.peers import WebSocketPeer, connect, request_http
 
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
@@ -74,13 +73,6 @@ async def serve(config: RelayConfig) -> AsyncIterator[tuple[RunningRelay, Dialle
     async with open_relay(config) as relay:
         with Dialler(relay.url) as dial:
             yield relay, dial
-
-
-async def until_no_session_is_left(base_url: str, *, but: int = 0) -> None:
-    """Returns once the relay counts no session, or so many."""
-    async with asyncio.timeout(PATIENCE_S):
-        while await count_sessions(base_url) != but:
-            pass
 
 
 async def count_sessions(base_url: str) -> int:

@@ -98,6 +98,7 @@ def test_a_program_that_names_this_machine_and_port_is_served(host: str) -> None
     check_headers(host=host, origin=None, port=PORT)
 
 
+@pytest.mark.requirement("edges.upgrades-check-origin-and-host")
 @pytest.mark.parametrize("host", NOT_OWN)
 def test_any_other_host_is_refused(host: str) -> None:
     with pytest.raises(Forbidden, match=r"^cannot serve host ") as caught:
@@ -127,6 +128,7 @@ def test_the_relays_own_pages_are_served(scheme: str, host: str) -> None:
     check_headers(host="localhost:8137", origin=f"{scheme}://{host}", port=PORT)
 
 
+@pytest.mark.requirement("edges.upgrades-check-origin-and-host")
 @pytest.mark.parametrize(
     "origin",
     [

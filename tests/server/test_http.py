@@ -123,6 +123,9 @@ async def test_head_does_not_open_a_websocket(
     assert (answer.status, answer.headers["allow"]) == (405, "GET")
 
 
+@pytest.mark.requirement(
+    "edges.upgrades-check-origin-and-host", "edges.requests-check-origin-and-host"
+)
 @pytest.mark.parametrize("path", ["/acp", "/healthz", "/readyz", "/nope"])
 @pytest.mark.parametrize(
     "headers",

@@ -79,7 +79,7 @@ async def test_the_first_agent_is_the_default_and_others_are_named() -> None:
         assert error["data"]["hint"]
 
 
-async def test_a_second_session_under_a_living_key_is_refused_until_the_first_has_ended(
+async def test_a_second_session_under_a_key_is_refused_until_the_first_is_deleted(
     dial: Dialler,
 ) -> None:
     first, second = await dial("?session=s"), await dial("?session=s")
@@ -94,4 +94,6 @@ async def test_a_second_session_under_a_living_key_is_refused_until_the_first_ha
     other_role = await dial("?session=s&role=other")
     assert await other_role.open_session() == "s:other"
     assert await first.result("session/close", {"sessionId": session_id}) == {}
+    assert "error" in await second.ask("session/new", params)
+    assert await first.result("session/delete", {"sessionId": session_id}) == {}
     assert await second.new_session() == session_id

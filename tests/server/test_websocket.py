@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 from tests.server.peers import Opcode, WebSocketPeer, frame
-from tests.server.relays import Dialler, serve, until_no_session_is_left
+from tests.server.relays import Dialler, count_sessions, serve
 
 from acprelay.compose import RunningRelay
 from acprelay.config import Limits, RelayConfig
@@ -27,6 +27,7 @@ def a_request(size: int) -> bytes:
     return empty[:-2] + b"x" * (size - len(empty)) + empty[-2:]
 
 
+@pytest.mark.requirement("peers.binary-frames-are-taken")
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"])
 async def test_text_and_binary_messages_are_taken_and_answered_in_text(
@@ -84,33 +85,41 @@ async def test_pings_are_answered_in_the_middle_of_a_stream(dial: Dialler) -> No
         message = json.loads(payload)
         if message.get("id") == prompt_id:
             break
-        update = message["params"]["update"]
-        if update["sessionUpdate"] == "agent_message_chunk":
+        update = message["params"].get("update")
+        if update is not None and update["sessionUpdate"] == "agent_message_chunk":
             texts.append(update["content"]["text"])
     assert pongs == [b"ping 0", b"ping 1", b"ping 2"]
     assert [int(text) for text in texts] == list(range(3000 - len(texts), 3000))
     assert len(texts) >= 2999
 
 
-async def test_a_close_frame_is_answered_and_the_session_ends(
-    relay: RunningRelay, dial: Dialler
-) -> None:
-    client = await dial()
-    await client.open_session()
-    assert (await client.peer.close(1000)).code == 1000
-    await until_no_session_is_left(relay.base_url)
-
-
-async def test_a_client_that_says_no_more_but_still_listens_has_left(
+async def test_a_close_frame_is_answered_and_the_session_goes_on(
     relay: RunningRelay, dial: Dialler
 ) -> None:
     client = await dial()
     session_id = await client.open_session()
-    await client.begin_prompt(session_id, "/stream 100000 1000")
+    assert (await client.peer.close(1000)).code == 1000
+    assert await count_sessions(relay.base_url) == 1
+    back = await dial()
+    await back.initialize()
+    await back.result("session/load", {"sessionId": session_id, "cwd": "/", "mcpServers": []})
+    assert "result" in await back.prompt(session_id, "hello")
+
+
+async def test_a_client_that_says_no_more_but_still_listens_has_left_and_its_turn_goes_on(
+    relay: RunningRelay, dial: Dialler
+) -> None:
+    client = await dial()
+    session_id = await client.open_session()
+    await client.begin_prompt(session_id, "/stream 20000 1000")
     await client.until("session/update")
     client.peer.half_close()
     await client.peer.expect_end()
-    await until_no_session_is_left(relay.base_url)
+    assert await count_sessions(relay.base_url) == 1
+    back = await dial()
+    await back.initialize()
+    await back.result("session/resume", {"sessionId": session_id, "cwd": "/", "mcpServers": []})
+    assert (await back.prompt(session_id, "hello"))["result"]["stopReason"] == "end_turn"
 
 
 @pytest.mark.parametrize(
@@ -142,6 +151,7 @@ async def test_a_message_of_the_largest_size_is_taken() -> None:
         assert json.loads(await peer.receive())["id"] == 7
 
 
+@pytest.mark.requirement("limits.clients-frame-size")
 @pytest.mark.parametrize(
     "data",
     [
@@ -159,7 +169,7 @@ async def test_a_message_over_the_limit_ends_its_connection_with_1009(data: byte
         await client.peer.write(data)
         assert (await client.peer.expect_end()).code == 1009
         assert await other.open_session()
-        await until_no_session_is_left(relay.base_url, but=1)
+        assert await count_sessions(relay.base_url) == 2
 
 
 async def test_a_message_far_over_the_limit_ends_its_connection_alone() -> None:
@@ -170,7 +180,7 @@ async def test_a_message_far_over_the_limit_ends_its_connection_alone() -> None:
             await client.peer.send(a_request(16 * 1024 * 1024))
         assert (await client.peer.expect_end()).code in (1009, None)
         assert await other.open_session()
-        await until_no_session_is_left(relay.base_url, but=1)
+        assert await count_sessions(relay.base_url) == 2
 
 
 async def test_a_client_that_asks_and_never_reads_is_not_read_either() -> None:
@@ -193,7 +203,7 @@ async def test_a_client_that_asks_and_never_reads_is_not_read_either() -> None:
         before = rounds_without_progress = 0
         while rounds_without_progress < 100:
             before = flooded
-            await other.error("session/list", {})
+            await other.result("session/list", {})
             rounds_without_progress = rounds_without_progress + 1 if flooded == before else 0
             assert flooded * len(question) < 32 * 1024 * 1024
         while flooded == before:

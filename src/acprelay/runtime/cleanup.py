@@ -7,9 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from acprelay.routing.attachment import Attachment
+from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
-from acprelay.runtime.session_driver import SessionDriver
 from acprelay.session.models import Session, SessionKey
 from acprelay.session.ports import ConnectionRegistry
 
@@ -25,7 +24,7 @@ class AgentCleaner:
         registry: The sessions' handles.
     """
 
-    def __init__(self, *, registry: ConnectionRegistry[SessionDriver, Attachment]) -> None:
+    def __init__(self, *, registry: ConnectionRegistry[AgentRun, object]) -> None:
         self._registry = registry
 
     async def cleanup(self, session: Session) -> None:

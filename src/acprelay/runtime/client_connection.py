@@ -9,8 +9,8 @@ It knows no WebSocket and no HTTP: whoever has a socket gives an `Outlet` and ca
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,16 +19,17 @@ from typing import Self
 from acprelay.errors import RelayError, RemoteProtocolError, RequestCancelled
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.destinations import Destination, destination
-from acprelay.routing.frames import error_reply, result_reply
+from acprelay.routing.frames import error_reply
 from acprelay.runtime.agent_access import AgentAccess
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.background import Background
-from acprelay.runtime.client_sessions import ClientSessions, Place
+from acprelay.runtime.client_sessions import ClientSessions
+from acprelay.runtime.conversation_driver import ConversationDriver
+from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.opening import Opening, read_cwd
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.ports import Outlet
-from acprelay.runtime.session_driver import SessionDriver
-from acprelay.runtime.session_host import SessionHost
+from acprelay.runtime.session_requests import SessionRequests, answer, defect
 from acprelay.session.models import SessionSpec
 from acprelay.wire import Envelope, MessageKind, peek, peek_refused
 
@@ -53,8 +54,8 @@ class Choice:
 class ClientConnection:
     """One client, from its first message until it has left.
 
-    To be used as a context: leaving it ends the sessions that it opened, as nobody else is attached
-    to them.
+    To be used as a context: leaving it lets the client's attachments wait for it to come back, and
+    changes nothing for the agents.
 
     Args:
         id: The connection's id; begins the ids of its attachments.
@@ -70,7 +71,7 @@ class ClientConnection:
         id: str,  # noqa: A002 - the glossary's word
         choice: Choice,
         outlet: Outlet,
-        host: SessionHost,
+        host: ConversationHost,
         pool: AgentPool,
     ) -> None:
         self.id = id
@@ -82,7 +83,13 @@ class ClientConnection:
         self._tasks = Background()
         self._exit = AsyncExitStack()
         self._sessions = ClientSessions()
-        self._attached = 0
+        self._requests = SessionRequests(
+            connection_id=id,
+            client=self,
+            sessions=self._sessions,
+            outbox=self._outbox,
+            host=host,
+        )
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -105,13 +112,17 @@ class ClientConnection:
     def _leave(self) -> None:
         self._closed = True
         self._outbox.close()
-        for driver in self._sessions.drivers:
-            self._host.begin_termination(driver.key, reason="its client left")
+        for key in self._sessions.starting:
+            self._host.runs.begin_termination(key, reason="its client left")
+        now = asyncio.get_running_loop().time()
+        for place in self._sessions.places:
+            self._sessions.forget(place.attachment)
+            place.driver.attendance.lose(place.attachment, now=now)
 
     @property
     def backlog_bytes(self) -> int:
-        """How much of what belongs to no session waits to be written."""
-        return self._outbox.lane_bytes
+        """How much waits for the client alone."""
+        return self._outbox.lane_bytes + self._sessions.lane_bytes
 
     # -- what the client says
 
@@ -130,7 +141,7 @@ class ClientConnection:
             self._refuse(envelope, error)
         except Exception:
             logger.exception("connection %s: cannot deal with %r", self.id, envelope)
-            self._refuse(envelope, _defect(envelope))
+            self._refuse(envelope, defect(envelope))
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:
         if envelope.kind is MessageKind.REQUEST:
@@ -147,17 +158,17 @@ class ClientConnection:
                 self._cancel_request(envelope.request_id or b"")
             case Destination.INITIALIZE:
                 self._access.begin_greeting()
-                self._tasks.start(self._answer(envelope, self._access.greet), name="initialize")
+                self._tasks.start(answer(envelope, self._access.greet, self.say), name="initialize")
             case Destination.OPEN_SESSION:
                 self._open(envelope)
-            case Destination.CLOSE_SESSION:
-                self._close(envelope, self._sessions.find(envelope))
             case Destination.AGENT_PROCESS:
                 self._tasks.start(
-                    self._answer(envelope, self._access.pass_on), name=envelope.method or ""
+                    answer(envelope, self._access.pass_on, self.say), name=envelope.method or ""
                 )
             case Destination.NOWHERE:
                 pass
+            case other:
+                self._requests.serve(other, envelope)
 
     def _cancel_request(self, request_id: bytes) -> None:
         opening = self._sessions.withdraw(request_id)
@@ -165,18 +176,18 @@ class ClientConnection:
             self._sessions.cancel_request(request_id)
             return
         self.say(error_reply(request_id, RequestCancelled(method="session/new")))
-        if opening.driver is not None:
-            key = opening.driver.key
-            self._host.begin_termination(key, reason="its client cancelled session/new")
+        if opening.key is not None:
+            self._host.runs.begin_termination(
+                opening.key, reason="its client cancelled session/new"
+            )
 
     def _open(self, envelope: Envelope) -> None:
         cwd = read_cwd(envelope.member("params"))
-        self._attached += 1
         opening = Opening(
             client=self,
             request=envelope,
-            attachment_id=f"{self.id}/{self._attached}",
             agent=self._choice.agent,
+            cwd=cwd,
             credentials=self._access.credentials,
         )
         spec = SessionSpec(
@@ -188,41 +199,6 @@ class ClientConnection:
         self._sessions.expect(opening)
         self._host.open(opening, spec)
 
-    def _close(self, envelope: Envelope, place: Place) -> None:
-        """ACP, "Session close": what is running is cancelled, and what it held is freed."""
-        self._sessions.leave(place.driver)
-        place.driver.cancel_turns()
-
-        async def ended(envelope: Envelope) -> bytes:
-            await self._host.end(place.driver.key, reason="its client closed it")
-            return result_reply(envelope.id or b"null", {})
-
-        def last_word(reply: bytes) -> None:
-            place.attachment.push(reply)
-            self._outbox.retire(place.attachment)
-
-        self._host.background.start(
-            self._answer(envelope, ended, last_word), name=f"closing of {place.driver.key}"
-        )
-
-    async def _answer(
-        self,
-        envelope: Envelope,
-        work: Callable[[Envelope], Awaitable[bytes]],
-        say: Callable[[bytes], None] | None = None,
-    ) -> None:
-        """Does what a request asks, and answers it whatever happens."""
-        say = say or self.say
-        request_id = envelope.id or b"null"
-        try:
-            reply = await work(envelope)
-        except RelayError as error:
-            reply = error_reply(request_id, error)
-        except Exception:
-            say(error_reply(request_id, _defect(envelope)))
-            raise
-        say(reply)
-
     # -- what the relay says
 
     def say(self, message: bytes) -> None:
@@ -233,26 +209,31 @@ class ClientConnection:
         """Writes what is due to the client, as far as its socket takes it."""
         self._outbox.flush()
 
-    def session_starting(self, driver: SessionDriver) -> bool:
-        """Takes note of a session that is on its way; tells whether its client still wants it."""
-        return self._sessions.begin(driver) and not self._closed
+    def dispossess(self, attachment: Attachment) -> None:
+        """Gives up an attachment at once: another connection has it."""
+        self._outbox.remove(attachment)
+        self._sessions.forget(attachment)
 
-    def session_opened(self, driver: SessionDriver, attachment: Attachment) -> None:
-        """Takes up a session whose reply is due, unless its client has been answered already."""
-        if self._sessions.settle(driver.opening):
-            self._sessions.enter(Place(driver, attachment))
-            self._outbox.add(attachment, on_taken=driver.output_taken)
+    def expel(self, attachment: Attachment) -> None:
+        """Gives up an attachment whose conversation is gone, once its last words are written."""
+        self._sessions.forget(attachment)
+        self._outbox.retire(attachment)
+
+    def wants_session(self, opening: Opening) -> bool:
+        """Tells whether the client is there, and waits for the answer to a `session/new`."""
+        return self._sessions.awaits(opening) and not self._closed
+
+    def session_opened(
+        self, opening: Opening, driver: ConversationDriver, answer: Envelope
+    ) -> None:
+        """Enters a session, unless the client has been answered already."""
+        if self._sessions.settle(opening):
+            self._requests.found(opening, driver, answer)
 
     def session_refused(self, opening: Opening, reply: bytes) -> None:
         """Answers a `session/new` with an error; the first answer counts."""
         if self._sessions.settle(opening):
             self.say(reply)
-
-    def session_ended(self, driver: SessionDriver) -> None:
-        """Lets a session go once what it holds for the client is written."""
-        place = self._sessions.leave(driver)
-        if place is not None:
-            self._outbox.retire(place.attachment)
 
     async def _write(self) -> None:
         try:
@@ -260,8 +241,3 @@ class ClientConnection:
         except ConnectionError:
             # The reader of the same socket sees its end, and leaves the context.
             logger.debug("connection %s is lost", self.id)
-
-
-def _defect(envelope: Envelope) -> RelayError:
-    """What a peer is told of a defect of the relay: nothing that it could use, but an answer."""
-    return RelayError(f"cannot serve {(envelope.method or '')[:120]!r}", hint="see the relay's log")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from acprelay.errors import InvalidParams, InvalidRequest, MethodNotFound, SessionNotFound
 from acprelay.routing.attachment import Attachment
+from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.opening import Opening
-from acprelay.runtime.session_driver import SessionDriver
+from acprelay.session.models import SessionKey
 from acprelay.wire import Envelope, lookup
 
 
@@ -19,31 +20,39 @@ class Place:
     """A client's place in a session.
 
     Attributes:
-        driver: Drives the session.
+        driver: Drives the conversation.
         attachment: The client's presence there.
     """
 
-    driver: SessionDriver
+    driver: ConversationDriver
     attachment: Attachment
 
 
 class ClientSessions:
     """What one connection keeps of its sessions.
 
-    Requests are known by their raw ids, sessions by their public ones. An entry leaves as soon as
-    its request is answered or its session has ended: what is here is under way.
+    Requests are known by their raw ids, sessions by their public ones.
     """
 
     def __init__(self) -> None:
         self._awaited: dict[bytes, Opening] = {}
         self._places: dict[str, Place] = {}
+        self._leaving: list[Place] = []
 
     @property
-    def drivers(self) -> list[SessionDriver]:
-        """Those of all sessions that are under way."""
-        starting = [opening.driver for opening in self._awaited.values()]
-        drivers = [*(place.driver for place in self._places.values()), *starting]
-        return [driver for driver in drivers if driver is not None]
+    def places(self) -> list[Place]:
+        """Where the client is, and where it has not yet been given the last word."""
+        return [*self._places.values(), *self._leaving]
+
+    @property
+    def starting(self) -> list[SessionKey]:
+        """The sessions that are on their way."""
+        return [opening.key for opening in self._awaited.values() if opening.key is not None]
+
+    @property
+    def lane_bytes(self) -> int:
+        """How much waits in the client's lanes."""
+        return sum(place.attachment.lane_bytes for place in self.places)
 
     # -- sessions that are asked for
 
@@ -64,31 +73,48 @@ class ClientSessions:
         """Lets the `session/new` with an id go: its client no longer wants it."""
         return self._awaited.pop(request_id, None)
 
-    def begin(self, driver: SessionDriver) -> bool:
-        """Takes note of who serves a `session/new`; tells whether its answer is still awaited."""
-        driver.opening.driver = driver
-        return self._awaits(driver.opening)
+    def awaits(self, opening: Opening) -> bool:
+        """Tells whether a `session/new` has no answer yet, and is still wanted."""
+        # A client may use the id of a request again once that is answered.
+        return self._awaited.get(opening.request_id) is opening
 
     def settle(self, opening: Opening) -> bool:
         """Lets a `session/new` go, as it is answered; tells whether its answer was awaited."""
-        awaited = self._awaits(opening)
+        awaited = self.awaits(opening)
         if awaited:
             del self._awaited[opening.request_id]
         return awaited
 
-    def _awaits(self, opening: Opening) -> bool:
-        # A client may use the id of a request again once that is answered.
-        return self._awaited.get(opening.request_id) is opening
-
     # -- sessions that the client is in
 
     def enter(self, place: Place) -> None:
-        """Takes note of an open session."""
+        """Takes note of where the client is."""
         self._places[str(place.driver.key)] = place
 
-    def leave(self, driver: SessionDriver) -> Place | None:
-        """Gives up the client's place in a session, where it still has one."""
-        return self._places.pop(str(driver.key), None)
+    def leave(self, public_id: str) -> Place | None:
+        """Lets the client do nothing more in a session, where it is in it; `left` follows."""
+        place = self._places.pop(public_id, None)
+        if place is not None:
+            self._leaving.append(place)
+        return place
+
+    def left(self, place: Place) -> bool:
+        """Gives up a place that the client was leaving; tells whether it still had it."""
+        still_had = place in self._leaving
+        if still_had:
+            self._leaving.remove(place)
+        return still_had
+
+    def forget(self, attachment: Attachment) -> None:
+        """Gives up the place that an attachment was for. Idempotent."""
+        for public_id, place in list(self._places.items()):
+            if place.attachment is attachment:
+                del self._places[public_id]
+        self._leaving = [place for place in self._leaving if place.attachment is not attachment]
+
+    def place(self, public_id: str | None) -> Place | None:
+        """The client's place in a session, where it has one."""
+        return self._places.get(public_id or "")
 
     def find(self, envelope: Envelope) -> Place:
         """Finds the session that a request or notification is for.
@@ -110,21 +136,25 @@ class ClientSessions:
             raise MethodNotFound(
                 method=method, hint="if a session's agent has it, name that in params.sessionId"
             )
-        raise InvalidParams(
-            f"cannot tell which session {method!r} is for",
-            hint="name it in params.sessionId, a string",
-        )
+        raise unnamed(method)
 
     def answer_ask(self, envelope: Envelope) -> bool:
         """Gives an answer to the session that asked; tells whether one did."""
         return any(
-            place.driver.receive_ask_answer(place.attachment.id, envelope)
-            for place in self._places.values()
+            place.driver.receive_ask_answer(place.attachment.id, envelope) for place in self.places
         )
 
     def cancel_request(self, request_id: bytes) -> bool:
         """Cancels a request in the session that serves it; tells whether one does."""
         return any(
             place.driver.cancel_client_request(place.attachment.id, request_id)
-            for place in self._places.values()
+            for place in self.places
         )
+
+
+def unnamed(method: str) -> InvalidParams:
+    """What a client is told that does not say which session it means."""
+    return InvalidParams(
+        f"cannot tell which session {method!r} is for",
+        hint="name it in params.sessionId, a string",
+    )

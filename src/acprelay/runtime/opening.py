@@ -1,6 +1,6 @@
-"""A client's `session/new` on its way to a session, and what the session tells the client.
+"""A client's `session/new` on its way to a session, and what becomes of it for the client.
 
-It knows what was asked and who waits; how a session comes to be is its driver's business.
+It knows what was asked and who waits; how a session comes to be is not its business.
 """
 
 from __future__ import annotations
@@ -11,35 +11,29 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from acprelay.errors import InvalidParams, RelayError
-from acprelay.routing.attachment import Attachment
 from acprelay.routing.frames import error_reply
+from acprelay.session.models import SessionKey
 from acprelay.wire import Envelope
 
 if TYPE_CHECKING:  # drivers are made from openings
-    from acprelay.runtime.session_driver import SessionDriver
+    from acprelay.runtime.conversation_driver import ConversationDriver
 
 
-class Client(Protocol):
-    """The connection of the client that opened the session."""
+class Founder(Protocol):
+    """The connection of a client that opens a session."""
 
-    def flush(self) -> None:
-        """Writes what is due to it."""
+    def wants_session(self, opening: Opening) -> bool:
+        """Tells whether it is there, and waits for the answer."""
         ...
 
-    def session_starting(self, driver: SessionDriver) -> bool:
-        """Tells it that its session is on its way; tells whether it still wants it."""
-        ...
-
-    def session_opened(self, driver: SessionDriver, attachment: Attachment) -> None:
-        """Tells it that its session is there, before its reply is due."""
+    def session_opened(
+        self, opening: Opening, driver: ConversationDriver, answer: Envelope
+    ) -> None:
+        """Tells it that its session is there, with the agent's answer."""
         ...
 
     def session_refused(self, opening: Opening, reply: bytes) -> None:
         """Gives it the error that answers its `session/new`; the first such answer counts."""
-        ...
-
-    def session_ended(self, driver: SessionDriver) -> None:
-        """Tells it that nothing further will be due from the session."""
         ...
 
 
@@ -50,18 +44,18 @@ class Opening:
     Attributes:
         client: Who asked.
         request: The request.
-        attachment_id: The client's presence in the session to be.
         agent: Which agent.
+        cwd: The directory that the agent is to work in.
         credentials: The params of an `authenticate` that the client made before, if any.
-        driver: Who serves it, once somebody does.
+        key: The session that is on its way, once there is one.
     """
 
-    client: Client
+    client: Founder
     request: Envelope
-    attachment_id: str
     agent: str
+    cwd: str
     credentials: bytes | None
-    driver: SessionDriver | None = None
+    key: SessionKey | None = None
 
     @property
     def request_id(self) -> bytes:

@@ -10,20 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 
 from acprelay.routing.attachment import Attachment
 from acprelay.runtime.ports import Outlet
 from acprelay.wire import text_frame
 
 _QUANTUM_BYTES = 64 * 1024
-
-
-@dataclass(slots=True, eq=False)
-class _Source:
-    attachment: Attachment
-    on_taken: Callable[[], None]
-    retired: bool = False
 
 
 class Outbox:
@@ -37,7 +30,8 @@ class Outbox:
         self.lane_bytes = 0
         self._outlet = outlet
         self._lane: list[bytes] = []
-        self._sources: deque[_Source] = deque()
+        self._sources: deque[Attachment] = deque()
+        self._retiring: dict[Attachment, Callable[[], None] | None] = {}
         self._stopped = asyncio.Event()
         self._closed = False
 
@@ -50,21 +44,29 @@ class Outbox:
         self.lane_bytes += len(frame)
         self.flush()
 
-    def add(self, attachment: Attachment, *, on_taken: Callable[[], None]) -> None:
-        """Begins to write what is due to an attachment.
+    def add(self, attachment: Attachment) -> None:
+        """Begins to write what is due to an attachment. Idempotent."""
+        if attachment not in self._sources:
+            self._sources.append(attachment)
+
+    def remove(self, attachment: Attachment) -> None:
+        """Stops writing an attachment's frames, at once. Idempotent."""
+        self._retiring.pop(attachment, None)
+        with suppress(ValueError):
+            self._sources.remove(attachment)
+
+    def retire(self, attachment: Attachment, *, then: Callable[[], None] | None = None) -> None:
+        """Stops writing an attachment's frames once its lane is empty.
 
         Args:
             attachment: Whose frames.
-            on_taken: Called whenever some have been taken from it.
+            then: Called after that, and also if the outbox is closed before.
         """
-        self._sources.append(_Source(attachment, on_taken))
-
-    def retire(self, attachment: Attachment) -> None:
-        """Stops writing an attachment's frames once those that it holds are written."""
-        for source in self._sources:
-            if source.attachment is attachment:
-                source.retired = True
-        self.flush()
+        if attachment in self._sources:
+            self._retiring[attachment] = then
+            self.flush()
+        elif then is not None:
+            then()
 
     def flush(self) -> None:
         """Writes what is due, until nothing is or the transport is full."""
@@ -85,6 +87,10 @@ class Outbox:
         self._lane.clear()
         self.lane_bytes = 0
         self._sources.clear()
+        retiring, self._retiring = self._retiring, {}
+        for then in retiring.values():
+            if then is not None:
+                then()
 
     async def run(self) -> None:
         """Goes on writing whenever the transport has room again, until cancelled.
@@ -99,15 +105,23 @@ class Outbox:
             self.flush()
 
     def _write_next_source(self) -> bool:
-        for _ in range(len(self._sources)):
-            source = self._sources[0]
-            self._sources.rotate(-1)
-            blobs = source.attachment.take(_QUANTUM_BYTES)
-            if blobs:
-                for blob in blobs:
-                    self._outlet.write(blob)
-                source.on_taken()
-                return True
-            if source.retired:
+        for source in tuple(self._sources):
+            if source not in self._sources:
+                continue  # whoever was called meanwhile has removed it
+            blobs = source.take(_QUANTUM_BYTES)
+            for blob in blobs:
+                self._outlet.write(blob)
+            if not source.lane_bytes and source in self._retiring:
+                self._end(source)
+            elif blobs:
                 self._sources.remove(source)
+                self._sources.append(source)
+            if blobs:
+                return True
         return False
+
+    def _end(self, source: Attachment) -> None:
+        then = self._retiring.pop(source)
+        self._sources.remove(source)
+        if then is not None:
+            then()

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from acprelay.errors import RelayError
+from acprelay.routing.log import PublicLog
+from acprelay.routing.records import ConversationRecord
+from acprelay.session.models import SessionKey
 
 
 class Outlet(Protocol):
@@ -25,4 +31,65 @@ class Outlet(Protocol):
         Raises:
             ConnectionError: The connection is lost.
         """
+        ...
+
+
+class ConversationStore(Protocol):
+    """Keeps conversations: their records, their public logs, and what was decided in them.
+
+    Nothing here blocks for longer than a local file takes; what is given to be written is written
+    soon, in the order it was given, and survives the end of this process from then on.
+    """
+
+    def records(self) -> Sequence[ConversationRecord]:
+        """Gives every conversation there is, as it was saved last; for the start of a relay."""
+        ...
+
+    def save(self, record: ConversationRecord) -> None:
+        """Keeps a record in place of the one before; of several in a row the last is enough."""
+        ...
+
+    def open_log(
+        self,
+        key: SessionKey,
+        *,
+        on_relief: Callable[[], None],
+        on_trouble: Callable[[RelayError], None],
+        is_new: bool = False,
+    ) -> PublicLog:
+        """Opens a conversation's log, which begins a new generation of it.
+
+        To be called once until `close_log`. Neither callback is called before it has returned.
+
+        Args:
+            key: The conversation.
+            on_relief: Called on the event loop when the log is no longer congested.
+            on_trouble: Called on the event loop when the log can no longer be stored, or part of it
+                proves to be damaged; the log goes on in memory.
+            is_new: Whether the conversation begins now: nothing that is left of an earlier one of
+                its name belongs to it.
+
+        Raises:
+            StoreError: What is stored cannot be read at all.
+        """
+        ...
+
+    def close_log(self, key: SessionKey) -> None:
+        """Lets go of what a log holds in memory, once it is written. Idempotent."""
+        ...
+
+    def sync(self, key: SessionKey) -> None:
+        """Has what was given so far of a conversation written through to the disk, soon."""
+        ...
+
+    def audit(self, entry: bytes) -> None:
+        """Adds one line of JSON to the record of decisions, which is never rewritten."""
+        ...
+
+    async def delete(self, key: SessionKey) -> None:
+        """Removes a conversation with its log. Idempotent; the log is closed."""
+        ...
+
+    async def flush(self) -> None:
+        """Returns once all that was given before is written."""
         ...

@@ -19,6 +19,14 @@ class SystemClock:
         return time.time()
 
 
+class MonotonicClock:
+    """Time that never goes back and means nothing to anybody else."""
+
+    def now(self) -> float:
+        """Seconds since some instant."""
+        return time.monotonic()
+
+
 class RandomIds:
     """Ids that nobody has used before and nobody can guess."""
 

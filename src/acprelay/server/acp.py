@@ -9,6 +9,7 @@ guard's.
 from __future__ import annotations
 
 import asyncio
+import socket as socket_module
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from acprelay.session.ports import IdGenerator
 CONNECTION_ID_HEADER = "Acp-Connection-Id"
 _DEFAULT_ROLE = "main"
 _FAREWELL_S = 1.0
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
 class Connect(Protocol):
@@ -114,6 +116,7 @@ class AcpEndpoint:
         connection_id = self._ids.mint()
         socket.headers[CONNECTION_ID_HEADER] = connection_id
         writer = await socket.prepare(request)
+        _notice_death(request)
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
         try:
@@ -179,6 +182,19 @@ class SocketOutlet:
         """Ends the connection at once, with all that it still holds."""
         if self._protocol.transport is not None:
             self._protocol.transport.abort()
+
+
+def _notice_death(request: web.Request) -> None:
+    """Has the system end a connection whose other end is gone without a word.
+
+    A ping of our own would also end one whose client sleeps, or does not read for a while.
+    """
+    transport = request.transport
+    connection = None if transport is None else transport.get_extra_info("socket")
+    for name, value in _KEEPALIVE.items():
+        option = getattr(socket_module, name, None)  # each system has some of them
+        if connection is not None and option is not None:
+            connection.setsockopt(socket_module.IPPROTO_TCP, option, value)
 
 
 async def _dismiss(socket: web.WebSocketResponse, outlet: SocketOutlet) -> None:

@@ -11,7 +11,6 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, TypeAlias
 
 from acprelay.agents.models import AgentExit
@@ -31,6 +30,8 @@ _RESULTS: Mapping[str, object] = {
     "authenticate": {},
     "logout": {},
     "session/new": {"sessionId": "agent-session"},
+    "session/load": {},
+    "session/resume": {},
     "session/prompt": {"stopReason": "end_turn"},
 }
 
@@ -43,8 +44,9 @@ def encode(message: Message) -> bytes:
 class FakeAgent:
     """An `AgentConnection` without a process.
 
-    Unless it is told otherwise it answers `initialize`, `authenticate`, `logout`, `session/new` and
-    `session/prompt` at once, refuses every other request, and ends as soon as somebody ends it.
+    Unless it is told otherwise it answers `initialize`, where it promises nothing, `authenticate`,
+    `logout`, `session/new`, `session/load`, `session/resume` and `session/prompt` at once, refuses
+    every other request, and ends as soon as somebody ends it.
 
     Args:
         name: Its name in the catalog.
@@ -91,6 +93,14 @@ class FakeAgent:
     def answer_with(self, method: str, result: object) -> None:
         """Answers requests with this result."""
         self.react(method, _answering(result))
+
+    def promise(self, *methods: str) -> None:
+        """Promises `session/load`, `session/resume`, or both, in its answer to `initialize`."""
+        capabilities: dict[str, object] = {"loadSession": "session/load" in methods}
+        if "session/resume" in methods:
+            capabilities["sessionCapabilities"] = {"resume": {}}
+        result = {"protocolVersion": 1, "agentCapabilities": capabilities}
+        self.answer_with("initialize", result)
 
     def refuse(self, method: str, *, code: int = -32000, message: str = "no") -> None:
         """Answers requests with this error."""
@@ -183,12 +193,13 @@ class FakeAgent:
             self._told = False
         self._deliver()
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, *, is_owed: bool = False) -> None:
         """Takes lines, and reacts to them later; see `AgentConnection.send`."""
         if self.exit is not None:
             raise AgentExited(agent=self.name, status=self.exit.describe(), stderr=self.stderr_tail)
         waiting = sum(map(len, self._unread or ()))
-        if not self._input_is_open or (waiting and waiting + len(data) > self._max_stdin_bytes):
+        is_full = waiting and waiting + len(data) > self._max_stdin_bytes
+        if not self._input_is_open or (is_full and not is_owed):
             raise AgentError(f"cannot send to agent {self.name!r}", hint="it takes nothing now")
         for line in data.splitlines():
             self.sent.append(line)
@@ -263,69 +274,3 @@ def _answering(result: object) -> Reaction:
 
 def _reply(request: Message, **outcome: object) -> Message:
     return {"jsonrpc": "2.0", "id": request["id"], **outcome}
-
-
-class FakeLauncher:
-    """An `AgentLauncher` of fake agents.
-
-    Args:
-        names: The agents that can be started, the default one first.
-        make: Makes one, by its name.
-
-    Attributes:
-        launched: Every agent that it has made, in order.
-    """
-
-    def __init__(
-        self,
-        *names: str,
-        make: Callable[[str], FakeAgent] = lambda name: FakeAgent(name=name),
-    ) -> None:
-        self.names = names or ("fake",)
-        self.launched: list[FakeAgent] = []
-        self._make = make
-        self._failures: list[AgentError] = []
-        self._gate = asyncio.Event()
-        self._gate.set()
-
-    @property
-    def living(self) -> list[FakeAgent]:
-        """Those that have not ended."""
-        return [agent for agent in self.launched if agent.exit is None]
-
-    def fail_with(self, *errors: AgentError) -> None:
-        """Fails the next launches."""
-        self._failures.extend(errors)
-
-    def hold(self) -> None:
-        """Lets launches wait until `release`."""
-        self._gate.clear()
-
-    def release(self) -> None:
-        """Lets waiting and later launches go on."""
-        self._gate.set()
-
-    async def launch(self, name: str) -> FakeAgent:
-        """Starts an agent in a few steps; see `AgentLauncher.launch`."""
-        if name not in self.names:
-            raise AgentError(f"cannot find agent {name!r}", hint=f"there is {self.names}")
-        await self._gate.wait()
-        await asyncio.sleep(0)
-        if self._failures:
-            raise self._failures.pop(0)
-        agent = self._make(name)
-        self.launched.append(agent)
-        try:
-            await asyncio.sleep(0)  # it runs, and nobody has it yet
-        except asyncio.CancelledError:
-            await _end_for_certain(agent)
-            raise
-        return agent
-
-
-async def _end_for_certain(agent: FakeAgent) -> None:
-    """Ends an agent, however often that is cancelled; the caller raises the cancellation."""
-    ending = asyncio.get_running_loop().create_task(agent.end())
-    while not ending.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait({ending})

@@ -1,0 +1,261 @@
+"""One run of an agent: brings its process up, opens its session, and takes it down.
+
+A run is what the session manager's handle holds as the session's agent. It comes up in the order
+create → begin_spawn → process and `initialize` → attach_agent → the agent's `session/new`,
+`session/resume` or `session/load` → activate, and `stop` takes down whatever of that was reached.
+It decides nothing about the lifecycle, and knows no client: what the agent says goes to whoever
+the run was begun for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+
+from acprelay.agents.models import AgentExit
+from acprelay.agents.ports import AgentConnection
+from acprelay.config import Limits
+from acprelay.errors import (
+    AgentError,
+    AgentExited,
+    AgentUnresponsive,
+    LocalProtocolError,
+    RelayError,
+    SessionEnded,
+)
+from acprelay.routing.opening import SessionOpening
+from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.handshake import Handshake
+from acprelay.runtime.run_ports import Purpose, RunSink
+from acprelay.session.models import Handle, SessionKey
+from acprelay.session.ports import SessionManager
+from acprelay.wire import Envelope, OversizedFrame, to_line
+
+logger = logging.getLogger(__name__)
+
+
+class AgentRun:
+    """Drives one run.
+
+    Args:
+        key: The session.
+        purpose: What it is begun for.
+        manager: Is told how far it has come.
+        pool: Gives the agent's process.
+        limits: Bounds.
+
+    Attributes:
+        failure: Why nothing more comes of it, once that is so.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: SessionKey,
+        purpose: Purpose,
+        manager: SessionManager[AgentRun],
+        pool: AgentPool,
+        limits: Limits,
+    ) -> None:
+        self.key = key
+        self.failure: RelayError | None = None
+        self._purpose = purpose
+        self._manager = manager
+        self._pool = pool
+        self._limits = limits
+        self._agent: AgentConnection | None = None
+        self._opening: SessionOpening | None = None
+        self._answered: asyncio.Future[Envelope] | None = None
+        self._sink: RunSink | None = None
+        self._last_id = 0
+        self._stopping = False
+        self._received = 0
+        self._sent = 0
+
+    # -- bringing it up
+
+    async def start(self, handle: Handle[AgentRun, object]) -> Envelope:
+        """Brings the run up. To be called once.
+
+        Cancelling it leaves no process that nobody knows of: either there is none, or the session
+        manager's handle has this run, and `stop` ends it.
+
+        Args:
+            handle: The session's; gets this task, for whoever ends the session to cancel.
+
+        Returns:
+            The agent's answer to the request that opens its session; the session is active, unless
+            the answer is an error.
+
+        Raises:
+            AgentError: The agent cannot be started, does not open a session, or ends right away.
+            SessionError: The session was ended meanwhile, or cannot be restored.
+        """
+        handle.spawn_task = asyncio.current_task()
+        await self._manager.begin_spawn(self.key)
+        handshake = await self._pool.take(
+            self._purpose.agent, credentials=self._purpose.credentials
+        )
+        self._agent = handshake.agent
+        try:
+            await self._manager.attach_agent(self.key, self)
+        except BaseException:
+            await handshake.abandon()
+            raise
+        answer = await self._open(handshake)
+        if not answer.is_error:
+            await self._manager.activate(self.key)
+            if self.failure is not None:
+                raise self.failure
+        return answer
+
+    async def _open(self, handshake: Handshake) -> Envelope:
+        self._answered = asyncio.get_running_loop().create_future()
+        self._last_id = handshake.last_id + 1
+        request_id = str(self._last_id).encode()
+        method, frame = self._purpose.request(handshake.initialize_result, request_id)
+        self._opening = SessionOpening(
+            agent=self._purpose.agent,
+            request_id=request_id,
+            method=method,
+            snapshot=self._purpose.snapshot,
+            most_kept=self._limits.early_bytes,
+        )
+        self.lines_received(handshake.early, [])
+        handshake.agent.attach(self)
+        self.send(to_line(frame))
+        try:
+            async with asyncio.timeout(self._limits.start_s):
+                return await self._answered
+        except TimeoutError:
+            raise AgentUnresponsive(
+                agent=self._purpose.agent,
+                method=method,
+                after_s=self._limits.start_s,
+                stderr=handshake.agent.stderr_tail,
+            ) from None
+
+    # -- what the agent says
+
+    def lines_received(self, lines: list[bytes], oversized: Sequence[OversizedFrame]) -> None:
+        """Takes one batch of what the agent wrote."""
+        self._received += len(lines)
+        try:
+            if self._sink is not None:
+                self._sink.lines_received(self, lines, oversized)
+            elif self._opening is not None and self._is_awaited:
+                self._receive_opening(self._opening, lines, oversized)
+        except Exception:
+            # What is lost may be an answer that somebody waits for: no session goes on like that.
+            logger.exception("session %s: cannot deal with what its agent wrote", self.key)
+            self._lose(RelayError("cannot go on with the session", hint="see the relay's log"))
+
+    @property
+    def _is_awaited(self) -> bool:
+        """Whether the answer that opens the session is still of use to anybody."""
+        return self._answered is not None and not (self._answered.done() or self._stopping)
+
+    def _receive_opening(
+        self, opening: SessionOpening, lines: list[bytes], oversized: Sequence[OversizedFrame]
+    ) -> None:
+        read = opening.receive(lines, oversized)
+        output = opening.take_agent_output()
+        if output:
+            # An agent that takes nothing any more needs no answer either.
+            with suppress(AgentError):
+                self.send(output)
+        if opening.failure is not None:
+            self._settle(opening.failure)
+        elif opening.answer is not None:
+            self._receive_answer(opening.answer, opening.kept + lines[read:])
+
+    def _receive_answer(self, answer: Envelope, following: list[bytes]) -> None:
+        if answer.is_error:
+            self._settle(answer)
+            return
+        try:
+            self._sink = self._purpose.opened(self, answer, last_id=self._last_id)
+        except RelayError as error:
+            self._settle(error)
+            return
+        self._settle(answer)
+        self._sink.lines_received(self, following, [])
+
+    def _settle(self, outcome: Envelope | RelayError) -> None:
+        if self._answered is None or self._answered.done():
+            return
+        if isinstance(outcome, RelayError):
+            self._answered.set_exception(outcome)
+            # Whoever waited may have been cancelled: then nobody asks for the exception.
+            self._answered.exception()
+        else:
+            self._answered.set_result(outcome)
+
+    def agent_exited(self, exit: AgentExit) -> None:  # noqa: A002 - the sink's contract names it so
+        """Takes note that the process has ended, after its last line."""
+        if not self._stopping:
+            status, stderr = exit.describe(), self._process().stderr_tail
+            self._lose(AgentExited(agent=self._purpose.agent, status=status, stderr=stderr))
+
+    def _lose(self, error: RelayError) -> None:
+        # First, so that this is the reason of the session's end, and not what follows from it.
+        self._purpose.lost(self, error.message)
+        self._end(error)
+
+    def _end(self, error: RelayError) -> None:
+        self.failure = self.failure or error
+        self._settle(error)
+        if self._sink is not None:
+            self._sink.run_over(self, error)
+
+    # -- what it is told
+
+    def send(self, lines: bytes, *, is_owed: bool = False) -> None:
+        """Writes whole lines to the agent.
+
+        Args:
+            lines: The lines.
+            is_owed: Whether they have to be taken, however much waits for the agent.
+
+        Raises:
+            AgentError: The agent cannot take them.
+        """
+        self._process().send(lines, is_owed=is_owed)
+        self._sent += lines.count(b"\n")
+
+    def pause_reading(self) -> None:
+        """Leaves the agent's output in its pipe. Idempotent."""
+        self._process().pause_reading()
+
+    def resume_reading(self) -> None:
+        """Takes `pause_reading` back. Idempotent."""
+        self._process().resume_reading()
+
+    def take_activity(self) -> tuple[int, int]:
+        """Counts the messages from the agent, and those to it, since the last call."""
+        activity = self._received, self._sent
+        self._received = self._sent = 0
+        return activity
+
+    # -- taking it down
+
+    async def stop(self, reason: str) -> None:
+        """Ends the agent's process tree; whoever still waits for an answer gets an error.
+
+        Idempotent. Cancelling it does not stop the ending of the process.
+
+        Raises:
+            AgentError: A process survives.
+        """
+        self._stopping = True
+        self._end(SessionEnded(key=str(self.key), reason=reason))
+        await self._process().end()
+
+    def _process(self) -> AgentConnection:
+        if self._agent is None:
+            raise LocalProtocolError(
+                "cannot use an agent before it is there", hint="report this as a defect"
+            )
+        return self._agent

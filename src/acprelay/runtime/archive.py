@@ -1,0 +1,190 @@
+"""The conversations that there are: each one's record, and the driver of those in use.
+
+A conversation that nobody uses is only its record here. Nothing in this module starts an agent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from acprelay.errors import InvalidKey, RelayError, SessionNotFound, StoreError, Unavailable
+from acprelay.routing.building import Rules
+from acprelay.routing.listing import Listed
+from acprelay.routing.records import ConversationRecord
+from acprelay.runtime.conversation_driver import ConversationDriver
+from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.run_ports import Runs
+from acprelay.session.models import SessionKey
+from acprelay.session.ports import Clock, IdGenerator
+
+logger = logging.getLogger(__name__)
+
+
+class Archive:
+    """Finds conversations by their names.
+
+    Args:
+        store: Keeps them.
+        ids: Mints secrets.
+        clock: Wall-clock time.
+        rules: What holds in every conversation.
+    """
+
+    def __init__(
+        self, *, store: ConversationStore, ids: IdGenerator, clock: Clock, rules: Rules
+    ) -> None:
+        self._store = store
+        self._ids = ids
+        self._clock = clock
+        self._rules = rules
+        self._records: dict[SessionKey, ConversationRecord] = {}
+        self._drivers: dict[SessionKey, ConversationDriver] = {}
+        self._leaving: set[SessionKey] = set()
+
+    def __contains__(self, key: SessionKey) -> bool:
+        """Whether a conversation has that name, also while it is being removed."""
+        return key in self._records
+
+    def recover(self, *, runs: Runs) -> None:
+        """Takes up what an earlier relay has left; turns that it was in are marked interrupted."""
+        for record in self._store.records():
+            self._records[record.key] = record
+            if record.turn is None:
+                continue
+            try:
+                self._wake(record, runs).mark_interrupted(record.turn)
+            except StoreError as error:
+                logger.warning("session %s: %s", record.key, error.message)
+
+    def find(self, public_id: str, *, runs: Runs) -> ConversationDriver:
+        """Gives a conversation's driver; a conversation at rest is woken.
+
+        Raises:
+            SessionNotFound: There is no such conversation.
+            StoreError: Its log cannot be read.
+        """
+        try:
+            key = SessionKey.parse(public_id)
+        except InvalidKey:
+            raise SessionNotFound(key=public_id[:200]) from None
+        record = self._records.get(key)
+        if record is None or key in self._leaving:
+            raise SessionNotFound(key=public_id[:200])
+        return self._drivers.get(key) or self._wake(record, runs)
+
+    def listed(self) -> Iterator[Listed]:
+        """Tells of every conversation."""
+        for key, record in self._records.items():
+            if key in self._leaving:
+                continue
+            driver = self._drivers.get(key)
+            current = record if driver is None else driver.record
+            yield Listed(
+                session_id=str(key),
+                cwd=current.cwd,
+                title=current.title,
+                updated_at=current.updated_at,
+                agent=current.agent,
+                role=key.role,
+                is_live=driver is not None and driver.is_live,
+            )
+
+    def make(self, record: ConversationRecord, *, runs: Runs) -> ConversationDriver:
+        """Makes the driver of a new conversation, which the archive does not have yet.
+
+        Raises:
+            StoreError: Its log cannot be opened.
+        """
+        return self._open(record, runs, is_new=True)
+
+    async def store(self, driver: ConversationDriver) -> None:
+        """Stores the record of a conversation that is not taken in yet; returns once it is written.
+
+        Cancelling is safe: whoever made the driver has what is stored removed.
+        """
+        driver.keeper.is_kept = True
+        driver.save()
+        await self._store.flush()
+
+    def keep(self, driver: ConversationDriver) -> None:
+        """Takes a conversation in that is stored."""
+        self._drivers[driver.key] = driver
+        self._records[driver.key] = driver.record
+
+    def keep_house(self, now: float, *, idle_s: float) -> None:
+        """Saves what has changed, and lets go of drivers that nobody needs.
+
+        Args:
+            now: The event loop's time.
+            idle_s: How long a run may be of no use to anybody before it is ended.
+        """
+        for driver in list(self._drivers.values()):
+            try:
+                is_over = driver.keep_house(now, idle_s=idle_s)
+            except Exception:
+                # The others are not to suffer for it, nor this one the next time.
+                logger.exception("session %s: cannot keep house", driver.key)
+            else:
+                if is_over:
+                    self._release(driver, _closing())
+
+    def close(self) -> None:
+        """Saves what has changed, and lets go of every driver. Idempotent."""
+        for driver in list(self._drivers.values()):
+            self._release(driver, _closing())
+
+    # -- removing
+
+    def withdraw(self, driver: ConversationDriver) -> None:
+        """Lets nobody find a conversation any more, and tells those that are in it.
+
+        Its name stays taken until `remove` has returned. Idempotent.
+        """
+        self._leaving.add(driver.key)
+        self._release(driver, SessionNotFound(key=str(driver.key)))
+
+    def bring_back(self, key: SessionKey) -> None:
+        """Takes `withdraw` back, as the conversation cannot be removed."""
+        self._leaving.discard(key)
+
+    async def remove(self, key: SessionKey) -> None:
+        """Removes what is stored of a conversation that was withdrawn.
+
+        Where that fails, or is cancelled, the conversation can be found again.
+
+        Raises:
+            StoreError: It cannot be removed.
+        """
+        try:
+            await self._store.delete(key)
+            self._records.pop(key, None)
+        finally:
+            self._leaving.discard(key)
+
+    def _release(self, driver: ConversationDriver, why: RelayError) -> None:
+        driver.close(why)
+        if self._drivers.pop(driver.key, None) is not None:
+            self._records[driver.key] = driver.record
+
+    def _wake(self, record: ConversationRecord, runs: Runs) -> ConversationDriver:
+        driver = self._open(record, runs, is_new=False)
+        driver.keeper.is_kept = True
+        self._drivers[record.key] = driver
+        return driver
+
+    def _open(self, record: ConversationRecord, runs: Runs, *, is_new: bool) -> ConversationDriver:
+        driver = ConversationDriver(
+            record=record,
+            store=self._store,
+            runs=runs,
+            clock=self._clock,
+            ids=self._ids,
+            rules=self._rules,
+        )
+        driver.open(is_new=is_new)
+        return driver
+
+
+def _closing() -> Unavailable:
+    return Unavailable("cannot go on: the relay is stopping", hint="connect again once it is back")

@@ -1,0 +1,301 @@
+"""One conversation at work: feeds its router, and carries out what that decides.
+
+It joins what is connected at this moment (clients, the run of an agent, the log's storage, a timer)
+to the pure `Conversation`, and keeps the conversation's record. When runs begin and end is the
+host's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from acprelay.errors import AgentError, RelayError, SessionEnded
+from acprelay.routing.building import Rules, build_conversation
+from acprelay.routing.conversation import Conversation
+from acprelay.routing.events import AskDecided, RunUnwanted, RunWanted, TurnChanged
+from acprelay.routing.log import PublicLog
+from acprelay.routing.records import ConversationRecord
+from acprelay.routing.turns import TurnList
+from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.alarm import Alarm
+from acprelay.runtime.attendance import Attendance
+from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.record_keeper import RecordKeeper, read_snapshot
+from acprelay.runtime.run_ports import Runs
+from acprelay.runtime.run_slot import RunSlot
+from acprelay.session.models import SessionKey
+from acprelay.session.ports import Clock, IdGenerator
+from acprelay.wire import Envelope, OversizedFrame
+
+logger = logging.getLogger(__name__)
+
+
+class ConversationDriver:
+    """Drives one conversation; `open` comes first, `close` last.
+
+    Args:
+        record: The conversation.
+        store: Keeps it.
+        runs: Begins and ends its runs.
+        clock: Wall-clock time, for the record.
+        ids: Mints secrets.
+        rules: What holds in every conversation.
+
+    Attributes:
+        keeper: Keeps its record.
+    """
+
+    def __init__(
+        self,
+        *,
+        record: ConversationRecord,
+        store: ConversationStore,
+        runs: Runs,
+        clock: Clock,
+        ids: IdGenerator,
+        rules: Rules,
+    ) -> None:
+        self.snapshot = read_snapshot(record)
+        self._slot = RunSlot()
+        self._alarm = Alarm(on_due=self._tick)
+        self.keeper = RecordKeeper(record=record, store=store, clock=clock)
+        self._store = store
+        self._runs = runs
+        self._ids = ids
+        self._rules = rules
+        self._is_open = False
+        self.attendance: Attendance
+        self._log: PublicLog
+        self._conversation: Conversation
+
+    @property
+    def record(self) -> ConversationRecord:
+        """The conversation's record."""
+        return self.keeper.record
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a run serves the conversation."""
+        return self._slot.serving is not None
+
+    @property
+    def key(self) -> SessionKey:
+        """The conversation's name."""
+        return self.record.key
+
+    def open(self, *, is_new: bool) -> None:
+        """Opens the log.
+
+        Args:
+            is_new: Whether the conversation begins now.
+
+        Raises:
+            StoreError: What is stored cannot be read.
+        """
+        self._log = self._store.open_log(
+            self.key, is_new=is_new, on_relief=self._slot.resume, on_trouble=self._log_troubled
+        )
+        self._conversation = build_conversation(
+            public_id=str(self.key),
+            prefix=self._ids.mint(),
+            agent=self.record.agent,
+            role=self.key.role,
+            cwd=self.record.cwd,
+            log=self._log,
+            snapshot=self.snapshot,
+            rules=self._rules,
+        )
+        self.attendance = Attendance(
+            session_id=str(self.key),
+            log=self._log,
+            presence=self._conversation.presence,
+            ids=self._ids,
+            on_change=self._carry_out,
+        )
+        self._is_open = True
+
+    def close(self, why: RelayError) -> None:
+        """Lets go of the log, and of clients, who are told why; changes nothing any more."""
+        if not self._is_open:
+            return
+        self._save_if_changed()
+        self._is_open = self.keeper.is_kept = False
+        self._slot.vacate()
+        self._alarm.set(None)
+        self.attendance.dismiss(why)
+        self._store.close_log(self.key)
+
+    # -- the run's side
+
+    def awaits(self, run: AgentRun) -> bool:
+        """Whether a run that is on its way is still wanted."""
+        return run is self._slot.coming
+
+    def run_opened(self, run: AgentRun, *, last_id: int, news: Iterable[bytes] = ()) -> None:
+        """Takes note that a run serves the conversation from now on.
+
+        Args:
+            run: The run.
+            last_id: The last id that the relay itself has used in requests to its agent.
+            news: Updates, raw, that tell clients what is otherwise than an earlier run left it.
+        """
+        self._slot.seat(run)
+        own_id = self.record.agent_session_id
+        self._conversation.begin_run(own_id, last_id=last_id, news=news)
+        self._carry_out()
+
+    def lines_received(
+        self, run: AgentRun, lines: list[bytes], oversized: Sequence[OversizedFrame]
+    ) -> None:
+        """Takes one batch of what the agent wrote, and writes what is due to clients."""
+        if run is not self._slot.serving:
+            return
+        self._conversation.receive_agent(lines, oversized, now=_now())
+        self._carry_out()
+        if self._log.is_congested:
+            # An agent may wait for the disk, never for a client.
+            self._slot.pause()
+
+    def run_over(self, run: AgentRun, error: RelayError) -> None:
+        """Takes note that a run has ended, or could not begin, and why; the first call counts."""
+        if run is not self._slot.latest:
+            return
+        if oddities := self._conversation.take_oddities():
+            logger.warning("session %s: %s", self.key, oddities.describe())
+        self._slot.vacate()
+        self._conversation.end_run(error, now=_now())
+        self._carry_out()
+
+    def end_run(self, reason: str) -> None:
+        """Lets go of the run, also of one that is on its way, and has it ended. Idempotent.
+
+        What waits for it fails at once, and what comes from now on is for the next run.
+        """
+        run = self._slot.latest
+        if run is not None:
+            self.run_over(run, SessionEnded(key=str(self.key), reason=reason))
+            self._runs.abandon(run, reason)
+
+    def _log_troubled(self, error: RelayError) -> None:
+        logger.warning("session %s: %s", self.key, error.message)
+        if self._is_open:
+            self._conversation.publish_notice(error)
+            self._carry_out()
+
+    # -- what clients say
+
+    def receive(self, attachment_id: str, envelope: Envelope) -> None:
+        """Takes a client's request or notification for the agent.
+
+        Raises:
+            InvalidRequest: The client still waits for a request with this id.
+            LimitReached: As much waits for the agent as may.
+        """
+        self._conversation.receive_client(attachment_id, envelope, now=_now())
+        self._carry_out()
+
+    def receive_ask_answer(self, attachment_id: str, envelope: Envelope) -> bool:
+        """Takes a client's answer to an ask; tells whether it was one of this session's."""
+        taken = self._conversation.receive_ask_answer(attachment_id, envelope, now=_now())
+        self._carry_out()
+        return taken
+
+    def cancel_client_request(self, attachment_id: str, request_id: bytes) -> bool:
+        """Takes a client's `$/cancel_request`; tells whether that request is in flight here."""
+        taken = self._conversation.cancel_client_request(attachment_id, request_id, now=_now())
+        self._carry_out()
+        return taken
+
+    def describe_turns(self, attachment_id: str) -> TurnList:
+        """Serves `_acprelay/turns`."""
+        return self._conversation.describe_turns(attachment_id)
+
+    def cancel_turn(self, turn: str) -> bool:
+        """Serves `_acprelay/cancel_turn`; tells whether there is such a turn."""
+        cancelled = self._conversation.cancel_turn(turn, now=_now())
+        self._carry_out()
+        return cancelled
+
+    def end_session(self, reason: str) -> None:
+        """Answers every prompt with `cancelled`, and has the run ended. Idempotent."""
+        self._conversation.close_turns(now=_now())
+        self._carry_out()
+        self.end_run(reason)
+
+    def mark_interrupted(self, turn: str) -> None:
+        """Takes note that a relay which has died was in the middle of a turn."""
+        self._conversation.mark_interrupted(turn)
+        self.save()
+
+    # -- what time does
+
+    def keep_house(self, now: float, *, idle_s: float) -> bool:
+        """Saves what has changed; tells whether nothing needs the conversation in memory.
+
+        Args:
+            now: The event loop's time.
+            idle_s: How long a run may be of no use to anybody before it is ended.
+        """
+        self._save_if_changed()
+        if self._slot.latest is None:
+            return not (self._is_used or self._conversation.presence.is_awaited)
+        if self._slot.unused_s(now, is_used=self._is_used) >= idle_s:
+            self.end_run(f"nobody has used it for {idle_s:g} s")
+        return False
+
+    @property
+    def _is_used(self) -> bool:
+        is_busy = self._slot.coming is not None or not self._conversation.is_idle
+        return is_busy or self.attendance.has_clients
+
+    def _tick(self) -> None:
+        self._conversation.tick(_now())
+        self._carry_out()
+
+    # -- what follows
+
+    def _carry_out(self) -> None:
+        """Does what the conversation has decided, clients last."""
+        if not self._is_open:
+            return
+        self._heed_events()  # first: a turn is on record before its agent hears of it
+        self._write_agent()
+        self._alarm.set(self._conversation.deadline_at)
+        self.attendance.flush()
+
+    def _write_agent(self) -> None:
+        # What is refused may have ended one turn, and made room for the next.
+        while (output := self._conversation.take_agent_output()) and self._slot.serving:
+            try:
+                self._slot.serving.send(output.lines, is_owed=output.is_owed)
+            except AgentError as error:
+                logger.warning("session %s: %s", self.key, error.message)
+                self._conversation.output_refused(error)
+                self._heed_events()
+
+    def _heed_events(self) -> None:
+        for event in self._conversation.take_events():
+            match event:
+                case RunWanted():
+                    self._slot.coming = self._runs.begin_run(self)
+                case RunUnwanted(reason):
+                    self.end_run(reason)
+                case TurnChanged():
+                    self.save()
+                    self.keeper.sync()
+                case AskDecided(decision):
+                    self.keeper.audit(decision, now=_now())
+
+    def save(self) -> None:
+        """Stores the record as things stand."""
+        self.keeper.save(turn=self._conversation.turn, snapshot=self.snapshot)
+
+    def _save_if_changed(self) -> None:
+        if self._conversation.take_snapshot_changed():
+            self.save()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,296 @@
+"""Opens conversations, takes them up again, closes and removes them.
+
+What a conversation's driver does is the driver's own, and when a run may move on is the session
+manager's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from functools import partial
+
+from acprelay.config import Limits
+from acprelay.errors import (
+    InvalidTransition,
+    NotRestorable,
+    RelayError,
+    SessionEnded,
+    SessionExists,
+    SessionNotFound,
+    Unavailable,
+)
+from acprelay.routing.listing import Listed
+from acprelay.routing.records import ConversationRecord
+from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.archive import Archive
+from acprelay.runtime.background import Background
+from acprelay.runtime.conversation_driver import ConversationDriver
+from acprelay.runtime.opening import Opening
+from acprelay.runtime.purposes import Founding, Restoration
+from acprelay.runtime.run_lifecycle import RunLifecycle
+from acprelay.session.models import Handle, SessionKey, SessionSpec
+from acprelay.session.ports import Clock, ConnectionRegistry, SessionManager
+from acprelay.wire import Envelope, rewrite
+
+_DELETED = "it was deleted"
+
+
+class ConversationHost:
+    """The relay's conversations, as far as something is started or ended for them.
+
+    Args:
+        manager: The lifecycle of sessions: of runs.
+        registry: Their live references.
+        pool: Gives agents.
+        archive: Has the conversations.
+        clock: Wall-clock time.
+        background: Owns the tasks.
+        limits: Bounds of runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        manager: SessionManager[AgentRun],
+        registry: ConnectionRegistry[AgentRun, object],
+        pool: AgentPool,
+        archive: Archive,
+        clock: Clock,
+        background: Background,
+        limits: Limits,
+    ) -> None:
+        self.runs = RunLifecycle(manager=manager, registry=registry, background=background)
+        self.background = background
+        self._manager = manager
+        self._pool = pool
+        self._archive = archive
+        self._clock = clock
+        self._limits = limits
+        self._creations: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    def find(self, public_id: str) -> ConversationDriver:
+        """Gives a conversation's driver; a conversation at rest is woken, and no run begun.
+
+        Raises:
+            SessionNotFound: There is no such conversation.
+            StoreError: Its log cannot be read.
+        """
+        return self._archive.find(public_id, runs=self)
+
+    def recover(self) -> None:
+        """Takes up what an earlier relay has left; turns that it was in are marked interrupted."""
+        self._archive.recover(runs=self)
+
+    def listed(self) -> Iterator[Listed]:
+        """Tells of every conversation."""
+        return self._archive.listed()
+
+    # -- opening
+
+    def open(self, opening: Opening, spec: SessionSpec) -> None:
+        """Begins to open a session; its client is answered once it is open, or why it is not."""
+        self._create(self._open(opening, spec), name="opening of a session")
+
+    async def _open(self, opening: Opening, spec: SessionSpec) -> None:
+        try:
+            self._check_open()
+            self._check_free(spec)
+            key, handle = await self.runs.create(spec)
+            self.background.start(self._found(opening, key, handle), name=f"start of {key}")
+        except RelayError as error:
+            opening.refuse(error)
+        except Exception:
+            opening.refuse(RelayError("cannot open a session", hint="see the relay's log"))
+            raise
+
+    def _check_free(self, spec: SessionSpec) -> None:
+        if spec.session_id is not None:
+            key = SessionKey(spec.session_id, spec.role)
+            if key in self._archive:
+                raise SessionExists(key=str(key))
+
+    async def _found(
+        self, opening: Opening, key: SessionKey, handle: Handle[AgentRun, object]
+    ) -> None:
+        purpose = Founding(
+            key=key, opening=opening, make=self._make, clock=self._clock, on_lost=self.abandon
+        )
+        run = self._run(key, purpose)
+        try:
+            await self._bring_up(purpose, run, handle)
+        except asyncio.CancelledError:
+            opening.refuse(_failure(run))
+            raise
+        except (InvalidTransition, SessionNotFound):
+            # Whoever has ended the session is about to cancel this, or came before it began.
+            opening.refuse(_failure(run))
+        except RelayError as error:
+            opening.refuse(error)
+            await self.runs.terminate(key, reason=error.message)
+        except Exception:
+            opening.refuse(RelayError("cannot start the session", hint="see the relay's log"))
+            await self.runs.terminate(key, reason="the relay failed")
+            raise
+        finally:
+            if purpose.driver is not None and key not in self._archive:
+                self._discard(purpose.driver)
+
+    async def _bring_up(
+        self, purpose: Founding, run: AgentRun, handle: Handle[AgentRun, object]
+    ) -> None:
+        opening = purpose.opening
+        opening.key = purpose.key
+        answer = None
+        if opening.client.wants_session(opening):
+            answer = await run.start(handle)
+            if purpose.driver is not None:
+                # Before anybody knows of it: what a client knows of outlives the relay.
+                await self._archive.store(purpose.driver)
+        if answer is None or not opening.client.wants_session(opening):
+            opening.refuse(_failure(run))
+            await self.runs.terminate(purpose.key, reason="its client no longer wants it")
+        elif purpose.driver is None:
+            reply = rewrite(answer, id=opening.request_id)
+            opening.client.session_refused(opening, reply)
+            await self.runs.terminate(purpose.key, reason="the agent refused session/new")
+        else:
+            self._archive.keep(purpose.driver)
+            opening.client.session_opened(opening, purpose.driver, answer)
+
+    def _make(self, record: ConversationRecord) -> ConversationDriver:
+        return self._archive.make(record, runs=self)
+
+    def _discard(self, driver: ConversationDriver) -> None:
+        """Removes what is left of a conversation that no client has come to know."""
+        self._archive.withdraw(driver)
+        self.background.start(self._archive.remove(driver.key), name=f"removal of {driver.key}")
+
+    # -- runs
+
+    def begin_run(self, driver: ConversationDriver) -> AgentRun:
+        """Begins a run for a conversation that has none."""
+        run = self._run(driver.key, Restoration(driver=driver, on_lost=self.abandon))
+        self._create(self._renew(driver, run), name=f"further run of {driver.key}")
+        return run
+
+    def abandon(self, run: AgentRun, reason: str) -> None:
+        """Begins to end a run, and none that came after it. Idempotent."""
+        self.runs.abandon(run, reason)
+
+    async def _renew(self, driver: ConversationDriver, run: AgentRun) -> None:
+        try:
+            self._check_open()
+            record = driver.record
+            spec = SessionSpec(
+                session_id=record.key.session_id,
+                role=record.key.role,
+                agent=record.agent,
+                cwd=record.cwd,
+            )
+            handle = await self.runs.create_next(spec, count=partial(_count, driver, run))
+            if handle is None:
+                return
+            self.background.start(
+                self._restore(driver, run, handle), name=f"restoration of {run.key}"
+            )
+        except asyncio.CancelledError:
+            driver.run_over(run, _failure(run))
+            raise
+        except RelayError as error:
+            driver.run_over(run, error)
+        except Exception:
+            driver.run_over(run, _defect())
+            raise
+
+    async def _restore(
+        self, driver: ConversationDriver, run: AgentRun, handle: Handle[AgentRun, object]
+    ) -> None:
+        try:
+            _check_restored(run.key, await run.start(handle))
+        except asyncio.CancelledError:
+            driver.run_over(run, _failure(run))
+            raise
+        except (InvalidTransition, SessionNotFound):
+            driver.run_over(run, _failure(run))
+        except RelayError as error:
+            driver.run_over(run, error)
+            await self.runs.terminate(run.key, reason=error.message)
+        except Exception:
+            driver.run_over(run, _defect())
+            await self.runs.terminate(run.key, reason="the relay failed")
+            raise
+
+    def _run(self, key: SessionKey, purpose: Founding | Restoration) -> AgentRun:
+        return AgentRun(
+            key=key, purpose=purpose, manager=self._manager, pool=self._pool, limits=self._limits
+        )
+
+    def _create(self, work: Coroutine[object, object, None], *, name: str) -> None:
+        task = self.background.start(work, name=name)
+        self._creations.add(task)
+        task.add_done_callback(self._creations.discard)
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise Unavailable(
+                "cannot begin a run: the relay is stopping", hint="connect again once it is back"
+            )
+
+    # -- ending
+
+    def withdraw(self, driver: ConversationDriver) -> None:
+        """Ends a conversation for everybody; nobody finds it from now on. `remove` follows."""
+        driver.end_session(_DELETED)
+        self._archive.withdraw(driver)
+
+    async def remove(self, key: SessionKey) -> None:
+        """Removes a conversation that was withdrawn, with its run and all that is kept of it.
+
+        Where that fails, or is cancelled, the conversation can be found again.
+
+        Raises:
+            AgentError: A process of its agent survives.
+            StoreError: What is stored of it cannot be removed.
+        """
+        try:
+            await self.runs.end(key, reason=_DELETED)
+        except BaseException:
+            self._archive.bring_back(key)
+            raise
+        await self._archive.remove(key)
+
+    async def aclose(self, *, reason: str) -> None:
+        """Begins no run any more, ends every one, and returns once they are gone. Idempotent."""
+        self._closing = True
+        while self._creations:  # what is being created is not listed yet
+            await asyncio.wait(self._creations)
+        await self.runs.end_all(reason=reason)
+
+    # -- what time does
+
+    async def keep_house(self) -> None:
+        """Tells the manager what runs have done; lets go of conversations that nobody uses."""
+        await self.runs.report_activity()
+        self._archive.keep_house(asyncio.get_running_loop().time(), idle_s=self._limits.idle_s)
+
+
+def _count(driver: ConversationDriver, run: AgentRun) -> int | None:
+    return driver.keeper.count_run() if driver.awaits(run) else None
+
+
+def _failure(run: AgentRun) -> RelayError:
+    ended_early = SessionEnded(key=str(run.key), reason="it was ended while it started")
+    return run.failure or ended_early
+
+
+def _defect() -> RelayError:
+    return RelayError("cannot take the session up again", hint="see the relay's log")
+
+
+def _check_restored(key: SessionKey, answer: Envelope) -> None:
+    if answer.is_error:
+        reason = (answer.member("error") or b"")[:500].decode(errors="replace")
+        raise NotRestorable(key=str(key), reason=f"its agent answered {reason}")

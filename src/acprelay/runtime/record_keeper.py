@@ -1,0 +1,90 @@
+"""Keeps the record of one conversation up to date, and what is decided in it.
+
+It knows when the record is to be stored at all: not before somebody knows of the conversation, and
+not once it is being removed. What the record means is not its business.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from acprelay.errors import StoreError
+from acprelay.routing.audit import Decision
+from acprelay.routing.records import ConversationRecord
+from acprelay.routing.snapshot import Snapshot
+from acprelay.runtime.ports import ConversationStore
+from acprelay.session.ports import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class RecordKeeper:
+    """Keeps one record.
+
+    Args:
+        record: The record as it is.
+        store: Stores it.
+        clock: Wall-clock time.
+
+    Attributes:
+        is_kept: Whether it is stored.
+    """
+
+    def __init__(
+        self, *, record: ConversationRecord, store: ConversationStore, clock: Clock
+    ) -> None:
+        self.record = record
+        self.is_kept = False
+        self._store = store
+        self._clock = clock
+
+    def count_run(self) -> int:
+        """Takes note that one more run begins; gives its number."""
+        self.record = replace(self.record, run=self.record.run + 1)
+        if self.is_kept:
+            self._store.save(self.record)
+        return self.record.run
+
+    def save(self, *, turn: str | None, snapshot: Snapshot) -> None:
+        """Stores the record as things stand, where it is kept.
+
+        Args:
+            turn: The turn that runs.
+            snapshot: What the agent has told of its state.
+        """
+        if self.is_kept:
+            self.record = replace(
+                self.record,
+                turn=turn,
+                snapshot=snapshot.dump(),
+                title=snapshot.title,
+                updated_at=self._clock.now(),
+            )
+            self._store.save(self.record)
+
+    def sync(self) -> None:
+        """Has what was stored so far written through to the disk, soon."""
+        self._store.sync(self.record.key)
+
+    def audit(self, decision: Decision, *, now: float) -> None:
+        """Adds a decision to the audit log.
+
+        Args:
+            decision: The decision, with times of the clock that tells `now`.
+            now: The time.
+        """
+        offset = self._clock.now() - now
+        on_the_wall = replace(
+            decision, at=decision.at + offset, asked_at=decision.asked_at + offset
+        )
+        self._store.audit(on_the_wall.encode())
+
+
+def read_snapshot(record: ConversationRecord) -> Snapshot:
+    """Reads a record's snapshot; where that cannot be done, the next run tells it anew."""
+    try:
+        return Snapshot.load(record.snapshot)
+    except StoreError as error:
+        logger.warning("session %s: %s; it goes on without", record.key, error.message)
+        return Snapshot()
