@@ -86,7 +86,7 @@ class Cli:
             stdout=stdout,
             stderr=PIPE,
             cwd=self.cwd,
-            env={**os.environ, **environment},
+            env={**os.environ, "XDG_STATE_HOME": str(self.cwd / "state"), **environment},
             limit=1 << 27,
         )
         command = Command(process)

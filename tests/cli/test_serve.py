@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,11 +50,13 @@ async def _serve(cli: Cli, *argv: str) -> tuple[Command, str]:
     return command, matched[1]
 
 
+@pytest.mark.requirement("edges.loopback-is-the-default")
 async def test_it_says_where_it_listens_and_how_to_try_it(cli: Cli) -> None:
     command, url = await _serve(cli)
-    said = [(await command.line()).decode() for _ in range(4)]
+    said = [(await command.line()).decode() for _ in range(5)]
     assert said == [
         "  agents:     demo\n",
+        f"  state:      {cli.cwd}/state/acprelay\n",
         f'  try it:     acprelay run --url {url} "hello"\n',
         f"  in editors: acprelay connect --url {url}\n",
         "  stop it:    Ctrl-C\n",
@@ -61,6 +64,45 @@ async def test_it_says_where_it_listens_and_how_to_try_it(cli: Cli) -> None:
     assert await cli.run("run", "--url", url, "hello") == (ExitCode.OK, HELLO, "")
     command.process.send_signal(signal.SIGTERM)
     assert await command.ended() == (ExitCode.OK, b"", "")
+
+
+async def test_what_is_stored_is_for_its_owner_alone(cli: Cli) -> None:
+    command, url = await _serve(cli, "--state-dir", "kept")
+    assert await cli.run("run", "--url", url, "hello") == (ExitCode.OK, HELLO, "")
+    command.process.send_signal(signal.SIGTERM)
+    assert (await command.ended())[0] == ExitCode.OK
+    kept = list((cli.cwd / "kept").rglob("*"))
+    assert [path.name for path in kept if path.suffix == ".json"] == ["record.json"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_file()} == {0o600}
+
+
+async def test_an_ephemeral_relay_stores_nothing(cli: Cli) -> None:
+    command, url = await _serve(cli, "--ephemeral")
+    said = [(await command.line()).decode() for _ in range(2)]
+    assert said[1] == "  state:      in memory, gone when the relay stops\n"
+    assert await cli.run("run", "--url", url, "hello") == (ExitCode.OK, HELLO, "")
+    command.process.send_signal(signal.SIGTERM)
+    assert (await command.ended())[0] == ExitCode.OK
+    assert list(cli.cwd.iterdir()) == []
+
+
+@pytest.mark.requirement("lifecycle.state-directory-has-one-relay")
+async def test_a_second_relay_on_one_state_directory_is_refused(cli: Cli) -> None:
+    first, _url = await _serve(cli, "--state-dir", "kept")
+    code, output, errors = await cli.run("serve", "--port", "0", "--state-dir", "kept")
+    assert (code, output) == (ExitCode.USAGE, b"")
+    assert f"process {first.process.pid}" in errors
+    assert "--state-dir" in errors
+    assert "Traceback" not in errors
+
+
+async def test_a_policy_that_cannot_be_used_stops_it_before_anything_starts(cli: Cli) -> None:
+    (cli.cwd / "policy.toml").write_text('[[rule]]\naction = "alow"\n')
+    code, output, errors = await cli.run("serve", "--port", "0", "--policy", "policy.toml")
+    assert (code, output) == (ExitCode.USAGE, b"")
+    assert "allow" in errors
+    assert not (cli.cwd / "state").exists()
 
 
 async def test_it_offers_the_agents_that_are_named_the_first_by_default(cli: Cli) -> None:
@@ -73,6 +115,7 @@ async def test_it_offers_the_agents_that_are_named_the_first_by_default(cli: Cli
     assert "agent 'two'" in errors
 
 
+@pytest.mark.requirement("lifecycle.shutdown-ends-every-agent")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_it_with_status_0_and_every_agent_with_it(
     cli: Cli, number: signal.Signals
@@ -91,6 +134,7 @@ async def test_a_signal_ends_it_with_status_0_and_every_agent_with_it(
     assert "the relay is stopping" in errors
 
 
+@pytest.mark.requirement("lifecycle.second-signal-ends-at-once")
 async def test_a_second_signal_ends_it_at_once_and_agents_that_would_not_end(cli: Cli) -> None:
     (cli.cwd / "stubborn.py").write_text(STUBBORN)
     os.mkfifo(cli.cwd / "asked-to-end")
@@ -140,6 +184,7 @@ async def test_a_port_that_is_taken_is_a_configuration_error(cli: Cli) -> None:
     assert "choose another" in errors.splitlines()[1]
 
 
+@pytest.mark.requirement("edges.open-bind-needs-a-token")
 @pytest.mark.parametrize(
     ("argv", "said"),
     [

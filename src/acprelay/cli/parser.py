@@ -76,6 +76,26 @@ exit codes:
   130  Ctrl-C
   141  whoever read the output stopped reading"""
 
+_POLICY = """\
+Decide about permission requests by rules, before people are asked."""
+
+_POLICY_CHECK = """\
+Say what a policy decides about recorded permission requests, and why.
+
+A REQUEST is a file with a session/request_permission message, or a recording
+of a session with one JSON object a line: a message, or {"msg": a message}. The
+tool calls' updates before a request count. Without a REQUEST, only the policy
+itself is checked."""
+
+_POLICY_CHECK_EXAMPLES = """\
+examples:
+  acprelay policy check --policy policy.toml
+  acprelay policy check --policy policy.toml --agent claude recording.jsonl
+
+exit codes:
+    0  everything is decided, whatever that is
+    2  the policy or a REQUEST cannot be used"""
+
 _DEMO_AGENT = """\
 Be an ACP agent on standard input and output that needs no key and no network.
 
@@ -96,6 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_run(commands)
     _add_connect(commands)
+    _add_policy(commands)
     _add_command(
         commands,
         "demo-agent",
@@ -134,6 +155,23 @@ def _add_serve(commands: _Commands) -> None:
         "(default: the demo agent)",
     )
     _add_pass_env(parser)
+    state = parser.add_mutually_exclusive_group()
+    state.add_argument(
+        "--state-dir",
+        metavar="DIR",
+        help="where conversations are stored (default: $XDG_STATE_HOME/acprelay, or "
+        "~/.local/state/acprelay)",
+    )
+    state.add_argument(
+        "--ephemeral",
+        action="store_true",
+        help="store nothing: conversations are kept in memory, and gone when the relay stops",
+    )
+    parser.add_argument(
+        "--policy",
+        metavar="FILE",
+        help="rules that decide about permissions before anybody is asked (see acprelay policy)",
+    )
 
 
 def _add_run(commands: _Commands) -> None:
@@ -179,6 +217,42 @@ def _add_connect(commands: _Commands) -> None:
     parser.add_argument("--agent", metavar="NAME", help="the agent to use, if not the default one")
     parser.add_argument("--role", metavar="ROLE", help="the role of the sessions that are opened")
     parser.add_argument("--session", metavar="ID", help="the session id of those sessions")
+
+
+def _add_policy(commands: _Commands) -> None:
+    policy = _add_command(
+        commands, "policy", summary="try out rules for permissions", description=_POLICY
+    )
+    parser = _add_command(
+        policy.add_subparsers(dest="policy_command", metavar="COMMAND", required=True),
+        "check",
+        summary="say what a policy decides, and why",
+        description=_POLICY_CHECK,
+        epilog=_POLICY_CHECK_EXAMPLES,
+    )
+    parser.add_argument(
+        "requests", nargs="*", metavar="REQUEST", help="a recording; - stands for standard input"
+    )
+    parser.add_argument("--policy", required=True, metavar="FILE", help="the rules, in TOML")
+    parser.add_argument(
+        "--agent",
+        default="",
+        metavar="NAME",
+        help="the agent that asks; without it no rule about agents applies",
+    )
+    parser.add_argument(
+        "--role",
+        default="main",
+        metavar="ROLE",
+        help="the role of the agent that asks (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cwd",
+        metavar="DIR",
+        help="the directory that paths are relative to (default: what the recording says, else "
+        "this one)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 
 
 def _add_url(parser: argparse.ArgumentParser, *, default: str | None, text: str) -> None:

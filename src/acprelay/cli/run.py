@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -117,8 +118,10 @@ async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
             )
         yield endpoint(arguments.url, agent=agent)
         return
-    async with open_relay(RelayConfig(port=0, agents=specs)) as relay:
-        yield endpoint(relay.url, agent=agent)
+    with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
+        config = RelayConfig(port=0, agents=specs, state_dir=Path(state_dir))
+        async with open_relay(config) as relay:
+            yield endpoint(relay.url, agent=agent)
 
 
 def _cwd(arguments: argparse.Namespace) -> str:
