@@ -88,6 +88,7 @@ async def test_cleanup_of_what_was_never_there_does_nothing(
     assert cleaner.started == []
 
 
+@pytest.mark.requirement("lifecycle.cleanup-is-idempotent")
 async def test_the_cleaner_runs_once_for_repeated_calls(
     manager: Manager, drive: Drive, cleaner: FakeCleaner
 ) -> None:
@@ -97,6 +98,7 @@ async def test_the_cleaner_runs_once_for_repeated_calls(
     assert len(cleaner.started) == 1
 
 
+@pytest.mark.requirement("lifecycle.cleanup-is-idempotent")
 async def test_the_cleaner_runs_once_for_concurrent_calls(
     manager: Manager, drive: Drive, cleaner: FakeCleaner
 ) -> None:

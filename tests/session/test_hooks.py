@@ -83,6 +83,7 @@ async def test_on_terminate_comes_before_the_cleanup_is_scheduled(
     assert told_before == ["on_terminate"]
 
 
+@pytest.mark.requirement("lifecycle.terminate-is-idempotent")
 async def test_hooks_fire_once_however_many_calls_ask_for_the_same(
     manager: Manager, drive: Drive, hooks: RecordingHooks
 ) -> None:

@@ -350,6 +350,7 @@ async def test_a_session_can_be_terminated_from_any_state_that_is_not_its_end(
     assert (session.state, session.reason) == (TERMINATING, "asked")
 
 
+@pytest.mark.requirement("lifecycle.terminate-is-idempotent")
 async def test_mark_terminating_is_idempotent_and_keeps_the_first_reason(
     manager: Manager, drive: Drive, scheduler: FakeScheduler
 ) -> None:

@@ -1,0 +1,26 @@
+"""What the pages for users have to say, whatever else they say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def sentences(page: str) -> list[str]:
+    """The sentences of a page's prose, each on one line and without emphasis."""
+    prose = re.sub(r"```.*?```", "", (DOCS / page).read_text(), flags=re.DOTALL)
+    words = " ".join(prose.replace("*", "").split())
+    return re.split(r"(?<=[.:;]) ", words)
+
+
+@pytest.mark.requirement("policy.claims-are-documented")
+def test_the_page_on_permissions_says_that_paths_and_commands_are_what_the_agent_claims() -> None:
+    said = sentences("permissions.md")
+    (claim,) = (each for each in said if "the agent's claim" in each)
+    assert "paths" in claim
+    assert "commands" in claim
+    assert any("does not confine" in each for each in said)
