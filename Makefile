@@ -7,7 +7,7 @@ PY := $(BIN)/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test lint types cover raise-floor bench format lock clean
+.PHONY: help install serve test third-party lint types cover raise-floor bench format lock clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) \
@@ -22,7 +22,10 @@ $(INSTALLED): pyproject.toml requirements.lock scripts/bootstrap
 serve: $(INSTALLED) ## Serve on loopback; ARGS="--port 9000" is handed on
 	@$(BIN)/acprelay serve $(ARGS)
 
-test: lint types cover ## Run every check that CI runs
+test: third-party lint types cover ## Run every check that CI runs
+
+third-party: $(INSTALLED) ## Install the agent and the client of others that tests use
+	@scripts/third-party || echo "make: without all of them, their tests are skipped" >&2
 
 lint: $(INSTALLED) ## Check format, lint rules and layering
 	$(PY) -m ruff format --check .

