@@ -32,6 +32,8 @@ PARAMS: Mapping[str, type[BaseModel]] = {
 RESULTS: Mapping[str, type[BaseModel]] = {
     "initialize": schema.InitializeResponse,
     "session/new": schema.NewSessionResponse,
+    "session/load": schema.LoadSessionResponse,
+    "session/resume": schema.ResumeSessionResponse,
     "session/prompt": schema.PromptResponse,
     "session/set_mode": schema.SetSessionModeResponse,
     "session/close": schema.CloseSessionResponse,

@@ -22,10 +22,10 @@ async def test_initialize_says_who_it_is_and_offers_no_more_than_it_does(fresh: 
     assert answer.result == {
         "protocolVersion": 1,
         "agentCapabilities": {
-            "loadSession": False,
+            "loadSession": True,
             "promptCapabilities": {"image": False, "audio": False, "embeddedContext": False},
             "mcpCapabilities": {"http": False, "sse": False},
-            "sessionCapabilities": {"close": {}},
+            "sessionCapabilities": {"close": {}, "resume": {}},
         },
         "agentInfo": {
             "name": "acprelay-demo",
@@ -72,6 +72,39 @@ async def test_sessions_are_numbered_and_closed_ones_are_forgotten(
     again = await client.call(2, "session/close", sessionId="demo-1")
     assert again.error["code"] == -32002
     assert await client.new_session(tmp_path) == "demo-3"
+
+
+@pytest.mark.parametrize("method", ["session/load", "session/resume"])
+async def test_a_session_of_an_earlier_process_begins_anew_under_its_id(
+    fresh: DemoClient, tmp_path: Path, method: str
+) -> None:
+    await fresh.initialize()
+    where = {"cwd": str(tmp_path), "mcpServers": []}
+    restored = await fresh.call(1, method, sessionId="demo-1", **where)
+    assert restored.before == []
+    assert restored.result["modes"] == {
+        "currentModeId": "ask",
+        "availableModes": [
+            {"id": "ask", "name": "Ask before tool calls"},
+            {"id": "auto", "name": "Never ask"},
+        ],
+    }
+    told = await fresh.receive()
+    assert "available_commands_update" in str(told)
+    opened = await fresh.call(2, "session/new", **where)
+    assert opened.result["sessionId"] == "demo-2"
+
+
+@pytest.mark.parametrize("method", ["session/load", "session/resume"])
+async def test_a_session_that_is_open_is_taken_up_as_it_is(
+    client: DemoClient, tmp_path: Path, method: str
+) -> None:
+    await client.call(1, "session/set_mode", sessionId="demo-1", modeId="auto")
+    where = {"cwd": str(tmp_path), "mcpServers": []}
+    restored = await client.call(2, method, sessionId="demo-1", **where)
+    modes = restored.result["modes"]
+    assert isinstance(modes, dict)
+    assert modes["currentModeId"] == "auto"
 
 
 async def test_the_mode_is_set_and_told(client: DemoClient) -> None:
@@ -140,7 +173,9 @@ async def test_a_request_that_cannot_be_served_before_initialize_gets_its_error(
     ("method", "params", "code"),
     [
         ("initialize", {"protocolVersion": 1}, -32600),
-        ("session/load", {"sessionId": "demo-1"}, -32601),
+        ("session/fork", {"sessionId": "demo-1"}, -32601),
+        ("session/load", {"sessionId": "demo-1", "cwd": "/"}, -32602),
+        ("session/load", {"cwd": "/", "mcpServers": []}, -32602),
         ("session/new", {}, -32602),
         ("session/new", {"cwd": "relative", "mcpServers": []}, -32602),
         ("session/new", {"cwd": "/no/such/directory", "mcpServers": []}, -32602),

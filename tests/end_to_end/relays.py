@@ -15,6 +15,7 @@ from typing import IO, Self
 
 import psutil
 from tests.server.peers import PATIENCE_S
+from tests.server.relays import count_sessions
 
 from acprelay.agents.models import AgentSpec
 
@@ -59,6 +60,13 @@ async def until_gone(processes: list[psutil.Process]) -> None:
     assert alive == []
 
 
+async def until_no_session_is_left(base_url: str, *, but: int = 0) -> None:
+    """Returns once a relay counts no session, or so many."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await count_sessions(base_url) != but:
+            pass
+
+
 class RelayProcess:
     """`acprelay serve`, to be used as a context.
 
@@ -67,21 +75,26 @@ class RelayProcess:
 
     Args:
         agents: What it offers; none offers the demo agent.
-        log: Where its standard error goes.
+        log: Where its standard error goes; relays with the same one have the same state.
+
+    Attributes:
+        url: Where its clients connect.
+        base_url: The address of its HTTP server.
+        state_dir: Where it keeps what it stores.
     """
 
     def __init__(self, *agents: AgentSpec, log: Path) -> None:
         self._agents = agents
         self._log_path = log
+        self.state_dir = log.parent / f"{log.stem}.state"
+        self._status = 0
         self.url = ""
         self.base_url = ""
 
     def __enter__(self) -> Self:
-        command = Path(sysconfig.get_path("scripts")) / "acprelay"
-        options = [f"--agent={agent.name}={shlex.join(agent.argv)}" for agent in self._agents]
         self._log: IO[bytes] = self._log_path.open("wb")
         self._popen = subprocess.Popen(
-            [command, "serve", "--port", "0", *options],
+            self.command,
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
@@ -101,8 +114,9 @@ class RelayProcess:
         left = self.tree() if self._popen.poll() is None else []
         try:
             self._popen.terminate()
-            assert self._popen.wait(PATIENCE_S) == 0
-            assert [process for process in left if process.is_running()] == []
+            assert self._popen.wait(PATIENCE_S) == self._status
+            # A zombie is gone too, once whoever inherited it has reaped it.
+            assert psutil.wait_procs(left, timeout=PATIENCE_S)[1] == []
         finally:
             self._popen.kill()
             self._popen.wait()
@@ -110,6 +124,13 @@ class RelayProcess:
             self._log.close()
         logged = self._log_path.read_text()
         assert "Traceback" not in logged, logged
+
+    @property
+    def command(self) -> list[str | Path]:
+        """What starts it."""
+        program = Path(sysconfig.get_path("scripts")) / "acprelay"
+        options = [f"--agent={agent.name}={shlex.join(agent.argv)}" for agent in self._agents]
+        return [program, "serve", "--port", "0", "--state-dir", self.state_dir, *options]
 
     @property
     def _output(self) -> IO[str]:
@@ -124,6 +145,11 @@ class RelayProcess:
     def tree(self) -> list[psutil.Process]:
         """What it has started, and what those have."""
         return self.process.children(recursive=True)
+
+    async def kill(self) -> None:
+        """Kills the relay alone, without a chance to end its agents or to write anything."""
+        self._status = -signal.SIGKILL
+        await self.stop(signal.SIGKILL)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Sends a signal, and gives the exit status."""

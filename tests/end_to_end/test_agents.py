@@ -40,15 +40,21 @@ async def open_session(dial: Dialler, agent: str) -> tuple[AcpClient, str]:
 
 def stamps(client: AcpClient) -> list[Message]:
     """What the relay has added to the updates that came."""
-    return [message["params"]["_meta"]["acprelay"] for message in client.heard]
+    return [
+        message["params"]["_meta"]["acprelay"]
+        for message in client.heard
+        if message["method"] == "session/update"
+    ]
 
 
+@pytest.mark.requirement("positions.updates-carry-them")
 async def test_an_agent_streams(dial: Dialler) -> None:
     client, session_id = await open_session(dial, "streaming")
     answer = await client.prompt(session_id, "go")
     assert answer["result"] == {"stopReason": "end_turn"}
     assert client.text == "".join(f"{number} " for number in range(200))
-    assert [stamp["seq"] for stamp in stamps(client)] == list(range(1, 201))
+    # The first two entries are the marker of the turn's start, and the client's own prompt.
+    assert [stamp["seq"] for stamp in stamps(client)] == list(range(3, 203))
     assert {message["params"]["sessionId"] for message in client.heard} == {session_id}
 
 
@@ -82,6 +88,9 @@ async def test_asks_of_several_sessions_have_ids_of_their_own(dial: Dialler) -> 
     assert len(asked) == 2
 
 
+@pytest.mark.requirement(
+    "order.early-updates-follow-the-answer", "order.nothing-before-the-session-id"
+)
 async def test_what_an_agent_says_before_its_session_is_open_follows_the_reply(
     dial: Dialler,
 ) -> None:
@@ -94,9 +103,11 @@ async def test_what_an_agent_says_before_its_session_is_open_follows_the_reply(
     await client.prompt(session_id, "go")
     assert client.text == "early 0 early 1 early 2 in time"
     assert {message["params"]["sessionId"] for message in client.heard} == {session_id}
-    assert [stamp["seq"] for stamp in stamps(client)] == [1, 2, 3, 4]
+    seqs = [(stamp["seq"], stamp.get("outOfTurn", False)) for stamp in stamps(client)]
+    assert seqs == [(1, True), (2, True), (3, True), (6, False)]
 
 
+@pytest.mark.requirement("order.late-updates-are-marked")
 async def test_what_an_agent_says_after_its_turn_is_delivered_after_the_reply(
     dial: Dialler,
 ) -> None:
@@ -106,9 +117,13 @@ async def test_what_an_agent_says_after_its_turn_is_delivered_after_the_reply(
     assert client.text == "in time "
     client.heard += [await client.until("session/update") for _ in range(3)]
     assert client.text == "in time late 0 late 1 late 2 "
-    assert [stamp["seq"] for stamp in stamps(client)] == [1, 2, 3, 4]
+    seqs = [(stamp["seq"], stamp.get("outOfTurn", False)) for stamp in stamps(client)]
+    assert seqs == [(3, False), (5, True), (6, True), (7, True)]
 
 
+@pytest.mark.requirement(
+    "identity.sub-agents-have-the-public-id", "identity.sub-agents-keep-their-id"
+)
 async def test_sub_agents_speak_under_the_sessions_id(dial: Dialler) -> None:
     client, session_id = await open_session(dial, "delegating")
     await client.prompt(session_id, "go")
@@ -118,6 +133,7 @@ async def test_sub_agents_speak_under_the_sessions_id(dial: Dialler) -> None:
     assert names == [None, "sub-agent-1", "sub-agent-2", None]
 
 
+@pytest.mark.requirement("peers.agents-may-number-sessions")
 async def test_a_session_id_may_be_zero(dial: Dialler) -> None:
     client, session_id = await open_session(dial, "zero")
     assert session_id.endswith(":main")
@@ -125,6 +141,7 @@ async def test_a_session_id_may_be_zero(dial: Dialler) -> None:
     assert client.text == "0"
 
 
+@pytest.mark.requirement("turns.cancel-reaches-the-agent-at-once")
 async def test_a_cancellation_reaches_the_agent(dial: Dialler) -> None:
     client, session_id = await open_session(dial, "patient")
     prompt_id = await client.begin_prompt(session_id, "go")
@@ -143,18 +160,26 @@ async def test_an_agents_error_keeps_its_code_message_and_data(dial: Dialler) ->
     }
 
 
+@pytest.mark.requirement(
+    "peers.agents-may-count-from-zero",
+    "peers.ids-may-be-uuids",
+    "peers.ids-may-come-last",
+    "passing.unknown-asks-go-to-the-owner",
+)
 async def test_an_agent_may_count_its_requests_from_zero_and_put_ids_last(dial: Dialler) -> None:
     client, session_id = await open_session(dial, "counting")
     for first in (0, 2):
         prompt_id = await client.begin_prompt(session_id, "go")
         for number in (first, first + 1):
             question = await client.until("_test/question")
+            assert question["params"].pop("_meta").keys() == {"acprelay"}
             assert question["params"] == {"sessionId": session_id, "number": number}
             await client.send({"id": question["id"], "result": {"text": f"answer {number}"}})
         assert (await client.answer_to(prompt_id))["result"] == {"stopReason": "end_turn"}
     assert client.text == "answer 0 answer 1 answer 2 answer 3 "
 
 
+@pytest.mark.requirement("identity.ids-come-back-as-sent", "identity.zero-is-an-id")
 @pytest.mark.parametrize("prompt_id", ["1", "1.0", "0", '"1"', '"\\u0031"', "-7", '"' + "x" * 500])
 async def test_a_clients_ids_come_back_as_the_bytes_they_were(
     dial: Dialler, prompt_id: str
@@ -169,6 +194,7 @@ async def test_a_clients_ids_come_back_as_the_bytes_they_were(
         question = await client.until("_test/question")
         await client.send({"id": question["id"], "result": {"text": ""}})
         await client.until("session/update")
+    await client.until("_acprelay/turn_ended")
     answer = await client.peer.receive()
     assert answer == b'{"result": {"stopReason": "end_turn"}, "jsonrpc": "2.0", "id": %s}' % (
         raw.encode()
@@ -193,9 +219,9 @@ async def test_the_sdks_echo_agent_echoes() -> None:
         assert answer["result"] == {"stopReason": "end_turn"}
         (update,) = client.updates
         assert update["content"] == {"type": "text", "text": "Ahoy", "_meta": {"echo": True}}
-        (meta,) = (message["params"]["_meta"] for message in client.heard)
-        assert meta["source"] == "echo_agent"
-        assert meta["acprelay"]["seq"] == 1
+        (echo,) = (each for each in client.heard if each["method"] == "session/update")
+        assert echo["params"]["_meta"]["source"] == "echo_agent"
+        assert echo["params"]["_meta"]["acprelay"]["seq"] == 3
 
 
 async def test_the_sdks_example_agent_serves_sessions_that_it_numbers() -> None:

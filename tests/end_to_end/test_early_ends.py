@@ -61,6 +61,7 @@ async def test_a_client_that_vanishes_at_any_instant_of_a_start_leaves_nothing(t
         await until_nothing_is_left(relay, tag)
 
 
+@pytest.mark.requirement("lifecycle.early-cancel-leaves-no-process")
 async def test_a_start_that_is_cancelled_at_any_instant_leaves_nothing(tag: str) -> None:
     async with relay_with_parents(tag) as (relay, dial):
         client = await dial()

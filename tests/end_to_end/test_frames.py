@@ -61,13 +61,15 @@ def as_relayed(line: bytes, session_id: str, stamp: bytes) -> bytes:
     return spliced[:-2] + b',"_meta":{"acprelay":' + stamp + b"}}}"
 
 
+@pytest.mark.requirement("processes.long-lines-pass", "passing.unknown-members")
 @pytest.mark.parametrize("size", [10, 1000, 66_000, 10 * MIB])
 async def test_an_update_passes_byte_for_byte(parrot: Dialler, size: int) -> None:
     client = await parrot()
     session_id = await client.open_session()
     line = UPDATE % (b"parrot", b"x" * size)
     prompt_id = await say(client, session_id, (line + b"\n") * 2)
-    for seq in (1, 2):
+    await client.until("_acprelay/turn_started")
+    for seq in (3, 4):  # the second entry is the client's own prompt
         relayed = await client.peer.receive()
         stamp = json.loads(relayed)["params"]["_meta"]["acprelay"]
         assert (set(stamp), stamp["seq"]) == ({"generation", "seq"}, seq)
@@ -76,6 +78,7 @@ async def test_an_update_passes_byte_for_byte(parrot: Dialler, size: int) -> Non
     assert (await client.answer_to(prompt_id))["result"] == {"stopReason": "end_turn"}
 
 
+@pytest.mark.requirement("processes.noise-stays-out")
 @pytest.mark.parametrize("noise", NOISE)
 async def test_noise_on_an_agents_output_changes_nothing(parrot: Dialler, noise: bytes) -> None:
     client = await parrot()
@@ -85,8 +88,13 @@ async def test_noise_on_an_agents_output_changes_nothing(parrot: Dialler, noise:
     prompt_id = await say(client, session_id, data)
     answer = await client.answer_to(prompt_id)
     assert answer["result"] == {"stopReason": "end_turn"}
-    assert client.text == ("texttext" if noise.endswith(b"\n") else "text")
-    assert len(client.heard) == len(client.updates)
+    updates = 2 if noise.endswith(b"\n") else 1
+    assert client.text == "text" * updates
+    assert [message["method"] for message in client.heard] == [
+        "_acprelay/turn_started",
+        *["session/update"] * updates,
+        "_acprelay/turn_ended",
+    ]
     # And the next turn works as if nothing had been.
     prompt_id = await say(client, session_id, line + b"\n")
     assert (await client.answer_to(prompt_id))["result"] == {"stopReason": "end_turn"}
@@ -102,21 +110,23 @@ async def clumsy() -> AsyncIterator[tuple[AcpClient, str]]:
         yield client, await client.open_session()
 
 
+@pytest.mark.requirement("processes.oversized-frames-end-alone", "limits.frame-size")
 async def test_an_update_over_the_limit_is_a_notice_in_its_place(
     clumsy: tuple[AcpClient, str],
 ) -> None:
     client, session_id = clumsy
     answer = await client.prompt(session_id, "update")
     assert answer["result"] == {"stopReason": "end_turn"}
-    (notice,) = client.heard
+    _, notice, _ = client.heard  # between the markers of the turn's start and end
     assert notice["method"] == "_acprelay/notice"
     params = notice["params"]
     assert (params["sessionId"], params["code"]) == (session_id, "frame_too_large")
     assert (params["limit"], params["size"] > params["limit"]) == (MAX_FRAME, True)
-    assert params["_meta"]["acprelay"]["seq"] == 1
+    assert params["_meta"]["acprelay"]["seq"] == 3
     assert params["hint"]
 
 
+@pytest.mark.requirement("processes.oversized-frames-end-alone", "limits.frame-size")
 async def test_an_answer_over_the_limit_fails_its_request_alone(
     clumsy: tuple[AcpClient, str],
 ) -> None:

@@ -1,4 +1,4 @@
-"""An agent that dies: whoever waits is told how and why, and the session is gone."""
+"""An agent that dies: whoever waits is told how and why, and the conversation stays."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.end_to_end.relays import RelayProcess, Witness, raw_agent, tagged, until_gone
+from tests.end_to_end.relays import (
+    RelayProcess,
+    Witness,
+    raw_agent,
+    tagged,
+    until_gone,
+    until_no_session_is_left,
+)
 from tests.server.clients import AcpClient
 from tests.server.peers import Message
-from tests.server.relays import Dialler, serve, until_no_session_is_left
+from tests.server.relays import Dialler, serve
 
 from acprelay.agents.models import AgentSpec
 from acprelay.config import Limits, RelayConfig
@@ -23,7 +30,7 @@ NEW = {"cwd": "/", "mcpServers": []}
 
 @pytest.fixture
 async def client(demo_relay: RelayProcess, dial: Dialler) -> AsyncIterator[AcpClient]:
-    """A client of the demo agent, the only one there is; the session is gone at the end."""
+    """A client of the demo agent, the only one there is; no run is left in the end."""
     await until_no_session_is_left(demo_relay.base_url)
     yield await dial()
     await until_no_session_is_left(demo_relay.base_url)
@@ -44,7 +51,7 @@ def expect_exit(error: Message, *, status: str, stderr: str = "") -> None:
     assert error["data"]["hint"]
 
 
-async def test_an_agent_that_is_killed_while_idle_is_a_notice_and_the_end_of_its_session(
+async def test_an_agent_that_is_killed_while_idle_is_a_notice_and_the_end_of_its_run_alone(
     demo_relay: RelayProcess, client: AcpClient
 ) -> None:
     session_id = await client.open_session()
@@ -53,12 +60,12 @@ async def test_an_agent_that_is_killed_while_idle_is_a_notice_and_the_end_of_its
     assert (notice["sessionId"], notice["code"]) == (session_id, "agent_exited")
     assert notice["status"] == "signal SIGKILL"
     await until_no_session_is_left(demo_relay.base_url)
-    refusal = await client.error("session/prompt", {"sessionId": session_id, "prompt": []})
-    assert refusal["data"]["code"] == "session_not_found"
-    assert await client.new_session() != session_id
-    client.peer.abort()
+    answer = await client.prompt(session_id, "hello")  # begins the next run
+    assert answer["result"] == {"stopReason": "end_turn"}
+    await client.result("session/close", {"sessionId": session_id})
 
 
+@pytest.mark.requirement("turns.death-fails-what-waits", "turns.death-closes-dialogs")
 async def test_an_agent_that_is_killed_in_a_turn_fails_all_that_waits_for_it(
     demo_relay: RelayProcess, client: AcpClient
 ) -> None:
@@ -70,8 +77,12 @@ async def test_an_agent_that_is_killed_in_a_turn_fails_all_that_waits_for_it(
     assert withdrawn["params"]["requestId"] == ask["id"]
     answer = await client.answer_to(prompt_id)
     expect_exit(answer["error"], status="signal SIGKILL")
+    (ended,) = (each for each in client.heard if each["method"] == "_acprelay/turn_ended")
+    assert ended["params"]["outcome"] == "failed"
+    assert ended["params"]["error"]["code"] == "agent_exited"
 
 
+@pytest.mark.requirement("turns.death-fails-what-waits")
 async def test_an_agent_that_crashes_leaves_its_last_words(client: AcpClient) -> None:
     session_id = await client.open_session()
     answer = await client.prompt(session_id, "one\n/crash 3")
@@ -91,8 +102,8 @@ async def test_an_answer_to_an_agent_that_has_died_is_dropped(
     outcome = {"outcome": {"outcome": "selected", "optionId": "allow"}}
     await client.send({"id": ask["id"], "result": outcome})
     await until_no_session_is_left(demo_relay.base_url)
-    await client.error("session/list", {})
-    assert all("error" not in message or message["id"] == 3 for message in client.heard)
+    await client.result("session/list", {})
+    assert [message["id"] for message in client.heard if "error" in message] == [3]
 
 
 @pytest.mark.parametrize("moment", ["initialize", "session/new"])

@@ -3,85 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
 
 import acp
 import pytest
-from acp import schema
-from acp.core import ClientSideConnection
-from acp.ws import create_websocket_stream
+from tests.end_to_end.editors import Desk, sit_down
 from tests.end_to_end.relays import RelayProcess
 from tests.server.peers import PATIENCE_S
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 
 TALK = ["You wrote 2 words: ", "hello ", "there", "\nSend /help for what else I can do.\n"]
-
-
-class Editor:
-    """A client as an editor has one: it shows what comes, and answers what it is asked.
-
-    Attributes:
-        answer: Chooses an option of a permission request; None cancels.
-        shown: The kinds of updates that came, in order, with the session of each.
-        texts: The text of each session's answers.
-    """
-
-    def __init__(self) -> None:
-        self.answer: Callable[[schema.ToolCallUpdate], str | None] = lambda _: "allow"
-        self.shown: list[tuple[str, str]] = []
-        self.texts: dict[str, list[str]] = {}
-        self.asked = asyncio.Event()
-
-    async def session_update(self, session_id: str, update: Any, **_: Any) -> None:
-        self.shown.append((session_id, update.session_update))
-        if isinstance(update, schema.AgentMessageChunk):
-            assert isinstance(update.content, schema.TextContentBlock)
-            self.texts.setdefault(session_id, []).append(update.content.text)
-
-    async def request_permission(
-        self, tool_call: schema.ToolCallUpdate, **_: Any
-    ) -> schema.RequestPermissionResponse:
-        self.asked.set()
-        option = self.answer(tool_call)
-        if option is None:
-            outcome: Any = schema.DeniedOutcome(outcome="cancelled")
-        else:
-            outcome = schema.AllowedOutcome(outcome="selected", option_id=option)
-        return schema.RequestPermissionResponse(outcome=outcome)
-
-
-class Desk:
-    """An editor and its connection."""
-
-    def __init__(self, editor: Editor, agent: ClientSideConnection) -> None:
-        self.editor = editor
-        self.agent = agent
-
-    async def open(self, cwd: Path | str = "/") -> schema.NewSessionResponse:
-        """Initializes and opens a session."""
-        await self.agent.initialize(protocol_version=acp.PROTOCOL_VERSION)
-        return await self.agent.new_session(cwd=str(cwd), mcp_servers=[])
-
-    async def prompt(self, session_id: str, text: str) -> schema.PromptResponse:
-        """Prompts, with a bound on how long the turn may take."""
-        async with asyncio.timeout(PATIENCE_S):
-            return await self.agent.prompt(session_id=session_id, prompt=[acp.text_block(text)])
-
-
-@contextlib.asynccontextmanager
-async def sit_down(url: str) -> AsyncIterator[Desk]:
-    """Connects an editor."""
-    editor = Editor()
-    transport = await create_websocket_stream(url)
-    agent = acp.connect_to_agent(cast("acp.Client", editor), transport)
-    try:
-        yield Desk(editor, agent)
-    finally:
-        await agent.close()
 
 
 @pytest.fixture
@@ -97,7 +30,7 @@ async def test_a_turn_streams_its_updates_in_order_and_ends(desk: Desk) -> None:
     assert initialized.agent_info is not None
     assert initialized.agent_info.name == "acprelay-demo"
     assert initialized.agent_capabilities is not None
-    assert initialized.agent_capabilities.load_session is False
+    assert initialized.agent_capabilities.load_session is True
 
     session = await desk.agent.new_session(cwd="/", mcp_servers=[])
     assert session.session_id.endswith(":main")
@@ -179,7 +112,8 @@ async def test_the_relays_own_errors_have_a_code_and_a_hint(desk: Desk) -> None:
         "key": "nobody:main",
         "code": "session_not_found",
         "retryable": False,
-        "hint": "open one with session/new; a session that has ended is gone",
+        "hint": "see session/list; take part in one with session/load or session/resume, "
+        "or open one with session/new",
     }
 
 
@@ -206,7 +140,7 @@ async def test_sessions_on_one_connection_have_turns_at_the_same_time(desk: Desk
         assert each in "".join(desk.editor.texts[each][200:])
 
 
-async def test_a_closed_session_is_gone_and_another_goes_on(desk: Desk) -> None:
+async def test_a_session_that_was_closed_is_left_and_another_goes_on(desk: Desk) -> None:
     first = await desk.open()
     second = await desk.agent.new_session(cwd="/", mcp_servers=[])
     await desk.agent.close_session(session_id=first.session_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from acprelay import __version__
@@ -49,6 +50,8 @@ class DemoAgent:
         self._requests: dict[str, Callable[[_Request], None]] = {
             "initialize": self._initialize,
             "session/new": self._new_session,
+            "session/load": self._restore_session,
+            "session/resume": self._restore_session,
             "session/set_mode": self._set_mode,
             "session/prompt": self._prompt,
             "session/close": self._close_session,
@@ -122,14 +125,14 @@ class DemoAgent:
             {
                 "protocolVersion": PROTOCOL_VERSION,
                 "agentCapabilities": {
-                    "loadSession": False,
+                    "loadSession": True,
                     "promptCapabilities": {
                         "image": False,
                         "audio": False,
                         "embeddedContext": False,
                     },
                     "mcpCapabilities": {"http": False, "sse": False},
-                    "sessionCapabilities": {"close": {}},
+                    "sessionCapabilities": {"close": {}, "resume": {}},
                 },
                 "agentInfo": {
                     "name": "acprelay-demo",
@@ -141,20 +144,26 @@ class DemoAgent:
         )
 
     def _new_session(self, request: _Request) -> None:
-        cwd = directory(request.params, "cwd")
-        if not isinstance(request.params.get("mcpServers"), list):
-            raise bad_params("mcpServers", "a list")
+        cwd = _cwd(request)
         self._opened += 1
+        while f"demo-{self._opened}" in self._sessions:  # restored from an earlier process
+            self._opened += 1
         session = Session(session_id=f"demo-{self._opened}", cwd=cwd)
         self._sessions[session.session_id] = session
-        modes = [{"id": mode, "name": _MODE_NAMES[mode]} for mode in MODES]
-        self._peer.reply(
-            request.request_id,
-            {
-                "sessionId": session.session_id,
-                "modes": {"currentModeId": session.mode, "availableModes": modes},
-            },
-        )
+        result = {"sessionId": session.session_id, "modes": _modes(session)}
+        self._peer.reply(request.request_id, result)
+        self._update(session, "available_commands_update", availableCommands=_commands())
+
+    def _restore_session(self, request: _Request) -> None:
+        """Takes any session up again, this process's or an earlier one's.
+
+        There is nothing to restore, as no turn depends on those before: a session of an earlier
+        process begins anew under its id. And there is nothing to replay, as no history is kept.
+        """
+        cwd = _cwd(request)
+        session_id = string(request.params, "sessionId")
+        session = self._sessions.setdefault(session_id, Session(session_id=session_id, cwd=cwd))
+        self._peer.reply(request.request_id, {"modes": _modes(session)})
         self._update(session, "available_commands_update", availableCommands=_commands())
 
     def _set_mode(self, request: _Request) -> None:
@@ -250,6 +259,23 @@ class DemoAgent:
     def _update(self, session: Session, kind: str, **members: object) -> None:
         update = {"sessionUpdate": kind, **members}
         self._peer.notify("session/update", {"sessionId": session.session_id, "update": update})
+
+
+def _cwd(request: _Request) -> Path:
+    """Returns the directory that a session is opened or restored in.
+
+    Raises:
+        RpcError: There is none, or the list of MCP servers is missing.
+    """
+    cwd = directory(request.params, "cwd")
+    if not isinstance(request.params.get("mcpServers"), list):
+        raise bad_params("mcpServers", "a list")
+    return cwd
+
+
+def _modes(session: Session) -> JsonObject:
+    available = [{"id": mode, "name": _MODE_NAMES[mode]} for mode in MODES]
+    return {"currentModeId": session.mode, "availableModes": available}
 
 
 def _commands() -> list[dict[str, object]]:
