@@ -2,6 +2,9 @@
 
 Run: `python benchmarks/log_append.py`. Runs are as an agent's pipe gives them at full speed: 64 KiB
 of 300-byte messages. The same is done with the log in memory, which does the least that could be.
+
+It also tells how long it takes until the record of a new conversation is written, which is waited
+for before its first answer: with nothing else to write, and beside an agent that writes 100 MB/s.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from acprelay.routing.log import PublicLog
+from acprelay.routing.records import ConversationRecord
 from acprelay.session.models import SessionKey
 from acprelay.storage import FileStorage, MemoryStorage, SystemDisk
 from acprelay.testing.session import FakeIds
@@ -110,12 +114,60 @@ async def sleep_through(storage: FileStorage, *, rate: int) -> None:
     )
 
 
+async def found(storage: FileStorage, name: str, *, times: int) -> None:
+    """Opens new logs, and waits for their records to be written."""
+    took: list[float] = []
+    for n in range(times):
+        key = SessionKey(name, f"r{n}")
+        storage.open_log(key, on_relief=lambda: None, on_trouble=print)
+        record = ConversationRecord(
+            key=key,
+            agent="coder",
+            cwd="/",
+            params=b"{}",
+            agent_session_id="own",
+            created_at=0,
+            updated_at=0,
+        )
+        begun = time.perf_counter()
+        storage.save(record)
+        await storage.flush()
+        took.append(time.perf_counter() - begun)
+        storage.sync(key)
+        storage.close_log(key)
+        await asyncio.sleep(0.005)
+    took.sort()
+    print(
+        f"  a record is written, {name}: p50 {took[times // 2] * 1e3:.2f} ms, "
+        f"p99 {took[times * 99 // 100] * 1e3:.2f} ms"
+    )
+
+
+async def found_beside(storage: FileStorage) -> None:
+    """The same, beside an agent that writes."""
+    writer = Writer(storage, SessionKey("s", "busy"))
+
+    async def write() -> None:
+        begun, n = time.perf_counter(), 0
+        while True:
+            await writer.append(bytes(bytearray(RUN)), PER_RUN)
+            n += 1
+            await asyncio.sleep(begun + n * len(RUN) / 100e6 - time.perf_counter())
+
+    async with asyncio.TaskGroup() as tasks:
+        writing = tasks.create_task(write())
+        await found(storage, "busy", times=300)
+        writing.cancel()
+
+
 async def main() -> None:
     async with AsyncExitStack() as exits:
         print("in files, asleep")
         directory = exits.enter_context(tempfile.TemporaryDirectory())
         storage = await exits.enter_async_context(files(directory))
         await sleep_through(storage, rate=5_000)
+        await found(storage, "quiet", times=300)
+        await found_beside(storage)
         print("in files")
         for run, count, times in ((RUN, PER_RUN, 20_000), (text_frame(b"x" * 300), 1, 100_000)):
             await append(storage, f"r{count}", run=run, count=count, times=times)

@@ -386,6 +386,32 @@ async def test_where_not_even_a_gap_can_be_written_the_loss_is_told_of_all_the_s
             again.locate(log.position(3))
 
 
+def has_entries(world: World, role: str) -> bool:
+    """Whether a log's files have more than headers."""
+    segments = world.conversation.with_name(role).glob("*.segment")
+    return any(path.stat().st_size > SEGMENT_HEADER_BYTES for path in segments)
+
+
+async def test_each_log_is_tried_again_after_its_own_last_failure(world: World) -> None:
+    other = SessionKey("s", "other")
+    async with world.storage(LIMITS) as storage:
+        log, late = world.open(storage), world.open(storage, other)
+        await world.settle(storage)
+        world.disk.error = NO_SPACE
+        log.append(text_frame(b"one"), 1)
+        await world.pass_time(storage, 10)
+        late.append(text_frame(b"two"), 1)
+        await world.pass_time(storage, 10)
+        storage.close_log(world.key)  # tries at once
+        await world.settle(storage)
+        world.disk.error = None
+        tried = []
+        for _ in range(3):
+            await world.pass_time(storage, 10)
+            tried.append([has_entries(world, role) for role in ("main", "other")])
+        assert tried == [[False, False], [False, True], [True, True]]
+
+
 async def test_a_conversation_that_is_deleted_in_an_outage_is_not_tried_again(
     world: World,
 ) -> None:

@@ -276,6 +276,35 @@ async def test_a_record_that_cannot_be_made_durable_is_told_of_and_written_again
         assert [record.title for record in storage.records()] == ["next"]
 
 
+async def test_a_record_that_cannot_take_its_place_does_not_cost_the_one_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def refuse(path: Path, target: Path) -> Path:
+        if target.name == RECORD_NAME:
+            raise BROKEN
+        return replace(path, target)
+
+    async with world.storage(LIMITS) as storage:
+        storage.save(world.record(world.key, title="first"))
+        world.disk.hold_syncs()
+        storage.sync(world.key)
+        await world.disk.has_begun_to_sync()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", refuse)
+            storage.save(world.record(world.key, title="next"))
+            await world.settle(storage)
+            world.disk.release()
+            await world.disk.has_synced(2)
+            storage.save(world.record(SessionKey("t", "main")))
+            storage.sync(SessionKey("t", "main"))
+            await world.settle(storage)
+        assert "first" in [record.title for record in storage.records()]
+        await world.pass_time(storage, LIMITS.retry_s)
+        assert "next" in [record.title for record in storage.records()]
+
+
 KILLED = """
 import asyncio, sys, threading
 from pathlib import Path

@@ -44,7 +44,7 @@ from acprelay.storage.commands import (
     Written,
 )
 from acprelay.storage.disk import Disk, OpenFiles
-from acprelay.storage.inbox import Inbox
+from acprelay.storage.inbox import Inbox, settle
 from acprelay.storage.limits import StorageLimits
 from acprelay.storage.log_files import FileLog
 from acprelay.storage.records import (
@@ -274,7 +274,7 @@ class FileStorage:
             case SaveFailed(key, error):
                 self._on_save_failed(key, error)
             case Done(done, error):
-                _settle(done, error)
+                settle(done, error)
 
     def _on_save_failed(self, key: SessionKey, error: Exception) -> None:
         logger.error("cannot write the record of %s: %s", key, error)
@@ -292,12 +292,3 @@ class FileStorage:
         for known in self._logs.values():
             if known.on_relief is not None:
                 self._loop.call_soon(known.on_relief)
-
-
-def _settle(done: asyncio.Future[None], error: RelayError | None) -> None:
-    if done.done():
-        return  # whoever waited was cancelled
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(error)

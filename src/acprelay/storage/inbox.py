@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from acprelay.errors import RelayError
 from acprelay.storage.commands import Event
 
 
@@ -40,3 +41,13 @@ class Inbox:
         self._is_called = False
         while self._events:
             self._handle(self._events.popleft())
+
+
+def settle(done: Future[None], error: RelayError | None) -> None:
+    """Tells whoever waits, if it still waits, that something is done or could not be."""
+    if done.done():
+        return  # whoever waited was cancelled
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)

@@ -16,11 +16,11 @@ class StorageLimits:
         window_bytes: How much that is written already stays in memory, to be read from there.
         backlog_bytes: How much may wait to be written before every log is congested; they are
             again no longer so at half of it.
-        unstored_bytes: How much is kept in memory of logs that cannot be written.
+        unstored_bytes: How much is kept in memory of logs that cannot be written, open or closed.
         open_files: How many segment files may be open, half of them to write and half to read.
-        linger_s: How long the writer waits for more before it writes. To wake it for each append
-            costs the event loop more than the append.
-        sync_interval_s: How long what is written may not be durable.
+        linger_s: How long the writer waits for more before it writes, unless somebody waits for
+            it. To wake it for each append costs the event loop more than the append.
+        sync_interval_s: How long what is written may wait before it is to be made durable.
         retry_s: How long to wait before writing is tried again after it failed.
     """
 
