@@ -415,7 +415,9 @@ class TestDeadlines:
         assert scene.agent_gets() == [SENT % (b"3", b"[]")]
         assert scene.conversation.take_oddities().dropped_answers == 0
 
-    @pytest.mark.parametrize("answer", [b'{"id":2,"result":1,"error":2}', b'{"jsonrpc":"2.0","id":2}'])
+    @pytest.mark.parametrize(
+        "answer", [b'{"id":2,"result":1,"error":2}', b'{"jsonrpc":"2.0","id":2}']
+    )
     def test_after_it_an_answer_that_cannot_be_read_does_so_too(
         self, cancelled: Scene, answer: bytes
     ) -> None:
