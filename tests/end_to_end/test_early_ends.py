@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.end_to_end.relays import RelayProcess, raw_agent, tagged
+from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, frame
-from tests.server.relays import Dialler, count_sessions, serve
+from tests.server.relays import Dialler, count_by_state, count_sessions, serve
 
 from acprelay.compose import RunningRelay
 from acprelay.config import RelayConfig
@@ -45,6 +46,23 @@ async def until_nothing_is_left(relay: RunningRelay, tag: str) -> None:
             pass
 
 
+async def until_no_start_is_under_way(relay: RunningRelay) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while any(
+            count
+            for state, count in (await count_by_state(relay.base_url)).items()
+            if state != "ACTIVE"
+        ):
+            pass
+
+
+async def close_all(client: AcpClient) -> None:
+    await client.initialize()
+    for session in (await client.result("session/list", {}))["sessions"]:
+        await client.result("session/close", {"sessionId": session["sessionId"]})
+    client.peer.abort()
+
+
 async def test_a_client_that_vanishes_at_any_instant_of_a_start_leaves_nothing(tag: str) -> None:
     async with relay_with_parents(tag) as (relay, dial):
         for turns in TURNS:
@@ -58,6 +76,8 @@ async def test_a_client_that_vanishes_at_any_instant_of_a_start_leaves_nothing(t
             await client.peer.write(frame(NEW))
             await pass_turns(turns)
             client.peer.abort()
+        await until_no_start_is_under_way(relay)
+        await close_all(await dial())  # those that opened first outlive their clients
         await until_nothing_is_left(relay, tag)
 
 

@@ -75,7 +75,13 @@ async def serve(config: RelayConfig) -> AsyncIterator[tuple[RunningRelay, Dialle
             yield relay, dial
 
 
+async def count_by_state(base_url: str) -> Mapping[str, int]:
+    """Counts the sessions of a relay in each state."""
+    answer = await request_http(base_url, "/readyz")
+    counts: Mapping[str, int] = json.loads(answer.body)["sessions"]
+    return counts
+
+
 async def count_sessions(base_url: str) -> int:
     """Counts the sessions of a relay, in whatever state."""
-    answer = await request_http(base_url, "/readyz")
-    return sum(json.loads(answer.body)["sessions"].values())
+    return sum((await count_by_state(base_url)).values())
