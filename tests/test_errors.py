@@ -55,6 +55,7 @@ STABLE = {
     "SpawnFailed": ("spawn_failed", True, -32020, 502),
     "StoreError": ("store_error", False, -32603, 500),
     "Unavailable": ("unavailable", True, -32051, 503),
+    "WorkspaceError": ("workspace_error", False, -32070, 409),
 }
 
 # Classes that write their own message.

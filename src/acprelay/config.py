@@ -9,6 +9,7 @@ from pathlib import Path
 from acprelay.agents.models import AgentSpec
 from acprelay.errors import ConfigError
 from acprelay.routing.policy import Policy
+from acprelay.routing.service_modes import Services
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8137
@@ -81,6 +82,7 @@ class RelayConfig:
         state_dir: Where conversations are stored; None keeps them in memory, within
             `limits.history_bytes` each, and forgets them with the relay.
         policy: Decides about permissions before anybody is asked.
+        services: Who serves files and terminals to agents.
 
     Raises:
         ConfigError: The host is no loopback address, or the port is no port.
@@ -92,6 +94,7 @@ class RelayConfig:
     limits: Limits = field(default_factory=Limits)
     state_dir: Path | None = None
     policy: Policy = field(default_factory=Policy)
+    services: Services = field(default_factory=Services)
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host):

@@ -31,6 +31,7 @@ RelayError
 │   ├── LimitReached
 │   ├── RelayUnreachable
 │   └── RequestRefused
+├── WorkspaceError            git or a worktree cannot do what is asked
 └── StoreError
     ├── Conflict
     └── Unavailable
@@ -421,6 +422,12 @@ class RequestRefused(ClientError):
     """A request was answered with a JSON-RPC error, or an upgrade with a problem document."""
 
     code = "request_refused"
+
+
+class WorkspaceError(RelayError):
+    """A worktree cannot be made, compared, merged or removed."""
+
+    code = "workspace_error"
 
 
 class StoreError(RelayError):

@@ -9,8 +9,9 @@ from unittest.mock import patch
 import pytest
 
 from acprelay import __version__
+from acprelay.cli.arguments.common import DEFAULT_HOST, DEFAULT_PORT
 from acprelay.cli.exits import EXIT_CODES, STOP_REASONS, ExitCode
-from acprelay.cli.parser import DEFAULT_HOST, DEFAULT_PORT, build_parser
+from acprelay.cli.parser import build_parser
 from acprelay.config import RelayConfig
 
 COMMANDS = ("serve", "run", "connect", "demo-agent")

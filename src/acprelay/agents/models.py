@@ -33,6 +33,9 @@ class AgentSpec:
         env: Variables that it gets besides the allowlist.
         pass_env: Names of variables that it gets from the relay's own environment, where they are
             set.
+        prewarm: How many initialised processes are kept ready for sessions to come.
+        restarts: How many times in a row a run that ends by itself between turns is begun again
+            without being asked for; 0 leaves that to the next prompt.
 
     Raises:
         ConfigError: The name, the command or a variable cannot be used.
@@ -42,6 +45,8 @@ class AgentSpec:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     pass_env: tuple[str, ...] = ()
+    prewarm: int = 0
+    restarts: int = 0
 
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:
@@ -63,6 +68,13 @@ class AgentSpec:
             )
         for variable in (*self.env, *self.pass_env):
             self._check_variable(variable)
+        for setting, value in (("prewarm", self.prewarm), ("restarts", self.restarts)):
+            if value < 0:
+                raise ConfigError(
+                    f"cannot use {value} as {setting} of agent {self.name!r}",
+                    hint="give 0 or a positive number",
+                    agent=self.name,
+                )
 
     def _check_variable(self, variable: str) -> None:
         if _VARIABLE.fullmatch(variable) is None:

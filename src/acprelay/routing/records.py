@@ -37,3 +37,8 @@ class ConversationRecord:
     title: str | None = None
     created_at: float
     updated_at: float
+
+    @property
+    def workdir(self) -> str:
+        """The directory that files and terminals served to the agent are confined to."""
+        return self.cwd

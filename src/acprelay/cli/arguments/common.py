@@ -1,0 +1,44 @@
+"""What commands have in common on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # The type that `add_subparsers` returns has no public name
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8137
+DEFAULT_URL = f"ws://{DEFAULT_HOST}:{DEFAULT_PORT}/acp"
+
+
+def add_command(
+    commands: Commands, name: str, *, summary: str, description: str, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    """Adds a command."""
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_url(parser: argparse.ArgumentParser, *, default: str | None, text: str) -> None:
+    """Adds the address of a relay."""
+    parser.add_argument("--url", default=default, metavar="WS_URL", help=text)
+
+
+def add_pass_env(parser: argparse.ArgumentParser) -> None:
+    """Adds what agents see of the environment."""
+    parser.add_argument(
+        "--pass-env",
+        action="append",
+        default=[],
+        metavar="VARIABLE",
+        help="let the agents see this variable, such as an API key, besides PATH, HOME, the locale "
+        "and the like; repeat it for more",
+    )

@@ -1,0 +1,1 @@
+"""Git worktrees: one for each role that wants its own, made, compared, merged and removed."""
