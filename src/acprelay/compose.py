@@ -32,6 +32,7 @@ from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.groups import Groups
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
 from acprelay.server.acp import AcpEndpoint
@@ -59,11 +60,13 @@ class RunningRelay:
         base_url: The address of its HTTP server.
         url: The WebSocket address for ACP clients.
         agents: The agents that it offers, the default one first.
+        groups: Opens and ends sessions of its agents without a connection.
     """
 
     base_url: str
     url: str
     agents: tuple[str, ...]
+    groups: Groups
 
 
 @asynccontextmanager
@@ -99,17 +102,24 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             limits=config.limits,
         )
         host.recover()
+        groups = Groups(host=host, ids=RandomIds(), agents=pool.names)
         background.start(_keep_house(host, config.limits), name="housekeeping")
         endpoint = AcpEndpoint(
             agents=pool.names,
-            connect=partial(ClientConnection, host=host, pool=pool),
+            connect=partial(ClientConnection, host=host, pool=pool, groups=groups),
             ids=RandomIds(),
             limits=config.limits,
         )
-        relay = await _listen(stack, config, endpoint, manager, pool.names)
+        port = await _listen(stack, config, endpoint, manager)
         # Left first: clients learn what becomes of their requests while they are connected.
         stack.push_async_callback(host.aclose, reason="the relay is stopping")
-        yield relay
+        host_name = f"[{config.host}]" if ":" in config.host else config.host
+        yield RunningRelay(
+            base_url=f"http://{host_name}:{port}",
+            url=f"ws://{host_name}:{port}/acp",
+            agents=pool.names,
+            groups=groups,
+        )
 
 
 async def _open_store(stack: AsyncExitStack, config: RelayConfig) -> tuple[ConversationStore, str]:
@@ -176,8 +186,8 @@ async def _listen(
     config: RelayConfig,
     endpoint: AcpEndpoint,
     manager: LifecycleManager[AgentRun, object],
-    agents: tuple[str, ...],
-) -> RunningRelay:
+) -> int:
+    """Begins to listen; gives the port."""
     bound: list[int] = []
     app = make_app(acp=endpoint, manager=manager, port=lambda: bound[0])
     # Handlers end when their sockets are closed, not by being cancelled in the middle of leaving.
@@ -197,9 +207,4 @@ async def _listen(
             hint="another program may have the port: choose another one, or 0 for any that is free",
         ) from error
     bound.append(runner.addresses[0][1])
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    return RunningRelay(
-        base_url=f"http://{host}:{bound[0]}",
-        url=f"ws://{host}:{bound[0]}/acp",
-        agents=agents,
-    )
+    return bound[0]

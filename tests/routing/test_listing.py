@@ -19,6 +19,7 @@ FIRST = Listed(
     title="Mend the roof",
     updated_at=1_700_000_000.25,
     agent="coder",
+    group="s",
     role="main",
     is_live=True,
 )
@@ -47,7 +48,9 @@ def test_a_session_is_listed_with_what_acp_and_the_relay_say_of_it() -> None:
                 "cwd": "/w",
                 "title": "Mend the roof",
                 "updatedAt": "2023-11-14T22:13:20.250Z",
-                "_meta": {"acprelay": {"agent": "coder", "role": "main", "live": True}},
+                "_meta": {
+                    "acprelay": {"agent": "coder", "group": "s", "role": "main", "live": True}
+                },
             }
         ]
     }

@@ -14,15 +14,17 @@ import uvloop
 
 from acprelay.config import Limits
 from acprelay.routing.building import Rules
+from acprelay.routing.choosing import Choice
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
-from acprelay.runtime.client_connection import Choice, ClientConnection
+from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.groups import Groups
 from acprelay.runtime.ports import ConversationStore
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.models import Process, Session, SessionKey, SessionSpec
@@ -297,10 +299,11 @@ class World:
         outlet = outlet or MemoryOutlet()
         connection = ClientConnection(
             id=f"connection-{next(self._connected)}",
-            choice=Choice(agent=agent, role=role, session_id=session_id),
+            choice=Choice(agent=agent, role=role, group=session_id),
             outlet=outlet,
             host=self.host,
             pool=self.pool,
+            groups=Groups(host=self.host, ids=FakeIds(), agents=self.pool.names),
         )
         await self._stack.enter_async_context(connection)
         return Client(connection, outlet)

@@ -17,7 +17,7 @@ from tests.server.relays import serve
 
 from acprelay.compose import open_relay
 from acprelay.config import Limits, RelayConfig
-from acprelay.runtime.client_connection import Choice
+from acprelay.routing.choosing import Choice
 from acprelay.runtime.ports import Outlet
 from acprelay.runtime.system import RandomIds
 from acprelay.server.acp import AcpEndpoint, Connect

@@ -37,6 +37,23 @@ def test_the_id_is_replaced_where_there_is_one(frame: bytes, rewritten: bytes) -
     ("frame", "rewritten"),
     [
         (
+            b'{"id":1,"method":"m","params":{"a":{"cwd":"/a"},"cwd" : "/b"}}',
+            b'{"id":1,"method":"m","params":{"a":{"cwd":"/a"},"cwd" : "/p\\"q"}}',
+        ),
+        (b'{"id":1,"method":"m","params":{}}', b'{"id":1,"method":"m","params":{}}'),
+        (b'{"id":1,"result":{"cwd":"/a"}}', b'{"id":1,"result":{"cwd":"/a"}}'),
+    ],
+)
+def test_the_directory_of_a_request_is_replaced_where_there_is_one(
+    frame: bytes, rewritten: bytes
+) -> None:
+    assert rewrite(peek(frame), cwd='/p"q') == rewritten
+
+
+@pytest.mark.parametrize(
+    ("frame", "rewritten"),
+    [
+        (
             b'{"method":"m","params":{"update":{"sessionId":"s"},"sessionId" : "s"}}',
             b'{"method":"m","params":{"update":{"sessionId":"s"},"sessionId" : "p\\"q"}}',
         ),

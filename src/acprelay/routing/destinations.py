@@ -27,6 +27,8 @@ class Destination(Enum):
     DELETE_SESSION = auto()
     DESCRIBE_TURNS = auto()
     CANCEL_TURN = auto()
+    OPEN_GROUP = auto()
+    CLOSE_GROUP = auto()
     AGENT_PROCESS = auto()
     """An agent before it has a session: authentication."""
     SESSION = auto()
@@ -48,6 +50,8 @@ _REQUESTS = {
     "_acprelay/attach": Destination.ATTACH,
     "_acprelay/turns": Destination.DESCRIBE_TURNS,
     "_acprelay/cancel_turn": Destination.CANCEL_TURN,
+    "_acprelay/open_group": Destination.OPEN_GROUP,
+    "_acprelay/close_group": Destination.CLOSE_GROUP,
     "authenticate": Destination.AGENT_PROCESS,
     "logout": Destination.AGENT_PROCESS,
 }

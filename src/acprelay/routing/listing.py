@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from acprelay.errors import InvalidParams
+from acprelay.routing.records import Worktree
 
 _Place = tuple[float, str]
 """What the list is ordered by: the latest change, negated, then the id."""
@@ -30,12 +31,14 @@ class Listed:
 
     Attributes:
         session_id: As clients know it.
-        cwd: The directory that its agent works in.
+        cwd: The directory that its first client named.
         title: What its agent calls it.
         updated_at: When something last happened in it; seconds since the epoch.
         agent: The agent's name in the catalog.
-        role: Its role in its group.
+        group: The group that it belongs to.
+        role: Its role there.
         is_live: Whether its agent runs.
+        worktree: Where its agent works, if that is a worktree of its own.
     """
 
     session_id: str
@@ -43,8 +46,10 @@ class Listed:
     title: str | None
     updated_at: float
     agent: str
+    group: str
     role: str
     is_live: bool
+    worktree: Worktree | None = None
 
 
 class _Params(msgspec.Struct):
@@ -118,7 +123,16 @@ def _info(entry: Listed) -> dict[str, Any]:
         "cwd": entry.cwd,
         **title,
         "updatedAt": updated_at.replace("+00:00", "Z"),
-        "_meta": {
-            "acprelay": {"agent": entry.agent, "role": entry.role, "live": entry.is_live},
-        },
+        "_meta": {"acprelay": _own_info(entry)},
+    }
+
+
+def _own_info(entry: Listed) -> dict[str, Any]:
+    worktree = {} if entry.worktree is None else {"worktree": asdict(entry.worktree)}
+    return {
+        "agent": entry.agent,
+        "group": entry.group,
+        "role": entry.role,
+        "live": entry.is_live,
+        **worktree,
     }

@@ -8,15 +8,35 @@ from acprelay.session.models import SessionKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Worktree:
+    """A git worktree that a conversation has for itself.
+
+    Attributes:
+        path: Its top directory.
+        workdir: The directory in it that the agent works in.
+        branch: The branch that is checked out there.
+        base: The commit that it was made from.
+        repository: The top directory of the project's own tree.
+    """
+
+    path: str
+    workdir: str
+    branch: str
+    base: str
+    repository: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationRecord:
     """A conversation at rest.
 
     Attributes:
         key: Its name, never used for another one while it lives.
         agent: The agent's name in the catalog.
-        cwd: The directory that the agent works in.
-        params: The client's `session/new` params, raw, without the relay's `_meta`. May hold
-            secrets (the environment of an MCP server).
+        cwd: The directory that its first client named.
+        worktree: The worktree of that project that the agent works in, where it has its own.
+        params: The params of `session/new`, raw, as the agent got them. May hold secrets (the
+            environment of an MCP server).
         agent_session_id: The agent's own id of its session: what the next run restores.
         run: The number of the latest run, from 1.
         snapshot: What `Snapshot.dump` gave; raw JSON.
@@ -29,6 +49,7 @@ class ConversationRecord:
     key: SessionKey
     agent: str
     cwd: str
+    worktree: Worktree | None = None
     params: bytes
     agent_session_id: str
     run: int = 1
@@ -40,5 +61,5 @@ class ConversationRecord:
 
     @property
     def workdir(self) -> str:
-        """The directory that files and terminals served to the agent are confined to."""
-        return self.cwd
+        """The directory that the agent works in."""
+        return self.cwd if self.worktree is None else self.worktree.workdir

@@ -86,9 +86,21 @@ class Archive:
                 title=current.title,
                 updated_at=current.updated_at,
                 agent=current.agent,
+                group=key.session_id,
                 role=key.role,
+                worktree=current.worktree,
                 is_live=driver is not None and driver.is_live,
             )
+
+    def group(self, group: str) -> list[SessionKey]:
+        """Gives the names of a group's conversations."""
+        return [
+            key for key in self._records if key.session_id == group and key not in self._leaving
+        ]
+
+    def awake(self, key: SessionKey) -> ConversationDriver | None:
+        """Gives the driver of a conversation that is in use."""
+        return self._drivers.get(key)
 
     def make(self, record: ConversationRecord, *, runs: Runs) -> ConversationDriver:
         """Makes the driver of a new conversation, which the archive does not have yet.

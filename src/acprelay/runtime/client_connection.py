@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from acprelay.errors import RelayError, RemoteProtocolError, RequestCancelled
 from acprelay.routing.attachment import Attachment
+from acprelay.routing.choosing import Choice, choose
 from acprelay.routing.destinations import Destination, destination
 from acprelay.routing.frames import error_reply
 from acprelay.runtime.agent_access import AgentAccess
@@ -26,29 +26,15 @@ from acprelay.runtime.background import Background
 from acprelay.runtime.client_sessions import ClientSessions
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.group_requests import GroupRequests
+from acprelay.runtime.groups import Groups
 from acprelay.runtime.opening import Opening, read_cwd
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.ports import Outlet
 from acprelay.runtime.session_requests import SessionRequests, answer, defect
-from acprelay.session.models import SessionSpec
 from acprelay.wire import Envelope, MessageKind, peek, peek_refused
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What a connection's address chooses.
-
-    Attributes:
-        agent: Which agent its sessions get.
-        role: Which role they have.
-        session_id: The group they belong to; None lets the relay mint one for each.
-    """
-
-    agent: str
-    role: str
-    session_id: str | None
 
 
 class ClientConnection:
@@ -63,6 +49,7 @@ class ClientConnection:
         outlet: Its socket.
         host: Opens and ends sessions.
         pool: Gives agents.
+        groups: Opens and ends groups.
     """
 
     def __init__(
@@ -73,12 +60,14 @@ class ClientConnection:
         outlet: Outlet,
         host: ConversationHost,
         pool: AgentPool,
+        groups: Groups,
     ) -> None:
         self.id = id
         self._choice = choice
         self._host = host
         self._pool = pool
         self._access = AgentAccess(agent=choice.agent, pool=pool)
+        self._groups = GroupRequests(groups=groups)
         self._outbox = Outbox(outlet=outlet)
         self._tasks = Background()
         self._exit = AsyncExitStack()
@@ -165,6 +154,13 @@ class ClientConnection:
                 self._tasks.start(
                     answer(envelope, self._access.pass_on, self.say), name=envelope.method or ""
                 )
+            case Destination.OPEN_GROUP:
+                self._tasks.start(answer(envelope, self._groups.open, self.say), name="open_group")
+            case Destination.CLOSE_GROUP:
+                # Who asked may leave: what was begun is carried through.
+                self._host.background.start(
+                    answer(envelope, self._groups.close, self.say), name="close_group"
+                )
             case Destination.NOWHERE:
                 pass
             case other:
@@ -182,22 +178,17 @@ class ClientConnection:
             )
 
     def _open(self, envelope: Envelope) -> None:
-        cwd = read_cwd(envelope.member("params"))
+        choice = choose(self._choice, envelope, agents=self._pool.names)
         opening = Opening(
             client=self,
             request=envelope,
-            agent=self._choice.agent,
-            cwd=cwd,
-            credentials=self._access.credentials,
-        )
-        spec = SessionSpec(
-            session_id=self._choice.session_id,
-            role=self._choice.role,
-            agent=self._choice.agent,
-            cwd=cwd,
+            choice=choice,
+            cwd=read_cwd(envelope.member("params")),
+            # What a client has shown to one agent is not for another one.
+            credentials=self._access.credentials if choice.agent == self._choice.agent else None,
         )
         self._sessions.expect(opening)
-        self._host.open(opening, spec)
+        self._host.open(opening)
 
     # -- what the relay says
 

@@ -102,7 +102,7 @@ class ConversationDriver:
             prefix=self._ids.mint(),
             agent=self.record.agent,
             role=self.key.role,
-            cwd=self.record.cwd,
+            cwd=self.record.workdir,
             log=self._log,
             snapshot=self.snapshot,
             rules=self._rules,

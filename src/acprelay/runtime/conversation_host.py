@@ -30,7 +30,7 @@ from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.purposes import Founding, Restoration
 from acprelay.runtime.run_lifecycle import RunLifecycle
-from acprelay.session.models import Handle, SessionKey, SessionSpec
+from acprelay.session.models import Handle, SessionFilter, SessionKey, SessionSpec
 from acprelay.session.ports import Clock, ConnectionRegistry, SessionManager
 from acprelay.wire import Envelope, rewrite
 
@@ -90,11 +90,12 @@ class ConversationHost:
 
     # -- opening
 
-    def open(self, opening: Opening, spec: SessionSpec) -> None:
+    def open(self, opening: Opening) -> None:
         """Begins to open a session; its client is answered once it is open, or why it is not."""
-        self._create(self._open(opening, spec), name="opening of a session")
+        self._create(self._open(opening), name="opening of a session")
 
-    async def _open(self, opening: Opening, spec: SessionSpec) -> None:
+    async def _open(self, opening: Opening) -> None:
+        spec = opening.spec
         try:
             self._check_open()
             self._check_free(spec)
@@ -261,6 +262,33 @@ class ConversationHost:
             self._archive.bring_back(key)
             raise
         await self._archive.remove(key)
+
+    async def close_group(self, group: str, *, reason: str) -> list[SessionKey]:
+        """Ends the runs of every session of a group, also of those that are on their way.
+
+        Cancelling it does not stop the endings. Idempotent.
+
+        Returns:
+            The sessions, in order.
+
+        Raises:
+            SessionNotFound: The group has none.
+            AgentError: A process of an agent survives; the others are ended all the same.
+        """
+        starting = await self._manager.list(SessionFilter(session_id=group))
+        keys = sorted({*self._archive.group(group), *(session.key for session in starting)})
+        if not keys:
+            raise SessionNotFound(key=group[:200])
+        for driver in filter(None, map(self._archive.awake, keys)):
+            driver.end_session(reason)
+        endings = [
+            self.background.start(self.runs.end(key, reason=reason), name=f"ending of {key}")
+            for key in keys
+        ]
+        await asyncio.wait(endings)
+        for ending in endings:
+            ending.result()
+        return keys
 
     async def aclose(self, *, reason: str) -> None:
         """Begins no run any more, ends every one, and returns once they are gone. Idempotent."""

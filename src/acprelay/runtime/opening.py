@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from acprelay.errors import InvalidParams, RelayError
+from acprelay.routing.choosing import Choice
 from acprelay.routing.frames import error_reply
-from acprelay.session.models import SessionKey
+from acprelay.session.models import SessionKey, SessionSpec
 from acprelay.wire import Envelope
 
 if TYPE_CHECKING:  # drivers are made from openings
@@ -44,15 +45,15 @@ class Opening:
     Attributes:
         client: Who asked.
         request: The request.
-        agent: Which agent.
-        cwd: The directory that the agent is to work in.
+        choice: What the session is to be.
+        cwd: The directory that the client names.
         credentials: The params of an `authenticate` that the client made before, if any.
         key: The session that is on its way, once there is one.
     """
 
     client: Founder
     request: Envelope
-    agent: str
+    choice: Choice
     cwd: str
     credentials: bytes | None
     key: SessionKey | None = None
@@ -61,6 +62,16 @@ class Opening:
     def request_id(self) -> bytes:
         """The client's own id of the request, raw."""
         return self.request.id or b"null"
+
+    @property
+    def spec(self) -> SessionSpec:
+        """The session, as its lifecycle needs to know it."""
+        return SessionSpec(
+            session_id=self.choice.group,
+            role=self.choice.role,
+            agent=self.choice.agent,
+            cwd=self.cwd,
+        )
 
     def refuse(self, error: RelayError) -> None:
         """Answers with an error, unless there is an answer already."""

@@ -44,7 +44,7 @@ class Founding:
     @property
     def agent(self) -> str:
         """The agent's name in the catalog."""
-        return self.opening.agent
+        return self.opening.choice.agent
 
     @property
     def credentials(self) -> bytes | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket as socket_module
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -18,14 +18,13 @@ from aiohttp.abc import AbstractStreamWriter
 
 from acprelay.config import Limits
 from acprelay.errors import InvalidParams, InvalidRequest, RelayError, Unavailable
-from acprelay.runtime.client_connection import Choice, ClientConnection
+from acprelay.routing.choosing import DEFAULT_ROLE, Choice, check_agent_name
+from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.ports import Outlet
 from acprelay.server.problems import problem
-from acprelay.session.models import SessionKey
 from acprelay.session.ports import IdGenerator
 
 CONNECTION_ID_HEADER = "Acp-Connection-Id"
-_DEFAULT_ROLE = "main"
 _FAREWELL_S = 1.0
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
@@ -95,17 +94,15 @@ class AcpEndpoint:
             raise InvalidRequest(
                 "cannot upgrade: Sec-WebSocket-Key is no ASCII", hint="send a key as RFC 6455 says"
             )
-        agent = request.query.get("agent") or self._agents[0]
-        if agent not in self._agents:
-            raise InvalidParams(
-                f"cannot find agent {agent[:120]!r}",
-                hint=f"choose one of {', '.join(self._agents)}",
-            )
-        session_id = request.query.get("session")
-        role = request.query.get("role", _DEFAULT_ROLE)
         # Refuses now what every session/new of the connection would be refused for.
-        SessionKey(session_id if session_id is not None else "any", role)
-        return Choice(agent=agent, role=role, session_id=session_id)
+        agent = request.query.get("agent") or self._agents[0]
+        check_agent_name(agent, self._agents)
+        return Choice(
+            agent=agent,
+            role=request.query.get("role", DEFAULT_ROLE),
+            group=request.query.get("session"),
+            worktree=_flag(request.query, "worktree"),
+        )
 
     async def _serve(self, request: web.Request, choice: Choice) -> web.WebSocketResponse:
         # No compression: frames are built once for all clients, and written as they are.
@@ -138,6 +135,15 @@ class AcpEndpoint:
                     await outlet.drain()
                 except ConnectionError:
                     return
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    value = query.get(name, "false")
+    if value not in ("true", "false"):
+        raise InvalidParams(
+            f"cannot read {name}={value[:40]!r} of the address", hint="write true or false"
+        )
+    return value == "true"
 
 
 class SocketOutlet:

@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from acprelay.errors import InvalidKey, Unavailable
-from acprelay.routing.records import ConversationRecord
+from acprelay.routing.records import ConversationRecord, Worktree
 from acprelay.session.models import SessionKey
 from acprelay.storage.disk import REMOVED_SUFFIX
 
@@ -35,6 +35,7 @@ class _Stored(msgspec.Struct, kw_only=True):
     key: str
     agent: str
     cwd: str
+    worktree: Worktree | None = None
     params: msgspec.Raw
     agent_session_id: str
     run: int
@@ -57,6 +58,7 @@ def encode_record(record: ConversationRecord) -> bytes:
             key=str(record.key),
             agent=record.agent,
             cwd=record.cwd,
+            worktree=record.worktree,
             params=msgspec.Raw(record.params),
             agent_session_id=record.agent_session_id,
             run=record.run,
@@ -81,6 +83,7 @@ def decode_record(data: bytes) -> ConversationRecord:
         key=SessionKey.parse(stored.key),
         agent=stored.agent,
         cwd=stored.cwd,
+        worktree=stored.worktree,
         params=bytes(stored.params),
         agent_session_id=stored.agent_session_id,
         run=stored.run,

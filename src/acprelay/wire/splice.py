@@ -20,18 +20,20 @@ def rewrite(
     id: bytes | None = None,  # noqa: A002  # JSON-RPC's name for it
     session_id: str | None = None,
     request_id: bytes | None = None,
+    cwd: str | None = None,
     stamp: bytes | None = None,
     strip_stamp: bool = False,
 ) -> bytes:
     """Writes a frame with other values in it.
 
-    The first three replace a value that is there, and do nothing where there is none.
+    The first four replace a value that is there, and do nothing where there is none.
 
     Args:
         envelope: The frame.
         id: Raw JSON for the message's `id`.
         session_id: For `params.sessionId`, or a response's `result.sessionId`.
         request_id: Raw JSON for `params.requestId`; a response has none.
+        cwd: For `params.cwd`; a response has none.
         stamp: Raw JSON for `params._meta.acprelay`, or a response's `result._meta.acprelay`,
             whatever stands there. Missing or null `params` and `_meta` are made; a `_meta` that is
             no object, which ACP does not allow, is replaced. `params` that are an array, a `result`
@@ -51,6 +53,8 @@ def rewrite(
     is_call = envelope.kind is not MessageKind.RESPONSE
     if request_id is not None and is_call and "requestId" in body:
         edits.append((*body["requestId"], request_id))
+    if cwd is not None and is_call and "cwd" in body:
+        edits.append((*body["cwd"], json_string(cwd)))
     if stamp is not None:
         edits += _stampings(envelope, stamp)
     elif strip_stamp and is_call and "acprelay" in envelope.meta:
