@@ -81,6 +81,7 @@ class RelayConfig:
         limits: Bounds.
         state_dir: Where conversations are stored; None keeps them in memory, within
             `limits.history_bytes` each, and forgets them with the relay.
+        worktree_dir: Where git worktrees are made; None is the user's data directory.
         policy: Decides about permissions before anybody is asked.
         services: Who serves files and terminals to agents.
 
@@ -93,6 +94,7 @@ class RelayConfig:
     agents: tuple[AgentSpec, ...] = ()
     limits: Limits = field(default_factory=Limits)
     state_dir: Path | None = None
+    worktree_dir: Path | None = None
     policy: Policy = field(default_factory=Policy)
     services: Services = field(default_factory=Services)
 

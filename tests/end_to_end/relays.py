@@ -81,12 +81,14 @@ class RelayProcess:
         url: Where its clients connect.
         base_url: The address of its HTTP server.
         state_dir: Where it keeps what it stores.
+        worktree_dir: Where it makes worktrees.
     """
 
     def __init__(self, *agents: AgentSpec, log: Path) -> None:
         self._agents = agents
         self._log_path = log
         self.state_dir = log.parent / f"{log.stem}.state"
+        self.worktree_dir = log.parent / f"{log.stem}.worktrees"
         self._status = 0
         self.url = ""
         self.base_url = ""
@@ -130,7 +132,11 @@ class RelayProcess:
         """What starts it."""
         program = Path(sysconfig.get_path("scripts")) / "acprelay"
         options = [f"--agent={agent.name}={shlex.join(agent.argv)}" for agent in self._agents]
-        return [program, "serve", "--port", "0", "--state-dir", self.state_dir, *options]
+        return [
+            *(program, "serve", "--port", "0"),
+            *("--state-dir", self.state_dir, "--worktree-dir", self.worktree_dir),
+            *options,
+        ]
 
     @property
     def _output(self) -> IO[str]:

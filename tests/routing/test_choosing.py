@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from acprelay.errors import InvalidKey, InvalidParams
-from acprelay.routing.choosing import Choice, choose
+from acprelay.routing.choosing import NO_AGENT, Choice, choose
 from acprelay.wire import Envelope, peek
 
 ADDRESS = Choice(agent="claude", role="main", group="task", worktree=False)
@@ -54,6 +54,13 @@ def test_an_agent_that_is_not_there_is_refused_and_those_that_are_told() -> None
         chosen(b'{"agent":"nobody"}')
     assert refused.value.message == "cannot find agent 'nobody'"
     assert refused.value.hint == "choose one of claude, codex"
+
+
+def test_a_connection_to_the_relay_itself_opens_a_session_only_with_an_agent_of_its_own() -> None:
+    address = Choice(agent=NO_AGENT)
+    assert chosen(b'{"agent":"codex"}', address) == Choice(agent="codex")
+    with pytest.raises(InvalidParams, match=r"^cannot find agent 'none'"):
+        chosen(None, address)
 
 
 @pytest.mark.parametrize("own", [b'{"role":""}', b'{"role":"a:b"}', b'{"group":"../up"}'])

@@ -7,25 +7,28 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
 from acprelay.config import Limits
+from acprelay.errors import RelayError
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import Choice
-from acprelay.routing.records import ConversationRecord
+from acprelay.routing.records import ConversationRecord, Worktree
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
-from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
+from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.models import Process, Session, SessionKey, SessionSpec
 from acprelay.session.ports import LifecycleHooks, SessionStore
@@ -57,13 +60,14 @@ class TracingManager(LifecycleManager[AgentRun, object]):
         store: SessionStore,
         background: Background,
         hooks: LifecycleHooks,
+        claims: WorktreeClaims,
     ) -> None:
         super().__init__(
             store=store,
             registry=registry,
             clock=FakeClock(),
             ids=FakeIds(),
-            cleaner=AgentCleaner(registry=registry),
+            cleaner=CleanerChain(AgentCleaner(registry=registry), claims),
             scheduler=BackgroundCleanupScheduler(background=background, retry_after_s=(0, 0)),
             hooks=hooks,
         )
@@ -121,6 +125,46 @@ class TracingAgent(FakeAgent):
         how = await super().end()
         self._trace.append("agent: ended")
         return how
+
+
+class FakeWorktrees:
+    """Worktrees that are but names; a test may have them fail, or take their time.
+
+    Attributes:
+        root: Where they are said to be.
+        there: Those that were made and not undone.
+        failure: What the next call of either kind raises, once.
+        gate: What making waits for, after it has begun.
+    """
+
+    def __init__(self, *, trace: list[str]) -> None:
+        self.root = Path("/trees")
+        self.there: list[Worktree] = []
+        self.failure: RelayError | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._trace = trace
+
+    async def create(self, key: SessionKey, cwd: str) -> Worktree:
+        self._trace.append("worktree")
+        await self.gate.wait()
+        self._fail()
+        path = f"{self.root}/{key.session_id}/{key.role}"
+        worktree = Worktree(
+            path=path, workdir=f"{path}/sub", branch="b", base="c", repository=cwd, notes=("n",)
+        )
+        self.there.append(worktree)
+        return worktree
+
+    async def discard(self, worktree: Worktree) -> None:
+        self._trace.append("worktree discarded")
+        self._fail()
+        self.there.remove(worktree)
+
+    def _fail(self) -> None:
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
 
 
 class Client:
@@ -237,6 +281,8 @@ class World:
         self.hooks = RecordingHooks()
         self.launcher = FakeLauncher("fake", "other", make=self._make_agent)
         self.program: Callable[[FakeAgent], object] = lambda _agent: None
+        self.worktrees = FakeWorktrees(trace=self.trace)
+        self.claims = WorktreeClaims(worktrees=self.worktrees)
         self.background = background
         self.store = store
         self.storage = storage
@@ -248,6 +294,7 @@ class World:
             store=store,
             background=background,
             hooks=self.hooks,
+            claims=self.claims,
         )
         self.clock = FakeClock()
         self.archive = Archive(
@@ -262,6 +309,7 @@ class World:
             pool=self.pool,
             archive=self.archive,
             clock=self.clock,
+            worktrees=self.claims,
             background=background,
             limits=limits,
         )

@@ -56,6 +56,7 @@ async def test_a_record_holds_its_raw_json_as_json(world: World) -> None:
         "key": "s:main",
         "agent": "coder",
         "cwd": "/",
+        "worktree": None,
         "params": {"cwd": "/", "x": [1.0, 1]},
         "agent_session_id": "own",
         "run": 1,

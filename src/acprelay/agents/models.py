@@ -19,6 +19,7 @@ MARKER = "ACPRELAY_RUN"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED = frozenset({"none"})
 _OWN_PREFIX = "ACPRELAY_"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -28,7 +29,8 @@ class AgentSpec:
     """An entry of the catalog: how one agent is started.
 
     Attributes:
-        name: What clients call it; matches `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
+        name: What clients call it; matches `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`, and is not `none`,
+            which in a client's address means no agent.
         argv: The program and its arguments; no shell reads them.
         env: Variables that it gets besides the allowlist.
         pass_env: Names of variables that it gets from the relay's own environment, where they are
@@ -53,6 +55,11 @@ class AgentSpec:
             raise ConfigError(
                 f"cannot use {self.name[:80]!r} as an agent's name",
                 hint=f"a name matches {_NAME.pattern}",
+            )
+        if self.name in _RESERVED:
+            raise ConfigError(
+                f"cannot use {self.name!r} as an agent's name: it stands for something else",
+                hint="choose another name",
             )
         if not self.argv or not self.argv[0]:
             raise ConfigError(

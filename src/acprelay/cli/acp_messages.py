@@ -57,6 +57,12 @@ _DEEDS = {
     "initialize": "use the agent",
     "session/new": "open a session",
     "session/prompt": "finish the turn",
+    "session/list": "list sessions",
+    "session/close": "stop the session",
+    "session/delete": "remove the session",
+    "_acprelay/open_group": "open the group",
+    "_acprelay/close_group": "stop the group",
+    "_acprelay/run": "show the session",
 }
 
 

@@ -30,7 +30,11 @@ def command(arguments: argparse.Namespace) -> int:
         BrokenPipeError: Nobody reads standard output any more.
     """
     url = endpoint(
-        arguments.url, agent=arguments.agent, role=arguments.role, session=arguments.session
+        arguments.url,
+        agent=arguments.agent,
+        role=arguments.role,
+        session=arguments.session,
+        worktree=arguments.worktree,
     )
     return run_async(_connect(url))
 

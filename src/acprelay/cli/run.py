@@ -116,12 +116,12 @@ async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
                 f"cannot give a running relay the agent {specs[0].name!r}",
                 hint="give the command to acprelay serve, and only the name here",
             )
-        yield endpoint(arguments.url, agent=agent)
+        yield endpoint(arguments.url, agent=agent, worktree=arguments.worktree)
         return
     with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
         config = RelayConfig(port=0, agents=specs, state_dir=Path(state_dir))
         async with open_relay(config) as relay:
-            yield endpoint(relay.url, agent=agent)
+            yield endpoint(relay.url, agent=agent, worktree=arguments.worktree)
 
 
 def _cwd(arguments: argparse.Namespace) -> str:

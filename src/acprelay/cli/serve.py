@@ -37,6 +37,7 @@ def command(arguments: argparse.Namespace) -> int:
             parse_agent(option, pass_env=arguments.pass_env) for option in arguments.agents
         ),
         state_dir=_state_dir(arguments),
+        worktree_dir=Path(arguments.worktree_dir) if arguments.worktree_dir is not None else None,
         policy=read_policy(Path(arguments.policy)) if arguments.policy is not None else Policy(),
     )
     return run_async(_serve(config))

@@ -12,7 +12,12 @@ _HINT = "an address looks like ws://127.0.0.1:8137/acp"
 
 
 def endpoint(
-    url: str, *, agent: str | None = None, role: str | None = None, session: str | None = None
+    url: str,
+    *,
+    agent: str | None = None,
+    role: str | None = None,
+    session: str | None = None,
+    worktree: bool = False,
 ) -> str:
     """Gives the WebSocket address to connect to.
 
@@ -21,6 +26,7 @@ def endpoint(
         agent: The agent to use; None leaves the choice to the relay, or to the address.
         role: The role of the sessions that are opened.
         session: Their session id.
+        worktree: Whether each of them works in a git worktree of its own.
 
     Raises:
         ConfigError: The address cannot be used.
@@ -32,7 +38,12 @@ def endpoint(
         raise ConfigError(f"cannot use the address {url[:200]!r}: {error}", hint=_HINT) from None
     if parts.scheme not in _SCHEMES or not reachable:
         raise ConfigError(f"cannot use the address {url[:200]!r}", hint=_HINT)
-    chosen = {"agent": agent, "role": role, "session": session}
+    chosen = {
+        "agent": agent,
+        "role": role,
+        "session": session,
+        "worktree": "true" if worktree else None,
+    }
     wanted = {name: value for name, value in chosen.items() if value is not None}
     query = [
         pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in wanted

@@ -21,6 +21,8 @@ _NOT_KEPT = ("providers", "nes")
 _KEPT_SESSION_CAPABILITIES = ("additionalDirectories", "systemPrompt")
 _SERVED_SESSION_CAPABILITIES = ("list", "resume", "close", "delete")
 
+_OWN_INFO = {"name": "acprelay", "title": "acprelay", "version": __version__}
+
 
 class _ClientInitialize(msgspec.Struct, rename="camel"):
     protocol_version: int
@@ -45,7 +47,19 @@ def initialize_params() -> bytes:
                 "fs": {"readTextFile": False, "writeTextFile": False},
                 "terminal": False,
             },
-            "clientInfo": {"name": "acprelay", "title": "acprelay", "version": __version__},
+            "clientInfo": _OWN_INFO,
+        }
+    )
+
+
+def relay_result() -> bytes:
+    """What the relay answers to `initialize` where it speaks for itself, and for no agent."""
+    return msgspec.json.encode(
+        {
+            "protocolVersion": PROTOCOL_VERSION,
+            "agentCapabilities": {},
+            "agentInfo": _OWN_INFO,
+            "authMethods": [],
         }
     )
 

@@ -18,6 +18,9 @@ from acprelay.wire import Envelope
 
 DEFAULT_ROLE = "main"
 
+NO_AGENT = "none"
+"""What an address names whose connection is to the relay itself: it lists, ends and removes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
@@ -58,14 +61,15 @@ def choose(address: Choice, envelope: Envelope, *, agents: Sequence[str]) -> Cho
         agents: The agents that there are.
 
     Raises:
-        InvalidParams: `params._meta.acprelay` is malformed, or there is no such agent.
+        InvalidParams: `params._meta.acprelay` is malformed, or there is no such agent, or neither
+            chooses one.
         InvalidKey: The group or the role is malformed.
     """
     own = _read(envelope.member("params", "_meta", "acprelay"))
-    if own.agent is not None:
-        check_agent_name(own.agent, agents)
+    agent = address.agent if own.agent is None else own.agent
+    check_agent_name(agent, agents)
     return Choice(
-        agent=address.agent if own.agent is None else own.agent,
+        agent=agent,
         role=address.role if own.role is None else own.role,
         group=address.group if own.group is None else own.group,
         worktree=address.worktree if own.worktree is None else own.worktree,

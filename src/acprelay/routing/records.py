@@ -17,6 +17,7 @@ class Worktree:
         branch: The branch that is checked out there.
         base: The commit that it was made from.
         repository: The top directory of the project's own tree.
+        notes: What whoever asked for it should know: what it does not have, for example.
     """
 
     path: str
@@ -24,6 +25,7 @@ class Worktree:
     branch: str
     base: str
     repository: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

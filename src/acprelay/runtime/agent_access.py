@@ -7,7 +7,8 @@ session. The process that answers them comes from the pool; this module knows no
 from __future__ import annotations
 
 from acprelay.errors import InvalidRequest
-from acprelay.routing.capabilities import check_client, client_result
+from acprelay.routing.capabilities import check_client, client_result, relay_result
+from acprelay.routing.choosing import NO_AGENT
 from acprelay.routing.frames import result_reply
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.wire import Envelope, peek, rewrite
@@ -17,7 +18,7 @@ class AgentAccess:
     """One connection's dealings with the agent that its address chooses.
 
     Args:
-        agent: Which one.
+        agent: Which one; `NO_AGENT` for the relay itself.
         pool: Gives agents.
     """
 
@@ -54,11 +55,14 @@ class AgentAccess:
         """
         try:
             check_client(envelope.member("params"))
-            result = client_result(await self._pool.describe(self._agent))
+            result = client_result(await self._describe())
         finally:
             self._greeting = False
         self.initialized = True
         return result_reply(envelope.id or b"null", result)
+
+    async def _describe(self) -> bytes:
+        return relay_result() if self._agent == NO_AGENT else await self._pool.describe(self._agent)
 
     async def pass_on(self, envelope: Envelope) -> bytes:
         """Lets the process that serves the next session answer `authenticate` or `logout`.

@@ -1,10 +1,10 @@
 """One run of an agent: brings its process up, opens its session, and takes it down.
 
 A run is what the session manager's handle holds as the session's agent. It comes up in the order
-create → begin_spawn → process and `initialize` → attach_agent → the agent's `session/new`,
-`session/resume` or `session/load` → activate, and `stop` takes down whatever of that was reached.
-It decides nothing about the lifecycle, and knows no client: what the agent says goes to whoever
-the run was begun for.
+create → begin_spawn → worktree → process and `initialize` → attach_agent → the agent's
+`session/new`, `session/resume` or `session/load` → activate, and `stop` takes down whatever of that
+was reached. It decides nothing about the lifecycle, and knows no client: what the agent says goes
+to whoever the run was begun for.
 """
 
 from __future__ import annotations
@@ -90,11 +90,13 @@ class AgentRun:
             the answer is an error.
 
         Raises:
+            WorkspaceError: There is no directory for it to work in.
             AgentError: The agent cannot be started, does not open a session, or ends right away.
             SessionError: The session was ended meanwhile, or cannot be restored.
         """
         handle.spawn_task = asyncio.current_task()
         await self._manager.begin_spawn(self.key)
+        await self._purpose.prepare()
         handshake = await self._pool.take(
             self._purpose.agent, credentials=self._purpose.credentials
         )

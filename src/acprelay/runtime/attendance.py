@@ -7,6 +7,7 @@ decided by `Presence`; this joins it to connections.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import asdict
 from typing import Protocol
 
 import msgspec
@@ -16,6 +17,7 @@ from acprelay.routing.attachment import Attachment
 from acprelay.routing.frames import loss_notice
 from acprelay.routing.log import PublicLog
 from acprelay.routing.presence import Presence
+from acprelay.routing.records import Worktree
 from acprelay.session.ports import IdGenerator
 from acprelay.wire import Envelope, rewrite
 
@@ -76,7 +78,13 @@ class Attendance:
     # -- coming
 
     def found(
-        self, client: Client, attachment_id: str, answer: Envelope, request_id: bytes
+        self,
+        client: Client,
+        attachment_id: str,
+        answer: Envelope,
+        request_id: bytes,
+        *,
+        worktree: Worktree | None = None,
     ) -> Attachment:
         """Brings in the client that opened the session.
 
@@ -85,9 +93,13 @@ class Attendance:
             attachment_id: The id of its presence.
             answer: The agent's answer to `session/new`.
             request_id: The raw id of the client's request.
+            worktree: Where the agent works, if that is a worktree of its own.
         """
         attachment = self._new(attachment_id)
-        stamp = msgspec.json.encode(self._presence.credentials(attachment, 0))
+        facts = self._presence.credentials(attachment, 0)
+        if worktree is not None:
+            facts["worktree"] = asdict(worktree)
+        stamp = msgspec.json.encode(facts)
         reply = rewrite(answer, id=request_id, session_id=self._session_id, stamp=stamp)
         self._presence.open(attachment, reply)
         return self._admit(client, attachment)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
 from acprelay.session.models import Session, SessionKey
-from acprelay.session.ports import ConnectionRegistry
+from acprelay.session.ports import Cleaner, ConnectionRegistry
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,26 @@ class AgentCleaner:
                 await handle.spawn_task
         if handle.agent is not None:
             await handle.agent.stop(session.reason or "terminated")
+
+
+class CleanerChain:
+    """Several cleaners as one: each comes once those before it are through.
+
+    Args:
+        cleaners: In their order; one that fails keeps those behind it waiting for the next attempt.
+    """
+
+    def __init__(self, *cleaners: Cleaner) -> None:
+        self._cleaners = cleaners
+
+    async def cleanup(self, session: Session) -> None:
+        """Lets each clean up. Idempotent, as each of them is.
+
+        Raises:
+            RelayError: One of them failed.
+        """
+        for cleaner in self._cleaners:
+            await cleaner.cleanup(session)
 
 
 class BackgroundCleanupScheduler:

@@ -30,6 +30,7 @@ from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.purposes import Founding, Restoration
 from acprelay.runtime.run_lifecycle import RunLifecycle
+from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.session.models import Handle, SessionFilter, SessionKey, SessionSpec
 from acprelay.session.ports import Clock, ConnectionRegistry, SessionManager
 from acprelay.wire import Envelope, rewrite
@@ -46,6 +47,7 @@ class ConversationHost:
         pool: Gives agents.
         archive: Has the conversations.
         clock: Wall-clock time.
+        worktrees: Makes worktrees for those that want one.
         background: Owns the tasks.
         limits: Bounds of runs.
     """
@@ -58,6 +60,7 @@ class ConversationHost:
         pool: AgentPool,
         archive: Archive,
         clock: Clock,
+        worktrees: WorktreeClaims,
         background: Background,
         limits: Limits,
     ) -> None:
@@ -67,6 +70,7 @@ class ConversationHost:
         self._pool = pool
         self._archive = archive
         self._clock = clock
+        self._worktrees = worktrees
         self._limits = limits
         self._creations: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -117,7 +121,12 @@ class ConversationHost:
         self, opening: Opening, key: SessionKey, handle: Handle[AgentRun, object]
     ) -> None:
         purpose = Founding(
-            key=key, opening=opening, make=self._make, clock=self._clock, on_lost=self.abandon
+            key=key,
+            opening=opening,
+            make=self._make,
+            clock=self._clock,
+            worktrees=self._worktrees,
+            on_lost=self.abandon,
         )
         run = self._run(key, purpose)
         try:
@@ -159,6 +168,7 @@ class ConversationHost:
             await self.runs.terminate(purpose.key, reason="the agent refused session/new")
         else:
             self._archive.keep(purpose.driver)
+            self._worktrees.settle(purpose.key)
             opening.client.session_opened(opening, purpose.driver, answer)
 
     def _make(self, record: ConversationRecord) -> ConversationDriver:

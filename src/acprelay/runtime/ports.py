@@ -7,7 +7,7 @@ from typing import Protocol
 
 from acprelay.errors import RelayError
 from acprelay.routing.log import PublicLog
-from acprelay.routing.records import ConversationRecord
+from acprelay.routing.records import ConversationRecord, Worktree
 from acprelay.session.models import SessionKey
 
 
@@ -92,4 +92,30 @@ class ConversationStore(Protocol):
 
     async def flush(self) -> None:
         """Returns once all that was given before is written."""
+        ...
+
+
+class Worktrees(Protocol):
+    """Makes git worktrees for sessions."""
+
+    async def create(self, key: SessionKey, cwd: str) -> Worktree:
+        """Makes a branch and a worktree for a session.
+
+        Cancelling is safe: the call returns once nothing of it is left.
+
+        Args:
+            key: The session; names both.
+            cwd: A directory of the project.
+
+        Raises:
+            WorkspaceError: It cannot be made; nothing is left behind.
+        """
+        ...
+
+    async def discard(self, worktree: Worktree) -> None:
+        """Removes a worktree and its branch, unless there is work in it. Idempotent.
+
+        Raises:
+            WorkspaceError: It cannot be removed.
+        """
         ...

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from acprelay.errors import AgentRefused, SessionEnded
-from acprelay.routing.records import ConversationRecord
+from acprelay.errors import AgentRefused, NotRestorable, SessionEnded
+from acprelay.routing.records import ConversationRecord, Worktree
 from acprelay.routing.restoring import restore_request
 from acprelay.routing.snapshot import Snapshot
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.run_ports import RunSink
+from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.session.models import SessionKey
 from acprelay.session.ports import Clock
 from acprelay.wire import Envelope, peek, request, rewrite
@@ -29,6 +32,7 @@ class Founding:
         opening: The client's request.
         make: Makes the driver of a conversation, and opens it.
         clock: Wall-clock time.
+        worktrees: Makes its worktree, if it wants one.
         on_lost: Called when the run cannot go on.
         driver: The conversation's, once the agent has opened its session.
     """
@@ -37,9 +41,11 @@ class Founding:
     opening: Opening
     make: Callable[[ConversationRecord], ConversationDriver]
     clock: Clock
+    worktrees: WorktreeClaims
     on_lost: Lost
     driver: ConversationDriver | None = None
     snapshot: Snapshot | None = None
+    _worktree: Worktree | None = None
 
     @property
     def agent(self) -> str:
@@ -51,9 +57,22 @@ class Founding:
         """What the client has authenticated with."""
         return self.opening.credentials
 
+    async def prepare(self) -> None:
+        """Makes the session's worktree, if it wants one.
+
+        Raises:
+            WorkspaceError: It cannot be made.
+        """
+        if self.opening.choice.worktree:
+            self._worktree = await self.worktrees.claim(self.key, self.opening.cwd)
+
     def request(self, _initialize_result: bytes, request_id: bytes) -> tuple[str, bytes]:
-        """The client's own `session/new`."""
-        return "session/new", rewrite(self.opening.request, id=request_id, strip_stamp=True)
+        """The client's own `session/new`, in the session's worktree if it has one."""
+        return "session/new", self._request(request_id)
+
+    def _request(self, request_id: bytes | None = None) -> bytes:
+        workdir = None if self._worktree is None else self._worktree.workdir
+        return rewrite(self.opening.request, id=request_id, cwd=workdir, strip_stamp=True)
 
     def opened(self, run: AgentRun, answer: Envelope, *, last_id: int) -> RunSink:
         """Makes the conversation.
@@ -66,14 +85,14 @@ class Founding:
             raise AgentRefused(
                 agent=self.agent, method="session/new", reason="a result without sessionId"
             )
-        stripped = peek(rewrite(self.opening.request, strip_stamp=True))
         now = self.clock.now()
         self.driver = self.make(
             ConversationRecord(
                 key=self.key,
                 agent=self.agent,
                 cwd=self.opening.cwd,
-                params=stripped.member("params") or b"{}",
+                worktree=self._worktree,
+                params=peek(self._request()).member("params") or b"{}",
                 agent_session_id=answer.session_id,
                 created_at=now,
                 updated_at=now,
@@ -111,6 +130,17 @@ class Restoration:
     def snapshot(self) -> Snapshot:
         """What the agent replays is in the log already, but its state may be another one."""
         return self.driver.snapshot
+
+    async def prepare(self) -> None:
+        """Looks whether the session's worktree is still there, if it has one.
+
+        Raises:
+            NotRestorable: It is not.
+        """
+        worktree = self.driver.record.worktree
+        if worktree is not None and not await asyncio.to_thread(Path(worktree.workdir).is_dir):
+            reason = f"its worktree {worktree.workdir} is gone"
+            raise NotRestorable(key=str(self.driver.key), reason=reason)
 
     def request(self, initialize_result: bytes, request_id: bytes) -> tuple[str, bytes]:
         """`session/resume` or `session/load`.

@@ -46,6 +46,16 @@ class Purpose(Protocol):
         """Takes note of what the agent replays; None where what it says is news."""
         ...
 
+    async def prepare(self) -> None:
+        """Sees to it that there is a directory to work in; comes before the agent.
+
+        Cancelling is safe.
+
+        Raises:
+            RelayError: There is none.
+        """
+        ...
+
     def request(self, initialize_result: bytes, request_id: bytes) -> tuple[str, bytes]:
         """Gives the method and the frame of the request that opens the agent's session.
 

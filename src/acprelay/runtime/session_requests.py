@@ -63,7 +63,11 @@ class SessionRequests:
             answer: The agent's answer to `session/new`.
         """
         attachment = driver.attendance.found(
-            self._client, self._mint_attachment_id(), answer, opening.request_id
+            self._client,
+            self._mint_attachment_id(),
+            answer,
+            opening.request_id,
+            worktree=driver.record.worktree,
         )
         self._admit(driver, attachment)
         self._outbox.flush()

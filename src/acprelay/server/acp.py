@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from acprelay.config import Limits
 from acprelay.errors import InvalidParams, InvalidRequest, RelayError, Unavailable
-from acprelay.routing.choosing import DEFAULT_ROLE, Choice, check_agent_name
+from acprelay.routing.choosing import DEFAULT_ROLE, NO_AGENT, Choice, check_agent_name
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.ports import Outlet
 from acprelay.server.problems import problem
@@ -96,7 +96,8 @@ class AcpEndpoint:
             )
         # Refuses now what every session/new of the connection would be refused for.
         agent = request.query.get("agent") or self._agents[0]
-        check_agent_name(agent, self._agents)
+        if agent != NO_AGENT:
+            check_agent_name(agent, self._agents)
         return Choice(
             agent=agent,
             role=request.query.get("role", DEFAULT_ROLE),

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from acprelay.directories import user_directory
 from acprelay.errors import ConfigError
 from acprelay.storage.disk import FILE_MODE, SystemDisk, make_directories, replace_file
 
@@ -28,16 +29,13 @@ def default_state_directory(environ: Mapping[str, str]) -> Path:
     Raises:
         ConfigError: Neither `XDG_STATE_HOME` nor `HOME` says.
     """
-    base = Path(environ.get("XDG_STATE_HOME", ""))
-    if not base.is_absolute():  # the specification: a relative path is to be ignored
-        home = Path(environ.get("HOME", ""))
-        if not home.is_absolute():
-            raise ConfigError(
-                "cannot tell where to keep the relay's state: HOME is not set",
-                hint="name a directory with --state-dir",
-            )
-        base = home / ".local" / "state"
-    return base / "acprelay"
+    return user_directory(
+        environ,
+        variable="XDG_STATE_HOME",
+        below_home=".local/state",
+        contents="the relay's state",
+        option="--state-dir",
+    )
 
 
 class StateDirectory:

@@ -42,3 +42,12 @@ def add_pass_env(parser: argparse.ArgumentParser) -> None:
         help="let the agents see this variable, such as an API key, besides PATH, HOME, the locale "
         "and the like; repeat it for more",
     )
+
+
+def add_worktree(parser: argparse.ArgumentParser) -> None:
+    """Adds whether sessions work in worktrees."""
+    parser.add_argument(
+        "--worktree",
+        action="store_true",
+        help="work in a git worktree of the directory's repository, on a branch of its own",
+    )

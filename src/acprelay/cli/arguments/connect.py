@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import DEFAULT_URL, add_command, add_url
+from acprelay.cli.arguments.common import DEFAULT_URL, add_command, add_url, add_worktree
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -40,3 +40,4 @@ def add(commands: Commands) -> None:
     parser.add_argument("--agent", metavar="NAME", help="the agent to use, if not the default one")
     parser.add_argument("--role", metavar="ROLE", help="the role of the sessions that are opened")
     parser.add_argument("--session", metavar="ID", help="the session id of those sessions")
+    add_worktree(parser)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command, add_pass_env, add_url
+from acprelay.cli.arguments.common import add_command, add_pass_env, add_url, add_worktree
 from acprelay.cli.exits import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--cwd", metavar="DIR", help="the directory the agent works in (default: this one)"
     )
+    add_worktree(parser)
     parser.add_argument(
         "--permission",
         choices=("ask", "allow", "reject"),

@@ -64,6 +64,12 @@ def add(commands: Commands) -> None:
         help="store nothing: conversations are kept in memory, and gone when the relay stops",
     )
     parser.add_argument(
+        "--worktree-dir",
+        metavar="DIR",
+        help="where git worktrees are made (default: $XDG_DATA_HOME/acprelay/worktrees, or "
+        "~/.local/share/acprelay/worktrees)",
+    )
+    parser.add_argument(
         "--policy",
         metavar="FILE",
         help="rules that decide about permissions before anybody is asked (see acprelay policy)",

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from acprelay.testing.demo_agent.commits import CommitFailed, commit_all
 from acprelay.testing.demo_agent.files import PathRefused, confine, write_text
 from acprelay.testing.demo_agent.rpc import JsonObject, RpcError, encode
 from acprelay.testing.demo_agent.turn import Mode, StopReason, ToolCall, Turn, text_content
@@ -101,6 +102,23 @@ def write_file(turn: Turn, arguments: str) -> None:
         return
     call.complete(diff)
     turn.say(f"Wrote {path}.\n")
+
+
+def commit(turn: Turn, arguments: str) -> None:
+    """Commits what is changed in the session's directory, after permission."""
+    message = arguments or "Work of the demo agent"
+    call = turn.call_tool(title="Commit", kind="execute", rawInput={"message": message})
+    if not _permitted(turn, call):
+        return
+    call.start()
+    try:
+        commit_id = commit_all(turn.session.cwd, message)
+    except CommitFailed as error:
+        call.fail(str(error))
+        turn.say(f"Nothing is committed: {error}.\n")
+        return
+    call.complete(text_content(commit_id))
+    turn.say(f"Committed {commit_id}.\n")
 
 
 def _report_unwritten(turn: Turn, call: ToolCall, error: Exception) -> None:
@@ -235,6 +253,7 @@ DIRECTIVES: Sequence[Directive] = (
     Directive("plan", "", "send a plan and carry it out", show_plan),
     Directive("tool", "[TITLE]", "make a tool call, which asks for permission", call_tool),
     Directive("write", "PATH TEXT", "write a file in the session's directory", write_file),
+    Directive("commit", "[MESSAGE]", "commit with git what is changed there", commit),
     Directive("mode", "|".join(MODES), "change the mode: auto asks for no permission", set_mode),
     Directive("stream", "COUNT [BYTES] [DELAY_MS]", "send COUNT chunks of text", stream),
     Directive("slow", "SECONDS", "do nothing for a while; can be cancelled", be_slow),

@@ -1,0 +1,64 @@
+"""A connection to a relay itself, for commands that look after what it has.
+
+It takes part in no session, so it is neither told nor asked anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from acprelay.cli.acp_client import AcpClient
+from acprelay.cli.acp_messages import JsonObject, PermissionOption, PermissionRequest, as_object
+from acprelay.cli.urls import endpoint
+from acprelay.cli.websocket import open_socket
+from acprelay.routing.choosing import NO_AGENT
+
+
+@asynccontextmanager
+async def open_client(url: str) -> AsyncIterator[AcpClient]:
+    """Connects to a relay without an agent, and initializes the connection.
+
+    Args:
+        url: The relay's address.
+
+    Raises:
+        ConfigError: The address cannot be used.
+        RequestRefused: The relay does not take the connection.
+        RelayUnreachable: It cannot be reached.
+    """
+    async with open_socket(endpoint(url, agent=NO_AGENT)) as socket:
+        client = AcpClient(socket=socket, on_update=_forget, on_permission=_abstain)
+        async with client:
+            await client.initialize()
+            yield client
+
+
+async def list_sessions(client: AcpClient, *, cwd: str | None = None) -> list[JsonObject]:
+    """Gives every session of a relay, page by page, the one that changed last first.
+
+    Args:
+        client: The connection.
+        cwd: Only those of this directory.
+
+    Raises:
+        RequestRefused: The relay answers with an error.
+        RelayUnreachable: The connection is lost.
+    """
+    sessions: list[JsonObject] = []
+    params: dict[str, object] = {} if cwd is None else {"cwd": cwd}
+    while True:
+        page = await client.call("session/list", params)
+        listed = page.get("sessions")
+        sessions += map(as_object, listed if isinstance(listed, list) else [])
+        if page.get("nextCursor") is None:
+            return sessions
+        params = {**params, "cursor": page["nextCursor"]}
+
+
+async def _forget(_update: JsonObject) -> None:
+    pass
+
+
+async def _abstain(_request: PermissionRequest) -> PermissionOption | None:
+    return None

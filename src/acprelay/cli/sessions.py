@@ -1,0 +1,185 @@
+"""`acprelay sessions`: lists, shows, opens, stops and removes the sessions of a relay."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+
+from acprelay.cli.acp_client import AcpClient
+from acprelay.cli.acp_messages import JsonObject, as_object
+from acprelay.cli.exits import ExitCode
+from acprelay.cli.loop import run_async
+from acprelay.cli.relay_client import list_sessions, open_client
+from acprelay.cli.session_texts import details, flat, row
+from acprelay.cli.tables import print_table
+from acprelay.cli.terminal import complain, one_line
+from acprelay.errors import ConfigError, RequestRefused
+
+_HEADERS = ("SESSION", "AGENT", "STATE", "CHANGED", "DIRECTORY", "TITLE")
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Does what the subcommand says.
+
+    Returns:
+        0; 1 where something could not be done for one of several sessions.
+
+    Raises:
+        ConfigError: The options cannot be used.
+        RequestRefused: The relay answered with an error.
+        RelayUnreachable: The relay cannot be reached, or went away.
+    """
+    return run_async(_run(arguments))
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    work = _COMMANDS[arguments.sessions_command]
+    async with open_client(arguments.url) as client:
+        return await work(client, arguments)
+
+
+async def _list(client: AcpClient, arguments: argparse.Namespace) -> int:
+    cwd = None if arguments.cwd is None else _absolute(arguments.cwd)
+    sessions = [flat(entry) for entry in await list_sessions(client, cwd=cwd)]
+    if arguments.group is not None:
+        sessions = [entry for entry in sessions if entry["group"] == arguments.group]
+    if arguments.json:
+        _print_json(sessions)
+    else:
+        print_table(_HEADERS, [row(entry) for entry in sessions])
+    return ExitCode.OK
+
+
+async def _show(client: AcpClient, arguments: argparse.Namespace) -> int:
+    sessions = [flat(entry) for entry in await list_sessions(client)]
+    shown = [
+        {**entry, **await _run_of(client, entry)}
+        for name in arguments.names
+        for entry in _named(sessions, name)
+    ]
+    if arguments.json:
+        _print_json(shown)
+    else:
+        print("\n\n".join("\n".join(details(entry)) for entry in shown))
+    return ExitCode.OK
+
+
+async def _run_of(client: AcpClient, session: JsonObject) -> JsonObject:
+    return await client.call("_acprelay/run", {"sessionId": session["sessionId"]})
+
+
+async def _new(client: AcpClient, arguments: argparse.Namespace) -> int:
+    params: dict[str, object] = {
+        "cwd": _absolute(arguments.cwd or "."),
+        "roles": [_role(option) for option in arguments.roles],
+        "worktree": arguments.worktree,
+    }
+    if arguments.group is not None:
+        params["group"] = arguments.group
+    result = await client.call("_acprelay/open_group", params)
+    listed = result.get("roles")
+    roles = [as_object(role) for role in (listed if isinstance(listed, list) else [])]
+    opened = [role for role in roles if "sessionId" in role]
+    if arguments.json:
+        _print_json(roles)
+    elif opened:
+        print_table(("SESSION", "BRANCH", "DIRECTORY"), [_opened_row(role) for role in opened])
+    for role in roles:
+        error = as_object(role.get("error"))
+        if error:
+            hint = str(as_object(error.get("data")).get("hint", ""))
+            complain(f"cannot open role {role['role']!r}: {error.get('message')}", hint=hint)
+    return ExitCode.OK if len(opened) == len(roles) else ExitCode.ERROR
+
+
+def _absolute(directory: str) -> str:
+    return str(Path(directory).absolute())
+
+
+def _role(option: str) -> Mapping[str, str]:
+    role, equals, agent = option.partition("=")
+    if not role or (equals and not agent):
+        raise ConfigError(
+            f"cannot read the role {option[:80]!r}", hint="write --role ROLE or --role ROLE=AGENT"
+        )
+    return {"role": role, "agent": agent} if equals else {"role": role}
+
+
+def _opened_row(role: JsonObject) -> tuple[str, str, str]:
+    worktree = as_object(role.get("worktree"))
+    return (
+        str(role["sessionId"]),
+        str(worktree.get("branch", "-")),
+        str(worktree.get("workdir", "-")),
+    )
+
+
+async def _stop(client: AcpClient, arguments: argparse.Namespace) -> int:
+    async def stop(name: str) -> Iterable[object]:
+        if ":" in name:
+            await client.close_session(name)
+            return [name]
+        closed = (await client.call("_acprelay/close_group", {"group": name})).get("sessions")
+        return closed if isinstance(closed, list) else []
+
+    return await _end(arguments, stop, "stopped")
+
+
+async def _remove(client: AcpClient, arguments: argparse.Namespace) -> int:
+    sessions = [flat(entry) for entry in await list_sessions(client)]
+
+    async def remove(name: str) -> Iterable[object]:
+        removed = [entry["sessionId"] for entry in _named(sessions, name)]
+        for session_id in removed:
+            await client.call("session/delete", {"sessionId": session_id})
+        return removed
+
+    return await _end(arguments, remove, "removed")
+
+
+async def _end(
+    arguments: argparse.Namespace,
+    end: Callable[[str], Awaitable[Iterable[object]]],
+    deed: str,
+) -> int:
+    """Ends what each name stands for; one that cannot be ended does not keep the others."""
+    code = ExitCode.OK
+    for name in arguments.names:
+        try:
+            for session_id in await end(name):
+                if arguments.json:
+                    _print_json([{"sessionId": session_id, "outcome": deed}])
+                else:
+                    print(f"{deed} {one_line(str(session_id))}")
+        except RequestRefused as error:
+            complain(error.message, hint=error.hint)
+            code = ExitCode.ERROR
+    return code
+
+
+def _named(sessions: list[JsonObject], name: str) -> list[JsonObject]:
+    """Finds what a name stands for: a session, or all sessions of a group."""
+    member = "sessionId" if ":" in name else "group"
+    found = [entry for entry in sessions if entry[member] == name]
+    if not found:
+        raise RequestRefused(
+            f"cannot find {'session' if ':' in name else 'group'} {name[:200]!r}",
+            hint="see acprelay sessions list",
+        )
+    return found
+
+
+def _print_json(objects: Iterable[JsonObject]) -> None:
+    for each in objects:
+        print(json.dumps(each))
+
+
+_COMMANDS: Mapping[str, Callable[[AcpClient, argparse.Namespace], Awaitable[int]]] = {
+    "list": _list,
+    "show": _show,
+    "new": _new,
+    "stop": _stop,
+    "remove": _remove,
+}

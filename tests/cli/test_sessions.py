@@ -1,0 +1,233 @@
+"""`acprelay sessions`: what people see of a relay's sessions, what scripts get, what is ended."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from acprelay.agents.models import AgentSpec
+from acprelay.cli.exits import ExitCode
+from acprelay.compose import RunningRelay, open_relay
+from acprelay.config import RelayConfig
+from acprelay.routing.group_params import GroupSpec, RoleSpec
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+pytestmark = pytest.mark.process
+
+
+@asynccontextmanager
+async def relay_in(directory: Path) -> AsyncIterator[RunningRelay]:
+    config = RelayConfig(port=0, worktree_dir=directory / "trees")
+    async with open_relay(config) as relay:
+        yield relay
+
+
+@pytest.fixture
+async def relay(tmp_path: Path) -> AsyncIterator[RunningRelay]:
+    async with relay_in(tmp_path) as relay:
+        yield relay
+
+
+async def a_group(relay: RunningRelay, cwd: Path, *roles: str, group: str = "task") -> None:
+    specs = tuple(RoleSpec(role=role) for role in roles)
+    await relay.groups.open(GroupSpec(cwd=str(cwd), group=group, roles=specs))
+
+
+def git(directory: str | Path, *arguments: str) -> str:
+    return subprocess.check_output(["git", "-C", directory, *arguments], text=True)
+
+
+def a_repository(directory: Path) -> Path:
+    directory.mkdir()
+    git(directory, "init", "--quiet")
+    author = ("-c", "user.name=x", "-c", "user.email=x@localhost")
+    git(directory, *author, "commit", "--quiet", "--allow-empty", "--message=x")
+    return directory
+
+
+async def sessions(cli: Cli, relay: RunningRelay, *arguments: str) -> tuple[int, str, str]:
+    """Runs the command; gives the exit code and both streams."""
+    verb, *rest = arguments
+    code, output, errors = await cli.run("sessions", verb, "--url", relay.url, *rest)
+    return code, output.decode(), errors
+
+
+async def listed(cli: Cli, relay: RunningRelay, *arguments: str) -> list[dict[str, object]]:
+    code, output, errors = await sessions(cli, relay, "list", "--json", *arguments)
+    assert (code, errors) == (ExitCode.OK, "")
+    return [json.loads(line) for line in output.splitlines()]
+
+
+@pytest.mark.requirement("groups.sessions-are-looked-after")
+async def test_people_see_a_table_of_sessions(
+    cli: Cli, relay: RunningRelay, tmp_path: Path
+) -> None:
+    await a_group(relay, tmp_path, "auth", "db")
+    code, output, errors = await sessions(cli, relay, "list")
+    assert (code, errors) == (ExitCode.OK, "")
+    headers, *rows = output.splitlines()
+    assert headers.split() == ["SESSION", "AGENT", "STATE", "CHANGED", "DIRECTORY", "TITLE"]
+    assert sorted(row.split()[:3] for row in rows) == [
+        ["task:auth", "demo", "live"],
+        ["task:db", "demo", "live"],
+    ]
+    assert all(str(tmp_path) in row for row in rows)
+
+
+async def test_a_relay_without_sessions_lists_none(cli: Cli, relay: RunningRelay) -> None:
+    code, output, _ = await sessions(cli, relay, "list")
+    assert (code, len(output.splitlines())) == (ExitCode.OK, 1)
+
+
+async def test_listing_starts_no_agent(cli: Cli) -> None:
+    missing = AgentSpec(name="missing", argv=("/nowhere/agent",))
+    async with open_relay(RelayConfig(port=0, agents=(missing,))) as relay:
+        assert await listed(cli, relay) == []
+
+
+async def test_scripts_get_one_object_a_line_of_the_group_or_directory_they_name(
+    cli: Cli, relay: RunningRelay, tmp_path: Path
+) -> None:
+    await a_group(relay, tmp_path, "auth")
+    await a_group(relay, Path("/"), "auth", group="other")
+    assert {entry["sessionId"] for entry in await listed(cli, relay)} == {"task:auth", "other:auth"}
+    [entry] = await listed(cli, relay, "--group", "task")
+    assert entry == {
+        "sessionId": "task:auth",
+        "group": "task",
+        "role": "auth",
+        "agent": "demo",
+        "state": "live",
+        "title": None,
+        "cwd": str(tmp_path),
+        "worktree": None,
+        "updatedAt": entry["updatedAt"],
+    }
+    [entry] = await listed(cli, relay, "--cwd", "/")
+    assert entry["group"] == "other"
+
+
+async def test_more_sessions_than_a_page_has_are_all_listed(
+    cli: Cli, relay: RunningRelay, tmp_path: Path
+) -> None:
+    for number in range(3):
+        roles = [f"r{each}" for each in range(40)]
+        await a_group(relay, tmp_path, *roles, group=f"g{number}")
+        await relay.groups.close(f"g{number}")
+    assert len({entry["sessionId"] for entry in await listed(cli, relay)}) == 120
+
+
+@pytest.mark.requirement("groups.sessions-are-looked-after")
+async def test_a_session_is_shown_with_its_run(
+    cli: Cli, relay: RunningRelay, tmp_path: Path
+) -> None:
+    await a_group(relay, tmp_path, "auth", "db")
+    code, output, _ = await sessions(cli, relay, "show", "task:auth")
+    shown = dict(line.split(maxsplit=1) for line in output.splitlines() if " " in line.strip())
+    assert code == ExitCode.OK
+    assert shown["sessionId"] == "task:auth"
+    assert shown["state"] == "ACTIVE"
+    assert int(shown["pid"]) > 0
+    code, output, _ = await sessions(cli, relay, "show", "--json", "task")
+    assert [json.loads(line)["role"] for line in output.splitlines()] == ["db", "auth"]
+
+
+@pytest.mark.requirement("groups.many-roles-at-once")
+async def test_sessions_are_opened_in_worktrees_with_agents_of_their_own(
+    cli: Cli, relay: RunningRelay, tmp_path: Path
+) -> None:
+    repository = a_repository(tmp_path / "repo")
+    options = ("--cwd", str(repository), "--worktree", "--role", "auth=demo", "--role", "db")
+    code, output, errors = await sessions(cli, relay, "new", "login", *options)
+    assert (code, errors) == (ExitCode.OK, "")
+    headers, *rows = (line.split() for line in output.splitlines())
+    assert headers == ["SESSION", "BRANCH", "DIRECTORY"]
+    assert [row[:2] for row in rows] == [
+        ["login:auth", "acprelay/login/auth"],
+        ["login:db", "acprelay/login/db"],
+    ]
+    for _, branch, directory in rows:
+        assert git(directory, "branch", "--show-current") == f"{branch}\n"
+
+
+async def test_a_role_that_cannot_be_opened_is_told_and_the_others_are_open(
+    cli: Cli, relay: RunningRelay, tmp_path: Path
+) -> None:
+    await a_group(relay, tmp_path, "auth")
+    code, output, errors = await sessions(
+        cli, relay, "new", "task", "--role", "auth", "--role", "db"
+    )
+    assert code == ExitCode.ERROR
+    assert "task:db" in output
+    assert "task:auth" not in output
+    assert errors.startswith("acprelay: cannot open role 'auth': cannot create session")
+    assert "hint: " in errors
+
+
+@pytest.mark.parametrize("role", ["=demo", "auth="])
+async def test_a_role_that_cannot_be_read_is_refused(
+    cli: Cli, relay: RunningRelay, role: str
+) -> None:
+    code, _, errors = await sessions(cli, relay, "new", "--role", role)
+    assert code == ExitCode.USAGE
+    assert "write --role ROLE or --role ROLE=AGENT" in errors
+
+
+@pytest.mark.requirement("groups.end-together")
+async def test_a_group_is_stopped_whole_and_a_session_alone(
+    cli: Cli, relay: RunningRelay, tmp_path: Path
+) -> None:
+    await a_group(relay, tmp_path, "auth", "db")
+    await a_group(relay, tmp_path, "auth", "db", group="other")
+    code, output, _ = await sessions(cli, relay, "stop", "task", "other:db")
+    assert code == ExitCode.OK
+    assert output == "stopped task:auth\nstopped task:db\nstopped other:db\n"
+    states = {entry["sessionId"]: entry["state"] for entry in await listed(cli, relay)}
+    assert states == {
+        "task:auth": "dormant",
+        "task:db": "dormant",
+        "other:auth": "live",
+        "other:db": "dormant",
+    }
+
+
+async def test_removed_sessions_are_listed_no_more(
+    cli: Cli, relay: RunningRelay, tmp_path: Path
+) -> None:
+    await a_group(relay, tmp_path, "auth", "db")
+    code, output, _ = await sessions(cli, relay, "remove", "--json", "task")
+    assert code == ExitCode.OK
+    assert {json.loads(line)["outcome"] for line in output.splitlines()} == {"removed"}
+    assert await listed(cli, relay) == []
+
+
+@pytest.mark.parametrize("verb", ["stop", "remove"])
+async def test_a_name_that_nothing_has_is_told_and_the_others_are_dealt_with(
+    cli: Cli, relay: RunningRelay, tmp_path: Path, verb: str
+) -> None:
+    await a_group(relay, tmp_path, "auth")
+    code, output, errors = await sessions(cli, relay, verb, "nothing", "no:body", "task:auth")
+    assert code == ExitCode.ERROR
+    assert output.endswith(" task:auth\n")
+    assert errors.count("acprelay: cannot ") == 2
+
+
+async def test_a_session_that_is_not_there_cannot_be_shown(cli: Cli, relay: RunningRelay) -> None:
+    code, _, errors = await sessions(cli, relay, "show", "no:body")
+    assert code == ExitCode.ERROR
+    assert errors.startswith("acprelay: cannot find session 'no:body'\n")
+
+
+async def test_a_relay_that_is_not_there_is_told(cli: Cli, free_port: int) -> None:
+    url = f"ws://127.0.0.1:{free_port}/acp"
+    code, _, errors = await cli.run("sessions", "list", "--url", url)
+    assert code == ExitCode.UNREACHABLE
+    assert "acprelay serve" in errors
