@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 
 from acprelay import __version__
-from acprelay.cli.arguments import connect, demo_agent, policy, run, serve
+from acprelay.cli.arguments import connect, demo_agent, policy, run, serve, worktrees
 
-_COMMANDS = (serve, run, connect, policy, demo_agent)
+_COMMANDS = (serve, run, connect, worktrees, policy, demo_agent)
 """In the order of the help."""
 
 _MAIN = """\

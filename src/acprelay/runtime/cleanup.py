@@ -10,7 +10,7 @@ from contextlib import suppress
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
 from acprelay.session.models import Session, SessionKey
-from acprelay.session.ports import ConnectionRegistry
+from acprelay.session.ports import Cleaner, ConnectionRegistry
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,29 @@ class AgentCleaner:
                 await handle.spawn_task
         if handle.agent is not None:
             await handle.agent.stop(session.reason or "terminated")
+
+
+class CleanerChain:
+    """Cleans up with several cleaners, one after another.
+
+    One that fails keeps the later ones from running, as they may build on it; all run again with
+    the next attempt, and take in their stride what is done already.
+
+    Args:
+        cleaners: In their order.
+    """
+
+    def __init__(self, *, cleaners: Sequence[Cleaner]) -> None:
+        self._cleaners = cleaners
+
+    async def cleanup(self, session: Session) -> None:
+        """Ends it all. Idempotent, as its parts are.
+
+        Raises:
+            Exception: Whatever one of them raised.
+        """
+        for cleaner in self._cleaners:
+            await cleaner.cleanup(session)
 
 
 class BackgroundCleanupScheduler:
