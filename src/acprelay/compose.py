@@ -29,12 +29,13 @@ from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
-from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
+from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
+from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.app import make_app
 from acprelay.server.logs import http_logger
@@ -45,6 +46,11 @@ from acprelay.storage.disk import SystemDisk
 from acprelay.storage.files import FileStorage
 from acprelay.storage.memory import MemoryStorage
 from acprelay.storage.state_directory import StateDirectory
+from acprelay.workspace.environment import git_environment
+from acprelay.workspace.folders import default_worktree_directory
+from acprelay.workspace.git import Git, PatientGit
+from acprelay.workspace.occupants import processes
+from acprelay.workspace.worktrees import Worktrees
 
 logger = logging.getLogger(__name__)
 
@@ -91,13 +97,15 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
         )
         stack.push_async_callback(pool.aclose)
         registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
-        manager = await stack.enter_async_context(_manager(registry, background))
+        worktrees = WorktreeClaims(worktrees=_worktrees(config))
+        manager = await stack.enter_async_context(_manager(registry, background, worktrees))
         host = ConversationHost(
             manager=manager,
             registry=registry,
             pool=pool,
             archive=archive,
             clock=SystemClock(),
+            worktrees=worktrees,
             background=background,
             limits=config.limits,
         )
@@ -161,15 +169,22 @@ def _launcher(config: RelayConfig, owner: str) -> StdioLauncher:
     )
 
 
+def _worktrees(config: RelayConfig) -> Worktrees:
+    root = config.worktree_dir or default_worktree_directory(os.environ)
+    git = PatientGit(git=Git(env=git_environment(os.environ)))
+    return Worktrees(root=root, git=git, occupants=processes)
+
+
 def _manager(
-    registry: MemoryRegistry[AgentRun, object], background: Background
+    registry: MemoryRegistry[AgentRun, object], background: Background, worktrees: WorktreeClaims
 ) -> LifecycleManager[AgentRun, object]:
     return LifecycleManager(
         store=MemoryStore(),
         registry=registry,
         clock=SystemClock(),
         ids=RandomIds(),
-        cleaner=AgentCleaner(registry=registry),
+        # A worktree is undone once nobody works in it any more.
+        cleaner=CleanerChain(cleaners=(AgentCleaner(registry=registry), worktrees)),
         scheduler=BackgroundCleanupScheduler(background=background),
         hooks=LoggingHooks(),
     )

@@ -67,7 +67,7 @@ class TracingManager(LifecycleManager[AgentRun, object]):
             registry=registry,
             clock=FakeClock(),
             ids=FakeIds(),
-            cleaner=CleanerChain(AgentCleaner(registry=registry), claims),
+            cleaner=CleanerChain(cleaners=(AgentCleaner(registry=registry), claims)),
             scheduler=BackgroundCleanupScheduler(background=background, retry_after_s=(0, 0)),
             hooks=hooks,
         )
@@ -134,6 +134,7 @@ class FakeWorktrees:
         root: Where they are said to be.
         there: Those that were made and not undone.
         failure: What the next call of either kind raises, once.
+        work: Why they are to be kept, if they are.
         gate: What making waits for, after it has begun.
     """
 
@@ -141,6 +142,7 @@ class FakeWorktrees:
         self.root = Path("/trees")
         self.there: list[Worktree] = []
         self.failure: RelayError | None = None
+        self.work: str | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self._trace = trace
@@ -156,10 +158,12 @@ class FakeWorktrees:
         self.there.append(worktree)
         return worktree
 
-    async def discard(self, worktree: Worktree) -> None:
+    async def discard(self, worktree: Worktree) -> str | None:
         self._trace.append("worktree discarded")
         self._fail()
-        self.there.remove(worktree)
+        if self.work is None:
+            self.there.remove(worktree)
+        return self.work
 
     def _fail(self) -> None:
         failure, self.failure = self.failure, None

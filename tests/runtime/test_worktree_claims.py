@@ -52,6 +52,7 @@ async def test_the_agent_works_in_the_worktree_and_clients_find_the_session_by_i
         "branch": "b",
         "base": "c",
         "repository": "/repo",
+        "dirty": False,
         "notes": ["n"],
     }
     assert answer["result"]["_meta"]["acprelay"]["worktree"] == told

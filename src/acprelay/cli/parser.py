@@ -9,9 +9,17 @@ from __future__ import annotations
 import argparse
 
 from acprelay import __version__
-from acprelay.cli.arguments import connect, demo_agent, policy, run, serve, sessions
+from acprelay.cli.arguments import (
+    connect,
+    demo_agent,
+    policy,
+    run,
+    serve,
+    sessions,
+    worktrees,
+)
 
-_COMMANDS = (serve, run, sessions, connect, policy, demo_agent)
+_COMMANDS = (serve, run, sessions, worktrees, connect, policy, demo_agent)
 """In the order of the help."""
 
 _MAIN = """\

@@ -12,12 +12,13 @@ class Worktree:
     """A git worktree that a conversation has for itself.
 
     Attributes:
-        path: Its top directory.
-        workdir: The directory in it that the agent works in.
-        branch: The branch that is checked out there.
-        base: The commit that it was made from.
-        repository: The top directory of the project's own tree.
-        notes: What whoever asked for it should know: what it does not have, for example.
+        path: Its top level; absolute.
+        workdir: What the agent works in: the same place in it that was asked for in the project.
+        branch: The branch that was made for it, such as `acprelay/task/main`.
+        base: The id of the commit that it began at.
+        repository: The top level of the project's tree, which it was made from.
+        dirty: Whether that tree had uncommitted changes, which are not in the worktree.
+        notes: What its user should know, in sentences without a final period.
     """
 
     path: str
@@ -25,6 +26,7 @@ class Worktree:
     branch: str
     base: str
     repository: str
+    dirty: bool = False
     notes: tuple[str, ...] = ()
 
 

@@ -47,20 +47,23 @@ class AgentCleaner:
 
 
 class CleanerChain:
-    """Several cleaners as one: each comes once those before it are through.
+    """Cleans up with several cleaners, one after another.
+
+    One that fails keeps the later ones from running, as they may build on it; all run again with
+    the next attempt, and take in their stride what is done already.
 
     Args:
-        cleaners: In their order; one that fails keeps those behind it waiting for the next attempt.
+        cleaners: In their order.
     """
 
-    def __init__(self, *cleaners: Cleaner) -> None:
+    def __init__(self, *, cleaners: Sequence[Cleaner]) -> None:
         self._cleaners = cleaners
 
     async def cleanup(self, session: Session) -> None:
-        """Lets each clean up. Idempotent, as each of them is.
+        """Ends it all. Idempotent, as its parts are.
 
         Raises:
-            RelayError: One of them failed.
+            Exception: Whatever one of them raised.
         """
         for cleaner in self._cleaners:
             await cleaner.cleanup(session)

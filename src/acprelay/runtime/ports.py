@@ -112,8 +112,11 @@ class Worktrees(Protocol):
         """
         ...
 
-    async def discard(self, worktree: Worktree) -> None:
+    async def discard(self, worktree: Worktree) -> str | None:
         """Removes a worktree and its branch, unless there is work in it. Idempotent.
+
+        Returns:
+            None where it is gone; else why it is kept, in words.
 
         Raises:
             WorkspaceError: It cannot be removed.

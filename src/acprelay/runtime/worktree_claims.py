@@ -6,9 +6,13 @@ away because a process ended. How worktrees are made is the business of `acprela
 
 from __future__ import annotations
 
+import logging
+
 from acprelay.routing.records import Worktree
 from acprelay.runtime.ports import Worktrees
 from acprelay.session.models import Session, SessionKey
+
+logger = logging.getLogger(__name__)
 
 
 class WorktreeClaims:
@@ -52,5 +56,7 @@ class WorktreeClaims:
         """
         worktree = self._claimed.get(session.key)
         if worktree is not None:
-            await self._worktrees.discard(worktree)
+            kept = await self._worktrees.discard(worktree)
             self.settle(session.key)
+            if kept is not None:
+                logger.info("session %s: its worktree stays: %s", session.key, kept)

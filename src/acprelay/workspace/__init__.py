@@ -1,1 +1,1 @@
-"""Git worktrees: one for each role that wants its own, made, compared, merged and removed."""
+"""Git worktrees: one for each role, on a branch of its own, outside the project's tree."""

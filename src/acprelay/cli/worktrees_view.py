@@ -1,0 +1,100 @@
+"""How worktrees are shown: to people as a table, to programs as JSON. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import PurePath
+
+from acprelay.cli.terminal import one_line
+from acprelay.workspace.merging import Merged
+from acprelay.workspace.models import WorktreeStatus
+from acprelay.workspace.parsing import FileNumbers
+
+_HEAD = ("NAME", "COMMITS", "CHANGES", "WORK")
+_NOWHERE = "without a directory"
+
+
+def as_table(statuses: Sequence[WorktreeStatus]) -> Iterator[str]:
+    """Yields the lines of a table for each directory that worktrees are in.
+
+    A worktree is in it under its session id and its role, as its name says.
+    """
+    if not statuses:
+        yield "no worktrees"
+        return
+    rows = [_row(status) for status in statuses]
+    widths = [max(len(cell) for cell in column) for column in zip(_HEAD, *rows, strict=True)]
+    for number, (folder, lines) in enumerate(_by_folder(statuses, rows).items()):
+        yield from ["", folder] if number else [folder]
+        for row in (_HEAD, *lines):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            yield f"  {'  '.join(cells)}".rstrip()
+
+
+def as_json(status: WorktreeStatus) -> dict[str, object]:
+    """Gives all that is known of a worktree."""
+    return {**asdict(status), "merged": status.merged, "work": status.work}
+
+
+def diff_as_json(
+    name: str, base: str, files: Sequence[FileNumbers], untracked: Sequence[str]
+) -> dict[str, object]:
+    """Gives what has changed in a worktree since its base."""
+    return {
+        "name": name,
+        "base": base,
+        "files": [asdict(each) for each in files],
+        "untracked": list(untracked),
+    }
+
+
+def merge_as_text(merged: Merged) -> str:
+    """Says what a merge did."""
+    if not merged.commits:
+        return f"{merged.name}: {merged.into} has all of its commits already"
+    commits = "1 commit" if merged.commits == 1 else f"{merged.commits} commits"
+    return f"{merged.name}: merged {commits} into {merged.into}"
+
+
+def leftover(merged: Merged) -> str | None:
+    """Says what a merge has left behind in the worktree; None for nothing."""
+    if not merged.left:
+        return None
+    changes = "1 uncommitted change" if merged.left == 1 else f"{merged.left} uncommitted changes"
+    return f"{merged.name}: {changes} in the worktree are not merged"
+
+
+def _by_folder(
+    statuses: Sequence[WorktreeStatus], rows: Sequence[tuple[str, ...]]
+) -> dict[str, list[tuple[str, ...]]]:
+    folders: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for status, row in zip(statuses, rows, strict=True):
+        folder = str(PurePath(status.path).parents[1]) if status.path else _NOWHERE
+        folders[one_line(folder)].append(row)
+    return folders
+
+
+def _row(status: WorktreeStatus) -> tuple[str, ...]:
+    return status.name, str(status.commits), str(len(status.changes)), _remark(status)
+
+
+def _remark(status: WorktreeStatus) -> str:
+    if not status.finished:
+        condition = "half made or half removed"
+    elif status.work is not None:
+        condition = status.work
+    else:
+        condition = "all merged" if status.merged else "none"
+    return one_line(
+        "; ".join(
+            [
+                condition,
+                *(["its directory is gone"] if status.path and not status.present else []),
+                *(["its branch is gone"] if status.branch is None else []),
+                *(["locked"] if status.locked is not None else []),
+                *([f"in use by {', '.join(status.users)}"] if status.users else []),
+            ]
+        )
+    )

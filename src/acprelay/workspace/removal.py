@@ -1,0 +1,156 @@
+"""Takes a worktree away: its directory, what git knows of it, and its refs.
+
+`refusal` decides whether it may go; the rest does what is decided. A removal that is interrupted
+leaves the worktree marked unfinished, and removing it again completes that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from acprelay.errors import WorkspaceError
+from acprelay.workspace import commands, names
+from acprelay.workspace.failures import failure
+from acprelay.workspace.folders import is_directory, remove_empty
+from acprelay.workspace.models import WorktreeStatus
+from acprelay.workspace.records import Record
+from acprelay.workspace.repository import Repository
+
+
+def refusal(
+    status: WorktreeStatus, *, top: str, elsewhere: str | None, force: bool
+) -> WorkspaceError | None:
+    """Tells why a worktree is not removed; None where nothing speaks against it. Pure.
+
+    Args:
+        status: What is in it.
+        top: The tree that git is to work in meanwhile.
+        elsewhere: Where else its branch is checked out; None for nowhere.
+        force: Whether work that would be lost, and a lock, count for nothing.
+    """
+    name = status.name
+    if status.users:
+        return WorkspaceError(
+            f"cannot remove worktree {name!r}: {', '.join(status.users)} works in it",
+            hint="close its session, and leave the directory, first",
+        )
+    if status.path == top:
+        return WorkspaceError(
+            f"cannot remove worktree {name!r} from within",
+            hint="name the project's tree with --repo",
+        )
+    if elsewhere is not None:
+        return WorkspaceError(
+            f"cannot remove worktree {name!r}: its branch is checked out in {elsewhere!r}",
+            hint="check out another branch there first",
+        )
+    if not force and status.locked is not None:
+        reason = f" ({status.locked})" if status.locked else ""
+        return WorkspaceError(
+            f"cannot remove worktree {name!r}: it is locked{reason}",
+            hint=f"unlock it with git worktree unlock, or remove it with --force {name}",
+        )
+    if not force and status.work is not None:
+        return WorkspaceError(
+            f"cannot remove worktree {name!r}: it holds {status.work}",
+            hint=f"commit and merge that first; --force {name} loses it",
+        )
+    return None
+
+
+async def remove(repository: Repository, record: Record, *, force: bool) -> None:
+    """Removes a worktree that `refusal` lets go. To be carried out whole.
+
+    Where something has changed in it meanwhile, it is not lost: without force git looks once more
+    at the files, and a branch that has moved is not deleted.
+
+    Raises:
+        WorkspaceError: Something is left.
+    """
+    refs = dict(record.refs)
+    mark = names.refs_of(record.slot)[2]
+    if record.finished:
+        await repository.ask(commands.mark_unfinished(record.slot, base=record.base))
+        refs[mark] = record.base
+    if record.entry is not None:
+        forced = force or not record.finished
+        await remove_directory(repository, record.entry.path, force=forced)
+    await delete_known_refs(repository, refs)
+
+
+async def remove_directory(repository: Repository, path: str, *, force: bool) -> None:
+    """Removes a worktree's directory and what git knows of it. To be carried out whole.
+
+    Directories above it that are empty then go too.
+
+    Args:
+        repository: Whose.
+        path: Where it is.
+        force: Whether it goes whatever is in it; otherwise git looks once more for itself.
+
+    Raises:
+        WorkspaceError: Something is left.
+    """
+    if force:
+        await _remove_by_force(repository, path)
+    else:
+        await _remove_clean(repository, path)
+    remove_empty(Path(path).parent)
+
+
+async def delete_refs(repository: Repository, slot: str) -> None:
+    """Deletes a slot's branch and refs, as they are now. To be carried out whole. Idempotent.
+
+    Raises:
+        WorkspaceError: They cannot be deleted.
+    """
+    refs = await repository.refs()
+    await delete_known_refs(repository, {n: refs[n] for n in names.refs_of(slot) if n in refs})
+
+
+async def delete_known_refs(repository: Repository, refs: dict[str, str]) -> None:
+    """Deletes refs, all or none, and only if each has its value still.
+
+    Raises:
+        WorkspaceError: They cannot be deleted, or one has changed.
+    """
+    if refs:
+        answer = await repository.git.run(commands.delete_refs(refs), at=repository.project.top)
+        if answer.code != 0:
+            raise failure(f"delete {', '.join(refs)}", answer.err)
+
+
+async def _remove_clean(repository: Repository, path: str) -> None:
+    top = repository.project.top
+    answer = await repository.git.run(commands.remove_worktree(path), at=top)
+    if answer.code != 0 and "containing submodules" in answer.err:
+        # Git refuses for submodules that were never checked out, too
+        answer = await repository.git.run(commands.remove_worktree(path, force=1), at=top)
+    if answer.code != 0:
+        raise failure(f"remove {path!r}", answer.err)
+
+
+async def _remove_by_force(repository: Repository, path: str) -> None:
+    top = repository.project.top
+    removal = commands.remove_worktree(path, force=2)
+    answer = await repository.git.run(removal, at=top)
+    if is_directory(path):
+        await _delete_files(path)
+    if answer.code != 0:
+        # Git knew nothing of it, or could not remove all of it: what it knows goes now.
+        await repository.git.run(removal, at=top)
+        known = await repository.worktrees()
+        if any(entry.path == path for entry in known):
+            raise failure(f"remove {path!r}", answer.err)
+
+
+async def _delete_files(path: str) -> None:
+    try:
+        await asyncio.to_thread(shutil.rmtree, path)
+    except OSError as error:
+        raise WorkspaceError(
+            f"cannot remove {path!r}: {error.strerror or error}",
+            hint="mend the cause, and remove it again with acprelay worktrees remove",
+        ) from error
