@@ -33,6 +33,7 @@ from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.probe import ProbedAgent, probe
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.app import make_app
@@ -110,6 +111,18 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
         # Left first: clients learn what becomes of their requests while they are connected.
         stack.push_async_callback(host.aclose, reason="the relay is stopping")
         yield relay
+
+
+async def probe_agent(spec: AgentSpec, *, deadline_s: float) -> ProbedAgent:
+    """Starts an agent as a relay does, initialises it and ends it; see `acprelay.runtime.probe`.
+
+    Raises:
+        AgentError: It cannot be started or initialised.
+    """
+    launcher = _launcher(RelayConfig(agents=(spec,)), RandomIds().mint())
+    return await probe(
+        launcher=launcher, name=spec.name, deadline_s=deadline_s, clock=MonotonicClock()
+    )
 
 
 async def _open_store(stack: AsyncExitStack, config: RelayConfig) -> tuple[ConversationStore, str]:

@@ -130,7 +130,8 @@ class RelayProcess:
         """What starts it."""
         program = Path(sysconfig.get_path("scripts")) / "acprelay"
         options = [f"--agent={agent.name}={shlex.join(agent.argv)}" for agent in self._agents]
-        return [program, "serve", "--port", "0", "--state-dir", self.state_dir, *options]
+        where = ("--state-dir", self.state_dir)
+        return [program, "serve", "--no-config", "--port", "0", *where, *options]
 
     @property
     def _output(self) -> IO[str]:

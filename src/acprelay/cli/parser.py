@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 
 from acprelay import __version__
-from acprelay.cli.arguments import connect, demo_agent, policy, run, serve
+from acprelay.cli.arguments import agents, connect, demo_agent, policy, run, serve
 
-_COMMANDS = (serve, run, connect, policy, demo_agent)
+_COMMANDS = (serve, run, connect, agents, policy, demo_agent)
 """In the order of the help."""
 
 _MAIN = """\
@@ -23,7 +23,8 @@ _MAIN_EXAMPLES = """\
 examples:
   acprelay run "hello"        ask the demo agent, which needs no key
   acprelay serve              start a relay that offers the demo agent
-  acprelay serve --agent claude='npx @agentclientprotocol/claude-agent-acp'
+  acprelay agents             list the agents that can be started here
+  acprelay serve --agent claude --agent gemini
   acprelay COMMAND --help     say more about a command"""
 
 

@@ -6,18 +6,14 @@ import argparse
 import asyncio
 import logging
 import os
-from pathlib import Path
 
 from acprelay import __version__
-from acprelay.agents.catalog import parse_agent
+from acprelay.cli.configuration import serving
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
-from acprelay.cli.policy_file import read_policy
 from acprelay.cli.signals import Interrupts
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
-from acprelay.routing.policy import Policy
-from acprelay.storage.state_directory import default_state_directory
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -27,27 +23,10 @@ def command(arguments: argparse.Namespace) -> int:
         0, once a signal came and every agent has ended.
 
     Raises:
-        ConfigError: The options cannot be used, or the port is taken.
+        ConfigError: The options or the configuration cannot be used, or the port is taken.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    config = RelayConfig(
-        host=arguments.host,
-        port=arguments.port,
-        agents=tuple(
-            parse_agent(option, pass_env=arguments.pass_env) for option in arguments.agents
-        ),
-        state_dir=_state_dir(arguments),
-        policy=read_policy(Path(arguments.policy)) if arguments.policy is not None else Policy(),
-    )
-    return run_async(_serve(config))
-
-
-def _state_dir(arguments: argparse.Namespace) -> Path | None:
-    if arguments.ephemeral:
-        return None
-    if arguments.state_dir is not None:
-        return Path(arguments.state_dir)
-    return default_state_directory(os.environ)
+    return run_async(_serve(serving(arguments, os.environ)))
 
 
 async def _serve(config: RelayConfig) -> int:

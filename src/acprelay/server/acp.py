@@ -99,7 +99,8 @@ class AcpEndpoint:
         if agent not in self._agents:
             raise InvalidParams(
                 f"cannot find agent {agent[:120]!r}",
-                hint=f"choose one of {', '.join(self._agents)}",
+                hint=f"choose one of {', '.join(self._agents)}; to offer another one, name it with "
+                "--agent or in the configuration when the relay is started",
             )
         session_id = request.query.get("session")
         role = request.query.get("role", _DEFAULT_ROLE)

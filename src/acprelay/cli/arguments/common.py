@@ -42,3 +42,15 @@ def add_pass_env(parser: argparse.ArgumentParser) -> None:
         help="let the agents see this variable, such as an API key, besides PATH, HOME, the locale "
         "and the like; repeat it for more",
     )
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Adds the choice of the configuration file."""
+    config = parser.add_mutually_exclusive_group()
+    config.add_argument(
+        "--config",
+        metavar="FILE",
+        help="the configuration, in TOML; options win over it (default: "
+        "$XDG_CONFIG_HOME/acprelay/config.toml or ~/.config/acprelay/config.toml, if it is there)",
+    )
+    config.add_argument("--no-config", action="store_true", help="read no configuration")
