@@ -78,9 +78,11 @@ class Choice:
         Raises:
             ConfigError: A name is unknown, or stands for an agent that is missing here.
         """
-        given = {one.name for one in named if isinstance(one, AgentSpec)}
+        given = [one.name for one in named if isinstance(one, AgentSpec)]
         specs = [
-            self.choose(one) if isinstance(one, str) else one for one in named if one not in given
+            self.choose(one) if isinstance(one, str) else one
+            for one in named
+            if isinstance(one, AgentSpec) or one not in given
         ]
         taken = {spec.name for spec in specs}
         configured = dict.fromkeys([*([default] if default else []), *self._settings])
@@ -169,6 +171,7 @@ class Choice:
         called = {known.title.lower(): known.name for known in self._known.values()}
         for known in self._known.values():
             called |= dict.fromkeys(filter(None, (known.registry_id, *known.programs)), known.name)
-        called |= {name: name for name in (*self._own, *self._known, *self._settings)}
+        configured = [one for one, says in self._settings.items() if says.command is not None]
+        called |= {one: one for one in (*self._own, *self._known, *configured)}
         near = difflib.get_close_matches(name[:80].lower(), called, n=1)
         return called[near[0]] if near else None

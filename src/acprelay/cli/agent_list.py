@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from acprelay.agents.choosing import Choice
 from acprelay.agents.detection import Availability, Detection, detect_command, installed
@@ -15,11 +16,13 @@ from acprelay.agents.models import AgentSpec
 from acprelay.agents.well_known import WELL_KNOWN
 from acprelay.cli.config_file import FileConfig
 from acprelay.cli.exits import ExitCode
-from acprelay.cli.output import columns, put, put_json
+from acprelay.cli.output import WIDTH, columns, put, put_json
 from acprelay.cli.terminal import cut, one_line
 from acprelay.compose import DEMO_AGENT
 
-_COMMAND_WIDTH = 48
+_LEAST_COMMAND = 20
+Row: TypeAlias = tuple[str, str, str, str]
+
 _ORDER = (Availability.READY, Availability.RUNNABLE, Availability.MISSING)
 
 
@@ -54,7 +57,7 @@ def list_agents(arguments: argparse.Namespace, file: FileConfig, chosen: Choice)
         for one in shown:
             put_json(_as_json(one, names))
     else:
-        for line in columns([("NAME", "STATUS", "COMMAND", "NOTE"), *map(_row, shown)]):
+        for line in _table([("NAME", "STATUS", "COMMAND", "NOTE"), *map(_row, shown)]):
             put(line)
         put("")
         for line in _remarks(offered, hidden=len(listed) - len(shown)):
@@ -89,14 +92,22 @@ def _is_shown(one: Listed) -> bool:
     return one.source != "well-known" or one.found.availability is not Availability.MISSING
 
 
-def _row(one: Listed) -> tuple[str, str, str, str]:
+def _table(rows: Sequence[Row]) -> list[str]:
+    """Lays the rows out; commands are cut where the line would be too long."""
+    without = columns([(name, status, "", note) for name, status, _, note in rows])
+    width = max(_LEAST_COMMAND, WIDTH - max(map(len, without)))
+    return columns(
+        [(name, status, cut(command, width=width), note) for name, status, command, note in rows]
+    )
+
+
+def _row(one: Listed) -> Row:
     found = one.found
-    command = one_line(shlex.join(found.argv))
     note = f"no {', no '.join(found.missing)}" if found.missing else ""
     return (
         one.name,
         str(found.availability),
-        cut(command, width=_COMMAND_WIDTH),
+        one_line(shlex.join(found.argv)),
         note or ("no key is set" if found.unset else ""),
     )
 

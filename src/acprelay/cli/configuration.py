@@ -43,13 +43,14 @@ def find_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Fi
     return FileConfig() if path is None or not _is_there(path) else read_config(path)
 
 
-def serving(arguments: argparse.Namespace, environ: Mapping[str, str]) -> RelayConfig:
+def serving(
+    arguments: argparse.Namespace, file: FileConfig, environ: Mapping[str, str]
+) -> RelayConfig:
     """Says how the relay of `acprelay serve` is started.
 
     Raises:
         ConfigError: The options or the file cannot be used.
     """
-    file = find_config(arguments, environ)
     return RelayConfig(
         host=_first(arguments.host, file.host, DEFAULT_HOST),
         port=_first(arguments.port, file.port, DEFAULT_PORT),
@@ -62,7 +63,11 @@ def serving(arguments: argparse.Namespace, environ: Mapping[str, str]) -> RelayC
 
 
 def embedded(
-    arguments: argparse.Namespace, environ: Mapping[str, str], *, state_dir: Path
+    arguments: argparse.Namespace,
+    file: FileConfig,
+    environ: Mapping[str, str],
+    *,
+    state_dir: Path,
 ) -> RelayConfig:
     """Says how a relay is started that a command has for itself.
 
@@ -71,7 +76,6 @@ def embedded(
     Raises:
         ConfigError: The options or the file cannot be used.
     """
-    file = find_config(arguments, environ)
     return RelayConfig(
         port=0,
         agents=_agents(arguments, file, environ),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from acprelay.agents.models import AgentSpec
 from acprelay.cli.acp_client import AcpClient, OnPermission
-from acprelay.cli.configuration import embedded, read_agents
+from acprelay.cli.configuration import embedded, find_config, read_agents
 from acprelay.cli.exits import STOP_REASONS, ExitCode, of_signal
 from acprelay.cli.loop import run_async
 from acprelay.cli.permissions import RulePermission, TerminalPermission
@@ -114,7 +114,8 @@ async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
         yield endpoint(arguments.url, agent=agent)
         return
     with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
-        config = embedded(arguments, os.environ, state_dir=Path(state_dir))
+        file = find_config(arguments, os.environ)
+        config = embedded(arguments, file, os.environ, state_dir=Path(state_dir))
         async with open_relay(config) as relay:
             yield endpoint(relay.url, agent=agent)
 

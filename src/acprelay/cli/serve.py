@@ -6,9 +6,10 @@ import argparse
 import asyncio
 import logging
 import os
+from pathlib import Path
 
 from acprelay import __version__
-from acprelay.cli.configuration import serving
+from acprelay.cli.configuration import find_config, serving
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.cli.signals import Interrupts
@@ -26,17 +27,18 @@ def command(arguments: argparse.Namespace) -> int:
         ConfigError: The options or the configuration cannot be used, or the port is taken.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return run_async(_serve(serving(arguments, os.environ)))
+    file = find_config(arguments, os.environ)
+    return run_async(_serve(serving(arguments, file, os.environ), file.path))
 
 
-async def _serve(config: RelayConfig) -> int:
+async def _serve(config: RelayConfig, file: Path | None) -> int:
     interrupts = Interrupts()
     try:
         async with interrupts:
             asked_to_stop = asyncio.Event()
             async with open_relay(config) as relay:
                 interrupts.appeal_to(asked_to_stop.set)
-                print(_greeting(relay, config), flush=True)
+                print(_greeting(relay, config, file), flush=True)
                 await asked_to_stop.wait()
     except asyncio.CancelledError:
         if interrupts.signal is None:
@@ -44,12 +46,14 @@ async def _serve(config: RelayConfig) -> int:
     return ExitCode.OK
 
 
-def _greeting(relay: RunningRelay, config: RelayConfig) -> str:
+def _greeting(relay: RunningRelay, config: RelayConfig, file: Path | None) -> str:
     state = config.state_dir or "in memory, gone when the relay stops"
+    configuration = "" if file is None else f"  configured: {file}\n"
     return f"""\
 acprelay {__version__} listens on {relay.url}
   agents:     {", ".join(relay.agents)}
   state:      {state}
+{configuration}\
   try it:     acprelay run --url {relay.url} "hello"
   in editors: acprelay connect --url {relay.url}
   stop it:    Ctrl-C"""
