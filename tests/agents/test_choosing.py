@@ -89,7 +89,7 @@ def test_what_is_named_comes_first_then_the_default_then_the_rest(
     default: str | None,
     offered: list[str],
 ) -> None:
-    specs = choice(**settings).offer(named, default=default)
+    specs = choice(**dict(settings)).offer(named, default=default)  # type: ignore[arg-type]  # none is called there
     assert [spec.name for spec in specs] == offered
 
 

@@ -21,7 +21,7 @@ from acprelay.agents.well_known import WELL_KNOWN
 from acprelay.cli.exits import ExitCode
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Cli
+    from tests.cli.conftest import Cli, Command
 
 pytestmark = pytest.mark.process
 
@@ -50,15 +50,15 @@ class Machine:
         self._config.parent.mkdir(parents=True)
         self._config.write_text(text)
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**EACH_KEY, "PATH": str(self._programs)}
+    async def start(self, *argv: str, **environment: str) -> Command:
+        variables = {**EACH_KEY, "PATH": str(self._programs), **environment}
+        return await self._cli.start(*argv, **variables)  # type: ignore[arg-type]  # all are strings
 
     async def agents(self, *argv: str, **environment: str) -> tuple[int, str, str]:
         return await self.types("agents", *argv, **environment)
 
     async def types(self, *argv: str, **environment: str) -> tuple[int, str, str]:
-        command = await self._cli.start(*argv, **{**self.environment, **environment})
+        command = await self.start(*argv, **environment)
         code, output, errors = await command.ended()
         return code, output.decode(), errors
 
@@ -390,7 +390,7 @@ async def test_a_signal_ends_the_probe_and_the_agent(
     fifo = cli.cwd / "process"
     os.mkfifo(fifo)
     machine.install("agent", f"echo $$ > {fifo}\nexec {MISBEHAVING} linger")
-    command = await cli.start("agents", "probe", "a=agent", **machine.environment)
+    command = await machine.start("agents", "probe", "a=agent")
     process = int(await asyncio.get_running_loop().run_in_executor(None, fifo.read_text))
     assert not gone(process)
     command.process.send_signal(number)
@@ -402,7 +402,7 @@ def test_what_an_agent_says_moves_no_cursor_on_a_terminal(tmp_path: Path) -> Non
     result = {"protocolVersion": 1, "agentInfo": {"name": "\x1b[2Jevil", "version": "\x07"}}
     say = shlex.quote(f"say={json.dumps({**ANSWER, 'result': result})}")
     keyboard, line = os.openpty()
-    program = Path(sys.executable).with_name("acprelay")
+    program = str(Path(sys.executable).with_name("acprelay"))
     argv = [program, "agents", "probe", "--no-config", f"a={MISBEHAVING} {say} until-eof"]
     done = subprocess.run(
         argv, stdin=line, stdout=line, stderr=line, cwd=tmp_path, timeout=60, check=False
@@ -463,7 +463,7 @@ async def test_a_relay_says_its_configuration_and_offers_what_is_named_alone(
     machine.install("goose", DEMO)
     machine.install("gemini", DEMO)
     machine.configure('port = 0\n[agents.goose]\nenv = { GOOSE_MODE = "chat" }\n')
-    command = await cli.start("serve", **machine.environment)
+    command = await machine.start("serve")
     url = (await command.line()).decode().split()[-1]
     said = [(await command.line()).decode() for _ in range(3)]
     assert said[0] == "  agents:     goose\n"

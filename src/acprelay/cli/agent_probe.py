@@ -79,14 +79,12 @@ def _check_there(chosen: Choice, known: KnownAgent | None) -> None:
 
 
 def _remedy(error: AgentError, chosen: Choice, known: KnownAgent | None) -> str:
-    match error:
-        case AgentExited():
-            hint = "its last words are below"
-        case AgentUnresponsive():
-            hint = f"{error.hint}, or give it more time with --timeout"
-        case _:
-            hint = error.hint
-    login = "" if isinstance(error, SpawnFailed) else _login(chosen, known)
+    if isinstance(error, AgentUnresponsive):
+        return f"{error.hint}, or give it more time with --timeout"
+    if isinstance(error, SpawnFailed):
+        return error.hint
+    hint = "its last words are below" if isinstance(error, AgentExited) else error.hint
+    login = _login(chosen, known)
     return f"{hint}; {login}" if login else hint
 
 
