@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from acprelay.agents.choosing import AgentSettings, Choice
+from acprelay.agents.choosing import AgentChoice, AgentSettings
 from acprelay.agents.known_agent import KnownAgent
 from acprelay.agents.models import AgentSpec
 from acprelay.errors import ConfigError
@@ -35,8 +35,8 @@ STARTED_ROBO = AgentSpec(
 MINE = AgentSpec(name="mine", argv=("mine",))
 
 
-def choice(there: str = "robo-acp", **settings: AgentSettings) -> Choice:
-    return Choice(
+def choice(there: str = "robo-acp", **settings: AgentSettings) -> AgentChoice:
+    return AgentChoice(
         well_known=(ROBO, BINARY),
         own=(DEMO,),
         settings=settings,

@@ -264,6 +264,15 @@ async def test_an_agent_that_says_little_is_described_as_far_as_it_goes(machine:
     assert (said["capabilities"], said["auth methods"]) == ("none", "none")
 
 
+async def test_capabilities_that_are_nested_deeply_are_shown_to_a_depth(machine: Machine) -> None:
+    nested = '{"x":' * 500 + "1" + "}" * 500
+    answer = json.dumps({**ANSWER, "result": {"protocolVersion": 1, "agentCapabilities": "…"}})
+    say = shlex.quote("say=" + answer.replace(json.dumps("…"), nested))
+    code, output, _errors = await machine.agents("probe", f"a={MISBEHAVING} {say} until-eof")
+    assert code == ExitCode.OK
+    assert told(output)["capabilities"] == "x.x.x.x.x.x.x.x"
+
+
 async def test_an_agent_that_says_strange_things_is_described_all_the_same(
     machine: Machine,
 ) -> None:
@@ -294,7 +303,7 @@ async def test_an_agent_that_says_strange_things_is_described_all_the_same(
         (
             "complain='no key' exit=3",
             "acprelay: cannot reach agent 'a': it ended with exit status 3\n"
-            "  hint: its last words are below\n"
+            "  hint: see its last words\n"
             "  | no key\n",
         ),
         (
@@ -336,7 +345,7 @@ async def test_a_well_known_agent_that_fails_is_told_how_to_log_in(machine: Mach
     assert code == ExitCode.ERROR
     assert errors == (
         "acprelay: cannot reach agent 'gemini': it ended with exit status 41\n"
-        "  hint: its last words are below; if it does not know you: log in with gemini, or set "
+        "  hint: see its last words; if it does not know you: log in with gemini, or set "
         "GEMINI_API_KEY or GOOGLE_API_KEY\n"
         "  | who are you?\n"
     )

@@ -37,7 +37,7 @@ class AgentSettings:
     restarts: int = 0
 
 
-class Choice:
+class AgentChoice:
     """Turns names into entries of the catalog.
 
     Args:

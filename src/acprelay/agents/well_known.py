@@ -1,10 +1,11 @@
 """The well-known agents that speak ACP: a table of facts, and nothing else.
 
-Taken in November 2026 from the public ACP registry (its `agent.json` files and the list of them in
-ACP's documentation), for agents that the registry does not list from ACP's page of agents, and for
-programs, variables and logins from the agents' own documentation. Versions are left out: a runner
-fetches the newest. Of the registry, what is no coding agent by itself is left out, and so is what
-cannot be started without a file of the user's.
+Commands, arguments and variables that are always set come from the public ACP registry
+(`agentclientprotocol/registry`, its `agent.json` files) as it stood in August 2026; for agents that
+it does not list, from ACP's own page of agents and from theirs. Names of programs, variables with
+keys, logins and what installs an agent come from the agents' own documentation and packages, looked
+up in November 2026. Versions are left out: a runner fetches the newest. Of the registry, what is no
+coding agent by itself is left out; so is what cannot be started without a file of the user's.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from acprelay.agents.choosing import Choice
+from acprelay.agents.choosing import AgentChoice
 from acprelay.agents.detection import Availability, Detection, detect_command, installed
 from acprelay.agents.known_agent import KnownAgent
 from acprelay.agents.models import AgentSpec
@@ -43,7 +43,7 @@ class Listed:
     known: KnownAgent | None = None
 
 
-def list_agents(arguments: argparse.Namespace, file: FileConfig, chosen: Choice) -> int:
+def list_agents(arguments: argparse.Namespace, file: FileConfig, chosen: AgentChoice) -> int:
     """Prints the list.
 
     Raises:
@@ -65,9 +65,10 @@ def list_agents(arguments: argparse.Namespace, file: FileConfig, chosen: Choice)
     return ExitCode.OK
 
 
-def _listed(offered: tuple[AgentSpec, ...], chosen: Choice) -> Iterator[Listed]:
+def _listed(offered: tuple[AgentSpec, ...], chosen: AgentChoice) -> Iterator[Listed]:
     """Gives what is offered without being asked for, and then whatever can be asked for."""
-    own = () if DEMO_AGENT in offered else (DEMO_AGENT,)
+    taken = {spec.name for spec in offered}
+    own = () if DEMO_AGENT.name in taken else (DEMO_AGENT,)
     is_installed = installed(os.environ)
     for spec in (*offered, *own):
         known = chosen.known(spec.name)
@@ -79,7 +80,6 @@ def _listed(offered: tuple[AgentSpec, ...], chosen: Choice) -> Iterator[Listed]:
             else detect_command(spec, is_installed=is_installed),
             known=known,
         )
-    taken = {spec.name for spec in offered}
     others = [
         Listed(name=known.name, source="well-known", found=chosen.detect(known), known=known)
         for known in WELL_KNOWN

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
-import json
 import logging
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from acprelay.agents.choosing import Choice
+import msgspec
+
+from acprelay.agents.choosing import AgentChoice
 from acprelay.agents.known_agent import KnownAgent
 from acprelay.agents.models import AgentSpec
 from acprelay.cli.configuration import read_agents
@@ -27,7 +28,7 @@ from acprelay.runtime.probe import ProbedAgent
 _INDENT = 16
 
 
-def probe_one(arguments: argparse.Namespace, chosen: Choice) -> int:
+def probe_one(arguments: argparse.Namespace, chosen: AgentChoice) -> int:
     """Tries an agent out, and prints what came of it.
 
     Raises:
@@ -50,12 +51,11 @@ def probe_one(arguments: argparse.Namespace, chosen: Choice) -> int:
         return ExitCode.ERROR
     if isinstance(probed, int):
         return probed
-    answer = json.loads(probed.initialize_result)
+    answer = msgspec.json.decode(probed.initialize_result)
     if arguments.json:
         put_json(_as_json(spec, probed, answer))
     else:
-        for line in _in_words(spec, probed, answer, _login(chosen, known)):
-            put(line)
+        put("\n".join(_in_words(spec, probed, answer, _login(chosen, known))))
     return ExitCode.OK
 
 
@@ -71,24 +71,26 @@ async def _probe(spec: AgentSpec, *, deadline_s: float) -> ProbedAgent | int:
         return of_signal(interrupts.signal)
 
 
-def _check_there(chosen: Choice, known: KnownAgent | None) -> None:
+def _check_there(chosen: AgentChoice, known: KnownAgent | None) -> None:
     absence = None if known is None else chosen.absence(known)
     if absence is not None:
         message, hint = absence
         raise SpawnFailed(message, hint=hint)
 
 
-def _remedy(error: AgentError, chosen: Choice, known: KnownAgent | None) -> str:
+def _remedy(error: AgentError, chosen: AgentChoice, known: KnownAgent | None) -> str:
     if isinstance(error, AgentUnresponsive):
         return f"{error.hint}, or give it more time with --timeout"
     if isinstance(error, SpawnFailed):
         return error.hint
-    hint = "its last words are below" if isinstance(error, AgentExited) else error.hint
+    hint = error.hint
+    if isinstance(error, AgentExited):
+        hint = "see its last words" if error.fields["stderr"] else "run its command by hand"
     login = _login(chosen, known)
     return f"{hint}; {login}" if login else hint
 
 
-def _login(chosen: Choice, known: KnownAgent | None) -> str:
+def _login(chosen: AgentChoice, known: KnownAgent | None) -> str:
     """Says how the user becomes known to the agent's provider, unless a key is set."""
     if known is None or (known.credentials and not chosen.detect(known).unset):
         return ""
@@ -131,14 +133,14 @@ def _info(info: object) -> str:
     return one_line(" ".join(dict.fromkeys(words))) or "does not say who it is"
 
 
-def _true(value: object, path: str) -> Iterator[str]:
+def _true(value: object, path: str, *, depth: int = 8) -> Iterator[str]:
     """Gives the paths of what a capability object says yes to; an empty object is a yes."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and depth:
         members = [(name, member) for name, member in value.items() if name != "_meta"]
         if not members and path:
             yield path
         for name, member in members:
-            yield from _true(member, f"{path}.{name}" if path else name)
+            yield from _true(member, f"{path}.{name}" if path else name, depth=depth - 1)
     elif value:
         yield path
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from acprelay.agents.catalog import parse_agent
-from acprelay.agents.choosing import Choice
+from acprelay.agents.choosing import AgentChoice
 from acprelay.agents.detection import installed
 from acprelay.agents.models import AgentSpec
 from acprelay.agents.well_known import WELL_KNOWN
@@ -86,9 +86,9 @@ def embedded(
     )
 
 
-def choice(file: FileConfig, environ: Mapping[str, str]) -> Choice:
+def choice(file: FileConfig, environ: Mapping[str, str]) -> AgentChoice:
     """Gives what turns agents' names into agents."""
-    return Choice(
+    return AgentChoice(
         well_known=WELL_KNOWN,
         own=(DEMO_AGENT,),
         settings=file.agents,
