@@ -266,7 +266,17 @@ def measure(options: argparse.Namespace, *, with_sleeper: bool) -> Result:
         where = ["--ephemeral"] if options.ephemeral else ["--state-dir", state]
         agent = shlex.join([sys.executable, str(Path(__file__).resolve()), "--role", "agent"])
         relay = stack.enter_context(
-            program("-c", RELAY, "serve", "--port", "0", *where, "--agent", f"slow={agent}")
+            program(
+                "-c",
+                RELAY,
+                "serve",
+                "--no-config",
+                "--port",
+                "0",
+                *where,
+                "--agent",
+                f"slow={agent}",
+            )
         )
         found = re.search(r"ws://\S+", hear(relay))
         assert found is not None

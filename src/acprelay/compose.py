@@ -34,6 +34,7 @@ from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.probe import ProbedAgent, probe
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.server.acp import AcpEndpoint
@@ -128,6 +129,18 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             agents=pool.names,
             groups=groups,
         )
+
+
+async def probe_agent(spec: AgentSpec, *, deadline_s: float) -> ProbedAgent:
+    """Starts an agent as a relay does, initialises it and ends it; see `acprelay.runtime.probe`.
+
+    Raises:
+        AgentError: It cannot be started or initialised.
+    """
+    launcher = _launcher(RelayConfig(agents=(spec,)), RandomIds().mint())
+    return await probe(
+        launcher=launcher, name=spec.name, deadline_s=deadline_s, clock=MonotonicClock()
+    )
 
 
 async def _open_store(stack: AsyncExitStack, config: RelayConfig) -> tuple[ConversationStore, str]:

@@ -81,4 +81,7 @@ def test_an_empty_catalog_is_refused() -> None:
 def test_looking_up_an_unknown_name_tells_the_known_ones() -> None:
     with pytest.raises(AgentError, match="cannot find an agent named 'c'") as caught:
         Catalog([parse_agent("b=x"), parse_agent("a=y")]).lookup("c")
-    assert caught.value.hint == "choose one of: b, a"
+    assert caught.value.hint == (
+        "choose one of: b, a; to offer another one, name it with --agent or in the configuration "
+        "when the relay is started"
+    )

@@ -86,7 +86,12 @@ class Cli:
             stdout=stdout,
             stderr=PIPE,
             cwd=self.cwd,
-            env={**os.environ, "XDG_STATE_HOME": str(self.cwd / "state"), **environment},
+            env={
+                **os.environ,
+                "XDG_STATE_HOME": str(self.cwd / "state"),
+                "XDG_CONFIG_HOME": str(self.cwd / "config"),
+                **environment,
+            },
             limit=1 << 27,
         )
         command = Command(process)

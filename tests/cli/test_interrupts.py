@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from acprelay.cli import connect, run, serve
+from acprelay.cli import agent_probe, connect, run, serve
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.parser import build_parser
+from acprelay.compose import DEMO_AGENT
 from acprelay.config import RelayConfig
 
-Starts = Callable[[argparse.Namespace], Coroutine[object, object, int]]
+Starts = Callable[[argparse.Namespace], Coroutine[object, object, object]]
 
 
 @asynccontextmanager
@@ -24,6 +25,12 @@ async def _starting(_: object) -> AsyncIterator[None]:
     """What never gets ready."""
     await asyncio.Event().wait()
     yield
+
+
+async def _probing(_: object, *, deadline_s: float) -> None:
+    """The same, for what is no context."""
+    assert deadline_s
+    await asyncio.Event().wait()
 
 
 @asynccontextmanager
@@ -37,9 +44,9 @@ async def _signalled(_: object) -> AsyncIterator[None]:
 @pytest.mark.parametrize(
     ("argv", "code"),
     [
-        (["serve"], ExitCode.OK),
+        (["serve", "--no-config"], ExitCode.OK),
         (["connect"], ExitCode.OK),
-        (["run", "hello"], 128 + signal.SIGTERM),
+        (["run", "--no-config", "hello"], 128 + signal.SIGTERM),
     ],
 )
 def test_a_signal_while_it_starts_ends_a_command_in_good_order(
@@ -57,9 +64,10 @@ def test_a_signal_while_it_starts_ends_a_command_in_good_order(
 @pytest.mark.parametrize(
     "start",
     [
-        lambda _: serve._serve(RelayConfig(port=0)),
+        lambda _: serve._serve(RelayConfig(port=0), None),
         run._run,
         lambda _: connect._connect("ws://127.0.0.1:1/acp"),
+        lambda _: agent_probe._probe(DEMO_AGENT, deadline_s=60.0),
     ],
 )
 async def test_a_cancellation_that_no_signal_asked_for_is_passed_on(
@@ -68,7 +76,8 @@ async def test_a_cancellation_that_no_signal_asked_for_is_passed_on(
     monkeypatch.setattr(serve, "open_relay", _starting)
     monkeypatch.setattr(run, "open_relay", _starting)
     monkeypatch.setattr(connect, "open_socket", _starting)
-    arguments = build_parser().parse_args(["run", "hello"])
+    monkeypatch.setattr(agent_probe, "probe_agent", _probing)
+    arguments = build_parser().parse_args(["run", "--no-config", "hello"])
     task = asyncio.get_running_loop().create_task(start(arguments))
     for _ in range(10):
         await asyncio.sleep(0)

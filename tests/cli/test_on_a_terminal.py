@@ -47,7 +47,14 @@ class Terminal:
             stdout=self.line if stdout is None else stdout,
             stderr=self.line,
             cwd=self._cwd,
-            env={**os.environ, "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80", **environment},
+            env={
+                **os.environ,
+                "TERM": "xterm",
+                "NO_COLOR": "1",
+                "COLUMNS": "80",
+                "XDG_CONFIG_HOME": str(self._cwd / "config"),
+                **environment,
+            },
             start_new_session=True,
             # A session has no terminal before it takes one; without one, Ctrl-C is just a byte.
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one ioctl

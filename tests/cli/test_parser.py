@@ -14,7 +14,7 @@ from acprelay.cli.exits import EXIT_CODES, STOP_REASONS, ExitCode
 from acprelay.cli.parser import build_parser
 from acprelay.config import RelayConfig
 
-COMMANDS = ("serve", "run", "connect", "demo-agent")
+COMMANDS = ("serve", "run", "connect", "agents", "policy", "demo-agent")
 
 
 def _help(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
@@ -27,7 +27,7 @@ def _help(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
-        (["serve"], {"host": "127.0.0.1", "port": 8137, "agents": []}),
+        (["serve"], {"host": None, "port": None, "agents": [], "config": None, "no_config": False}),
         (
             ["serve", "--host", "::1", "--port", "0", "--agent", "a=x y", "--agent", "b=z"],
             {"host": "::1", "port": 0, "agents": ["a=x y", "b=z"]},
@@ -55,6 +55,14 @@ def _help(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
             ["connect", "--url", "u", "--agent", "a", "--role", "r", "--session", "s"],
             {"url": "u", "agent": "a", "role": "r", "session": "s"},
         ),
+        (["agents"], {"agents_command": None, "all": False, "json": False, "config": None}),
+        (["agents", "list", "--all"], {"agents_command": "list", "all": True, "json": False}),
+        (["agents", "--all", "--no-config", "list"], {"all": True, "no_config": True}),
+        (
+            ["agents", "--config", "c", "probe", "claude", "--json"],
+            {"agent": "claude", "config": "c", "json": True, "timeout": 60.0, "pass_env": []},
+        ),
+        (["agents", "probe", "a=x y", "--timeout", "2.5"], {"agent": "a=x y", "timeout": 2.5}),
         (["demo-agent"], {}),
     ],
 )
@@ -77,6 +85,11 @@ def test_arguments_are_taken_as_they_are_typed(
         (["run", "two", "prompts"], "prompts"),
         (["run", "--permission", "maybe", "p"], "--permission"),
         (["demo-agent", "--port", "1"], "--port"),
+        (["serve", "--config", "c", "--no-config"], "--no-config"),
+        (["agents", "probe"], "NAME"),
+        (["agents", "probe", "a", "--timeout", "soon"], "'soon' is no positive number"),
+        (["agents", "probe", "a", "--timeout", "0"], "'0' is no positive number"),
+        (["agents", "probe", "a", "--timeout", "inf"], "'inf' is no positive number"),
     ],
 )
 def test_what_cannot_be_parsed_is_a_usage_error(
@@ -108,11 +121,15 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert re.search(rf"^    {command}\s", text, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [(command,) for command in COMMANDS] + [("agents", "list"), ("agents", "probe")],
+    ids=" ".join,
+)
 def test_the_help_of_a_command_fits_a_terminal_and_explains_every_option(
-    capsys: pytest.CaptureFixture[str], command: str
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
 ) -> None:
-    text = _help(capsys, command)
+    text = _help(capsys, *command)
     assert max(len(line) for line in text.splitlines()) <= 80
     for option in re.findall(r"\[(--\w+)", text):
         assert re.search(rf"^  {option}.*\n?.*[a-z]{{3}}", text, flags=re.MULTILINE), option

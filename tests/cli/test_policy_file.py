@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from acprelay.cli.policy_file import MAX_SIZE, parse_policy, read_policy
+from acprelay.cli.policy_file import parse_policy, read_policy
+from acprelay.cli.toml_file import MAX_SIZE
 from acprelay.errors import ConfigError
 from acprelay.routing.policy import Action, Policy, Rule
 

@@ -190,7 +190,8 @@ async def test_a_port_that_is_taken_is_a_configuration_error(cli: Cli) -> None:
     [
         (["--host", "0.0.0.0"], "cannot listen on '0.0.0.0'"),
         (["--port", "99999"], "cannot listen on port 99999"),
-        (["--agent", "demo"], "cannot read the agent 'demo'"),
+        (["--agent", "dmo"], "cannot find an agent named 'dmo'"),
+        (["--config", "none.toml"], "cannot read the configuration 'none.toml'"),
         (["--agent", "a=x", "--agent", "a=y"], "cannot offer two agents named 'a'"),
     ],
 )

@@ -133,7 +133,7 @@ class RelayProcess:
         program = Path(sysconfig.get_path("scripts")) / "acprelay"
         options = [f"--agent={agent.name}={shlex.join(agent.argv)}" for agent in self._agents]
         return [
-            *(program, "serve", "--port", "0"),
+            *(program, "serve", "--no-config", "--port", "0"),
             *("--state-dir", self.state_dir, "--worktree-dir", self.worktree_dir),
             *options,
         ]

@@ -53,7 +53,7 @@ def test_an_agent_that_is_not_there_is_refused_and_those_that_are_told() -> None
     with pytest.raises(InvalidParams) as refused:
         chosen(b'{"agent":"nobody"}')
     assert refused.value.message == "cannot find agent 'nobody'"
-    assert refused.value.hint == "choose one of claude, codex"
+    assert refused.value.hint.startswith("choose one of claude, codex; to offer another one, ")
 
 
 def test_a_connection_to_the_relay_itself_opens_a_session_only_with_an_agent_of_its_own() -> None:

@@ -85,6 +85,7 @@ class Catalog:
         except KeyError:
             raise AgentError(
                 f"cannot find an agent named {name[:80]!r}",
-                hint=f"choose one of: {', '.join(self._specs)}",
+                hint=f"choose one of: {', '.join(self._specs)}; to offer another one, name it with "
+                "--agent or in the configuration when the relay is started",
                 agent=name[:80],
             ) from None

@@ -10,6 +10,7 @@ import argparse
 
 from acprelay import __version__
 from acprelay.cli.arguments import (
+    agents,
     connect,
     demo_agent,
     policy,
@@ -19,7 +20,7 @@ from acprelay.cli.arguments import (
     worktrees,
 )
 
-_COMMANDS = (serve, run, sessions, worktrees, connect, policy, demo_agent)
+_COMMANDS = (serve, run, sessions, worktrees, connect, agents, policy, demo_agent)
 """In the order of the help."""
 
 _MAIN = """\
@@ -31,7 +32,8 @@ _MAIN_EXAMPLES = """\
 examples:
   acprelay run "hello"        ask the demo agent, which needs no key
   acprelay serve              start a relay that offers the demo agent
-  acprelay serve --agent claude='npx @agentclientprotocol/claude-agent-acp'
+  acprelay agents             list the agents that can be started here
+  acprelay serve --agent claude --agent gemini
   acprelay COMMAND --help     say more about a command"""
 
 

@@ -15,17 +15,13 @@ This module knows how rules are written, and not what becomes of them.
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from acprelay.cli.toml_file import choices, parse_toml, read_text
 from acprelay.errors import ConfigError
 from acprelay.routing.policy import Action, Policy, Rule
 from acprelay.routing.tool_calls import TOOL_KINDS
-
-MAX_SIZE = 1024 * 1024
-"""The most bytes of a policy file."""
 
 _ACTIONS = tuple(map(str, Action))
 _CONDITIONS = ("agent", "role", "kind", "path", "command")
@@ -40,22 +36,7 @@ def read_policy(path: Path) -> Policy:
         ConfigError: It cannot be read, or says something that no policy can; `policy` and, where it
             is about one rule, `rule` name where.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_SIZE + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"cannot read the policy {str(path)!r}: {reason}",
-            hint="name a file that there is",
-            policy=str(path),
-        ) from None
-    if len(text) > MAX_SIZE:
-        raise ConfigError(
-            f"cannot read the policy {str(path)!r}: it has more than {MAX_SIZE} bytes",
-            hint="name a TOML file with rules",
-            policy=str(path),
-        )
+    text = read_text(path, what="policy", holds="rules")
     return parse_policy(text, source=str(path))
 
 
@@ -69,12 +50,7 @@ def parse_policy(text: bytes, *, source: str) -> Policy:
     Raises:
         ConfigError: As `read_policy`.
     """
-    try:
-        document = tomllib.loads(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"cannot read the policy {source!r}: {error}", hint="write it in TOML", policy=source
-        ) from None
+    document = parse_toml(text, what="policy", source=source)
     return _Reader(source).policy(document)
 
 
@@ -155,11 +131,7 @@ class _Reader:
             raise self._unknown(what, word, known)
 
     def _unknown(self, what: str, word: str, known: tuple[str, ...]) -> ConfigError:
-        near = difflib.get_close_matches(word[:80].lower(), known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return self._error(
-            f"the {what} {word[:80]!r} is not known", f"{hint}choose one of {_listed(known)}"
-        )
+        return self._error(f"the {what} {word[:80]!r} is not known", choices(word, known))
 
     def _error(self, reason: str, hint: str) -> ConfigError:
         where = f"{self._rule!r} of " if self._rule is not None else ""

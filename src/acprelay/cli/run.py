@@ -8,12 +8,13 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from acprelay.agents.catalog import parse_agent
+from acprelay.agents.models import AgentSpec
 from acprelay.cli.acp_client import AcpClient, OnPermission
+from acprelay.cli.configuration import embedded, find_config, read_agents
 from acprelay.cli.exits import STOP_REASONS, ExitCode, of_signal
 from acprelay.cli.loop import run_async
 from acprelay.cli.permissions import RulePermission, TerminalPermission
@@ -26,7 +27,6 @@ from acprelay.cli.turn_view import TurnView
 from acprelay.cli.urls import endpoint
 from acprelay.cli.websocket import open_socket
 from acprelay.compose import open_relay
-from acprelay.config import RelayConfig
 from acprelay.errors import ConfigError, RelayError
 
 _FLUSH_S = 1.0
@@ -102,26 +102,37 @@ async def _finish(view: TurnView, interrupts: Interrupts) -> None:
 @asynccontextmanager
 async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
     """Gives the address to connect to: a running relay's, or that of one which ends with this."""
-    names = [option for option in arguments.agents if "=" not in option]
-    commands = [option for option in arguments.agents if "=" in option]
-    specs = tuple(parse_agent(option, pass_env=arguments.pass_env) for option in commands)
+    named = read_agents(arguments.agents)
+    names = [one for one in named if isinstance(one, str)]
     if len(names) > 1:
         raise ConfigError(
             f"cannot use {len(names)} agents at once: {', '.join(names)}", hint="name one of them"
         )
     agent = names[0] if names else None
     if arguments.url is not None:
-        if specs:
-            raise ConfigError(
-                f"cannot give a running relay the agent {specs[0].name!r}",
-                hint="give the command to acprelay serve, and only the name here",
-            )
+        _check_running(arguments, named)
         yield endpoint(arguments.url, agent=agent, worktree=arguments.worktree)
         return
     with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
-        config = RelayConfig(port=0, agents=specs, state_dir=Path(state_dir))
+        file = find_config(arguments, os.environ)
+        config = embedded(arguments, file, os.environ, state_dir=Path(state_dir))
         async with open_relay(config) as relay:
             yield endpoint(relay.url, agent=agent, worktree=arguments.worktree)
+
+
+def _check_running(arguments: argparse.Namespace, named: Sequence[AgentSpec | str]) -> None:
+    """Refuses what a relay that runs already cannot be given any more."""
+    for one in named:
+        if isinstance(one, AgentSpec):
+            raise ConfigError(
+                f"cannot give a running relay the agent {one.name!r}",
+                hint="give the command to acprelay serve, and only the name here",
+            )
+    if arguments.config is not None:
+        raise ConfigError(
+            f"cannot give a running relay the configuration {arguments.config!r}",
+            hint="give it to acprelay serve",
+        )
 
 
 def _cwd(arguments: argparse.Namespace) -> str:

@@ -9,15 +9,12 @@ import os
 from pathlib import Path
 
 from acprelay import __version__
-from acprelay.agents.catalog import parse_agent
+from acprelay.cli.configuration import find_config, serving
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
-from acprelay.cli.policy_file import read_policy
 from acprelay.cli.signals import Interrupts
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
-from acprelay.routing.policy import Policy
-from acprelay.storage.state_directory import default_state_directory
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -27,38 +24,21 @@ def command(arguments: argparse.Namespace) -> int:
         0, once a signal came and every agent has ended.
 
     Raises:
-        ConfigError: The options cannot be used, or the port is taken.
+        ConfigError: The options or the configuration cannot be used, or the port is taken.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    config = RelayConfig(
-        host=arguments.host,
-        port=arguments.port,
-        agents=tuple(
-            parse_agent(option, pass_env=arguments.pass_env) for option in arguments.agents
-        ),
-        state_dir=_state_dir(arguments),
-        worktree_dir=Path(arguments.worktree_dir) if arguments.worktree_dir is not None else None,
-        policy=read_policy(Path(arguments.policy)) if arguments.policy is not None else Policy(),
-    )
-    return run_async(_serve(config))
+    file = find_config(arguments, os.environ)
+    return run_async(_serve(serving(arguments, file, os.environ), file.path))
 
 
-def _state_dir(arguments: argparse.Namespace) -> Path | None:
-    if arguments.ephemeral:
-        return None
-    if arguments.state_dir is not None:
-        return Path(arguments.state_dir)
-    return default_state_directory(os.environ)
-
-
-async def _serve(config: RelayConfig) -> int:
+async def _serve(config: RelayConfig, file: Path | None) -> int:
     interrupts = Interrupts()
     try:
         async with interrupts:
             asked_to_stop = asyncio.Event()
             async with open_relay(config) as relay:
                 interrupts.appeal_to(asked_to_stop.set)
-                print(_greeting(relay, config), flush=True)
+                print(_greeting(relay, config, file), flush=True)
                 await asked_to_stop.wait()
     except asyncio.CancelledError:
         if interrupts.signal is None:
@@ -66,12 +46,14 @@ async def _serve(config: RelayConfig) -> int:
     return ExitCode.OK
 
 
-def _greeting(relay: RunningRelay, config: RelayConfig) -> str:
+def _greeting(relay: RunningRelay, config: RelayConfig, file: Path | None) -> str:
     state = config.state_dir or "in memory, gone when the relay stops"
+    configuration = "" if file is None else f"  configured: {file}\n"
     return f"""\
 acprelay {__version__} listens on {relay.url}
   agents:     {", ".join(relay.agents)}
   state:      {state}
+{configuration}\
   try it:     acprelay run --url {relay.url} "hello"
   in editors: acprelay connect --url {relay.url}
   stop it:    Ctrl-C"""

@@ -84,7 +84,9 @@ def check_agent_name(name: str, agents: Sequence[str]) -> None:
     """
     if name not in agents:
         raise InvalidParams(
-            f"cannot find agent {name[:120]!r}", hint=f"choose one of {', '.join(agents)}"
+            f"cannot find agent {name[:120]!r}",
+            hint=f"choose one of {', '.join(agents)}; to offer another one, name it with --agent "
+            "or in the configuration when the relay is started",
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from acprelay.directories import user_directory
+from acprelay.directories import needed_directory
 from acprelay.errors import ConfigError
 from acprelay.storage.disk import FILE_MODE, SystemDisk, make_directories, replace_file
 
@@ -29,7 +29,7 @@ def default_state_directory(environ: Mapping[str, str]) -> Path:
     Raises:
         ConfigError: Neither `XDG_STATE_HOME` nor `HOME` says.
     """
-    return user_directory(
+    return needed_directory(
         environ,
         variable="XDG_STATE_HOME",
         below_home=".local/state",

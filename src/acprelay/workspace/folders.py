@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from acprelay.directories import user_directory
+from acprelay.directories import needed_directory
 
 _MODE = 0o700
 _ATTEMPTS = 5
@@ -21,7 +21,7 @@ def default_worktree_directory(environ: Mapping[str, str]) -> Path:
     Raises:
         ConfigError: Neither `XDG_DATA_HOME` nor `HOME` says.
     """
-    directory = user_directory(
+    directory = needed_directory(
         environ,
         variable="XDG_DATA_HOME",
         below_home=".local/share",

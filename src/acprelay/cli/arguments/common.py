@@ -51,3 +51,15 @@ def add_worktree(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="work in a git worktree of the directory's repository, on a branch of its own",
     )
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Adds the choice of the configuration file."""
+    config = parser.add_mutually_exclusive_group()
+    config.add_argument(
+        "--config",
+        metavar="FILE",
+        help="the configuration, in TOML; options win over it (default: "
+        "$XDG_CONFIG_HOME/acprelay/config.toml or ~/.config/acprelay/config.toml, if it is there)",
+    )
+    config.add_argument("--no-config", action="store_true", help="read no configuration")

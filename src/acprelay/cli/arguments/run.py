@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command, add_pass_env, add_url, add_worktree
+from acprelay.cli.arguments.common import (
+    add_command,
+    add_config,
+    add_pass_env,
+    add_url,
+    add_worktree,
+)
 from acprelay.cli.exits import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -20,7 +26,8 @@ terminal. Without --url, a relay is started for the one turn and ends with it.""
 _RUN_EXAMPLES = """\
 examples:
   acprelay run "hello"
-  acprelay run --agent claude='claude-agent-acp' "explain this project"
+  acprelay run --agent claude "explain this project"
+  acprelay run --agent mine='my-agent --acp' "explain this project"
   acprelay run --url ws://127.0.0.1:8137/acp "hello" > answer.txt
 
 exit codes:
@@ -44,9 +51,11 @@ def add(commands: Commands) -> None:
         default=[],
         dest="agents",
         metavar="NAME[='COMMAND ...']",
-        help="the agent to use; with a command, the relay of its own offers it",
+        help="the agent to use; a relay of its own offers it, if acprelay agents lists it or a "
+        "command is given",
     )
     add_pass_env(parser)
+    add_config(parser)
     parser.add_argument(
         "--cwd", metavar="DIR", help="the directory the agent works in (default: this one)"
     )

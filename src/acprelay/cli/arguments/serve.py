@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import DEFAULT_HOST, DEFAULT_PORT, add_command, add_pass_env
+from acprelay.cli.arguments.common import (
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    add_command,
+    add_config,
+    add_pass_env,
+)
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -18,7 +24,8 @@ ends at once."""
 _SERVE_EXAMPLES = """\
 examples:
   acprelay serve
-  acprelay serve --port 9000 --agent claude='claude-agent-acp'"""
+  acprelay serve --agent claude --agent gemini
+  acprelay serve --port 9000 --agent mine='my-agent --acp'"""
 
 
 def add(commands: Commands) -> None:
@@ -32,25 +39,25 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--host",
-        default=DEFAULT_HOST,
-        help="the loopback address to listen on (default: %(default)s)",
+        help=f"the loopback address to listen on (default: {DEFAULT_HOST})",
     )
     parser.add_argument(
         "--port",
         type=int,
-        default=DEFAULT_PORT,
-        help="the TCP port; 0 lets the system choose (default: %(default)s)",
+        help=f"the TCP port; 0 lets the system choose (default: {DEFAULT_PORT})",
     )
     parser.add_argument(
         "--agent",
         action="append",
         default=[],
         dest="agents",
-        metavar="NAME='COMMAND ...'",
-        help="offer an agent; repeat it for more; the first one is the default one "
-        "(default: the demo agent)",
+        metavar="NAME[='COMMAND ...']",
+        help="offer an agent, one that acprelay agents lists or one with a command; repeat it for "
+        "more; the first one is the default one (default: what is configured, else the demo "
+        "agent)",
     )
     add_pass_env(parser)
+    add_config(parser)
     state = parser.add_mutually_exclusive_group()
     state.add_argument(
         "--state-dir",

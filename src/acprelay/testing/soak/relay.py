@@ -85,7 +85,7 @@ class Relay:
         where = ["--ephemeral"] if self._ephemeral else ["--state-dir", str(self._folder / "state")]
         with (self._folder / "relay.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _RELAY, "serve", "--port", "0", *where),
+                *(sys.executable, "-c", _RELAY, "serve", "--no-config", "--port", "0", *where),
                 *("--agent", f"soak={shlex.join(agent)}"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
