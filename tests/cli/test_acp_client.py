@@ -140,7 +140,7 @@ async def test_a_turn_is_four_requests_in_the_words_of_the_protocol(
     async def take_part() -> None:
         capabilities = await client.initialize()
         assert capabilities == {"loadSession": False}
-        session_id = await client.new_session(cwd="/w")
+        session_id = str((await client.new_session(cwd="/w"))["sessionId"])
         assert await client.prompt(session_id, "höllo") == "end_turn"
         await client.close_session(session_id)
 

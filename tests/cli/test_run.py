@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 from aiohttp import WSCloseCode
+from tests.repositories import a_repository, git
 
 from acprelay.cli.exits import ExitCode
 from acprelay.compose import RunningRelay
@@ -412,3 +415,20 @@ async def test_an_agent_sees_the_variables_that_are_named(
     )
     assert await command.ended() == (ExitCode.OK, HELLO, "")
     assert (cli.cwd / "seen").read_text() == seen
+
+
+async def test_a_worktree_is_named_so_that_the_work_is_found(cli: Cli, tmp_path: Path) -> None:
+    repository = a_repository(tmp_path / "project")
+    command = await cli.start(
+        *("run", "--worktree", "--cwd", str(repository)),
+        "/mode auto\n/write x one\n/commit x",
+        XDG_DATA_HOME=str(tmp_path / "data"),
+    )
+    code, output, errors = await command.ended()
+    assert code == ExitCode.OK
+    assert b"Committed " in output
+    named = re.search(r"the agent works in (\S+), on branch (acprelay/\w+/main)\n", errors)
+    assert named
+    assert git(repository, "show", f"{named[2]}:x") == "one"
+    assert git(named[1], "branch", "--show-current") == named[2]
+    assert Path(named[1]).is_relative_to(tmp_path / "data" / "acprelay" / "worktrees")

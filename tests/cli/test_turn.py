@@ -68,10 +68,18 @@ class FakeAgent:
 
 
 class FakeView:
-    """Shows nothing; programmable to fail."""
+    """Shows nothing; programmable to fail.
+
+    Attributes:
+        opened: What opened the session.
+    """
 
     def __init__(self) -> None:
         self.failure: OSError | None = None
+        self.opened: JsonObject | None = None
+
+    async def note_opened(self, opened: JsonObject) -> None:
+        self.opened = opened
 
     async def show(self, _update: JsonObject) -> None:
         if self.failure is not None:
@@ -100,7 +108,7 @@ async def interrupts() -> Interrupts:
 @pytest.fixture
 async def turn(agent: FakeAgent, view: FakeView, interrupts: Interrupts) -> AsyncIterator[Turn]:
     async with AcpClient(socket=agent, on_update=view.show, on_permission=_decide) as client:
-        yield Turn(client=client, interrupts=interrupts)
+        yield Turn(client=client, interrupts=interrupts, on_opened=view.note_opened)
 
 
 async def _run(turn: Turn) -> str:
@@ -108,9 +116,12 @@ async def _run(turn: Turn) -> str:
         return await turn.run(cwd="/w", prompt="hello")
 
 
-async def test_a_session_is_opened_prompted_and_closed(turn: Turn, agent: FakeAgent) -> None:
+async def test_a_session_is_opened_prompted_and_closed(
+    turn: Turn, agent: FakeAgent, view: FakeView
+) -> None:
     agent.results["session/prompt"] = {"stopReason": "max_tokens"}
     assert await _run(turn) == "max_tokens"
+    assert view.opened == agent.results["session/new"]
     assert agent.methods == ["initialize", "session/new", "session/prompt", "session/close"]
 
 

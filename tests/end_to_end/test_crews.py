@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.end_to_end.relays import RelayProcess, raw_agent, tagged
-from tests.end_to_end.repositories import a_repository, branches, git, locks, worktrees
+from tests.repositories import a_repository, branches, git, locks, worktrees
 from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, Message, frame
 from tests.server.relays import Dialler, count_sessions, serve

@@ -108,10 +108,9 @@ class AcpClient:
             )
         return as_object(result.get("agentCapabilities"))
 
-    async def new_session(self, *, cwd: str) -> str:
-        """Opens a session; returns its id. Raises as `call` does."""
-        result = await self.call("session/new", {"cwd": cwd, "mcpServers": []})
-        return str(result.get("sessionId"))
+    async def new_session(self, *, cwd: str) -> JsonObject:
+        """Opens a session; returns the result, with `sessionId`. Raises as `call` does."""
+        return await self.call("session/new", {"cwd": cwd, "mcpServers": []})
 
     async def prompt(self, session_id: str, text: str) -> str:
         """Sends a prompt and waits for the end of the turn; returns the stop reason.

@@ -38,6 +38,16 @@ def as_object(value: object) -> JsonObject:
     return value if isinstance(value, dict) else {}
 
 
+def as_list(value: object) -> list[object]:
+    """Gives a JSON value as an array; what is none has no elements."""
+    return value if isinstance(value, list) else []
+
+
+def own_member(value: JsonObject, name: str) -> JsonObject:
+    """Gives an object that the relay has put into `_meta.acprelay`; empty where there is none."""
+    return as_object(as_object(as_object(value.get("_meta")).get("acprelay")).get(name))
+
+
 def decode(frame: bytes) -> JsonObject:
     """Reads a message; JSON that is no object has no members.
 

@@ -9,7 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from acprelay.cli.acp_client import AcpClient
-from acprelay.cli.acp_messages import JsonObject, PermissionOption, PermissionRequest, as_object
+from acprelay.cli.acp_messages import (
+    JsonObject,
+    PermissionOption,
+    PermissionRequest,
+    as_list,
+    as_object,
+)
 from acprelay.cli.urls import endpoint
 from acprelay.cli.websocket import open_socket
 from acprelay.routing.choosing import NO_AGENT
@@ -49,8 +55,7 @@ async def list_sessions(client: AcpClient, *, cwd: str | None = None) -> list[Js
     params: dict[str, object] = {} if cwd is None else {"cwd": cwd}
     while True:
         page = await client.call("session/list", params)
-        listed = page.get("sessions")
-        sessions += map(as_object, listed if isinstance(listed, list) else [])
+        sessions += map(as_object, as_list(page.get("sessions")))
         if page.get("nextCursor") is None:
             return sessions
         params = {**params, "cursor": page["nextCursor"]}

@@ -10,10 +10,12 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from acprelay.agents.models import AgentSpec
 from acprelay.cli.acp_client import AcpClient, OnPermission
+from acprelay.cli.acp_messages import JsonObject, as_list, own_member
 from acprelay.cli.configuration import embedded, find_config, read_agents
 from acprelay.cli.exits import STOP_REASONS, ExitCode, of_signal
 from acprelay.cli.loop import run_async
@@ -82,7 +84,11 @@ async def _converse(arguments: argparse.Namespace, interrupts: Interrupts) -> st
             on_permission=_permission(arguments.permission, screen),
         )
         async with client:
-            turn = Turn(client=client, interrupts=interrupts)
+            turn = Turn(
+                client=client,
+                interrupts=interrupts,
+                on_opened=partial(_tell_of_worktree, screen),
+            )
             try:
                 reason = await turn.run(cwd=cwd, prompt=prompt)
             except RelayError:
@@ -90,6 +96,17 @@ async def _converse(arguments: argparse.Namespace, interrupts: Interrupts) -> st
                 raise
         await _finish(view, interrupts)
         return reason
+
+
+async def _tell_of_worktree(screen: Screen, opened: JsonObject) -> None:
+    """Says where the work will be, as it is nowhere that its user would look."""
+    worktree = own_member(opened, "worktree")
+    if worktree:
+        await screen.warn(
+            f"the agent works in {worktree.get('workdir')}, on branch {worktree.get('branch')}"
+        )
+        for note in as_list(worktree.get("notes")):
+            await screen.warn(str(note))
 
 
 async def _finish(view: TurnView, interrupts: Interrupts) -> None:

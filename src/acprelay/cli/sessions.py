@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from acprelay.cli.acp_client import AcpClient
-from acprelay.cli.acp_messages import JsonObject, as_object
+from acprelay.cli.acp_messages import JsonObject, as_list, as_object
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.cli.relay_client import list_sessions, open_client
@@ -79,13 +79,14 @@ async def _new(client: AcpClient, arguments: argparse.Namespace) -> int:
     if arguments.group is not None:
         params["group"] = arguments.group
     result = await client.call("_acprelay/open_group", params)
-    listed = result.get("roles")
-    roles = [as_object(role) for role in (listed if isinstance(listed, list) else [])]
+    roles = [as_object(role) for role in as_list(result.get("roles"))]
     opened = [role for role in roles if "sessionId" in role]
     if arguments.json:
         _print_json(roles)
     elif opened:
         print_table(("SESSION", "BRANCH", "DIRECTORY"), [_opened_row(role) for role in opened])
+    for note in dict.fromkeys(str(note) for role in opened for note in _notes(role)):
+        complain(note)
     for role in roles:
         error = as_object(role.get("error"))
         if error:
@@ -116,13 +117,17 @@ def _opened_row(role: JsonObject) -> tuple[str, str, str]:
     )
 
 
+def _notes(role: JsonObject) -> list[object]:
+    return as_list(as_object(role.get("worktree")).get("notes"))
+
+
 async def _stop(client: AcpClient, arguments: argparse.Namespace) -> int:
     async def stop(name: str) -> Iterable[object]:
         if ":" in name:
             await client.close_session(name)
             return [name]
-        closed = (await client.call("_acprelay/close_group", {"group": name})).get("sessions")
-        return closed if isinstance(closed, list) else []
+        closed = await client.call("_acprelay/close_group", {"group": name})
+        return as_list(closed.get("sessions"))
 
     return await _end(arguments, stop, "stopped")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -10,6 +11,8 @@ from acprelay.cli.acp_client import AcpClient
 from acprelay.cli.acp_messages import JsonObject, as_object
 from acprelay.cli.signals import Interrupts
 from acprelay.errors import RelayError
+
+OnOpened = Callable[[JsonObject], Awaitable[None]]
 
 CANCEL_S = 10.0
 """How long an agent may take to end a turn that is cancelled."""
@@ -21,10 +24,12 @@ class Turn:
     Args:
         client: The connection, entered.
         interrupts: The first signal cancels the turn, whose end is then awaited.
+        on_opened: Called with the result of `session/new`.
     """
 
-    def __init__(self, *, client: AcpClient, interrupts: Interrupts) -> None:
+    def __init__(self, *, client: AcpClient, interrupts: Interrupts, on_opened: OnOpened) -> None:
         self._client = client
+        self._on_opened = on_opened
         self._interrupts = interrupts
         self._cancellation: asyncio.Task[None] | None = None
 
@@ -44,7 +49,9 @@ class Turn:
             OSError: The answer cannot be shown; the turn is cancelled.
         """
         capabilities = await self._client.initialize()
-        session_id = await self._client.new_session(cwd=cwd)
+        opened = await self._client.new_session(cwd=cwd)
+        session_id = str(opened.get("sessionId"))
+        await self._on_opened(opened)
         try:
             return await self._prompt(session_id, prompt)
         except OSError:
