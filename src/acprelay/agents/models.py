@@ -34,8 +34,8 @@ class AgentSpec:
         pass_env: Names of variables that it gets from the relay's own environment, where they are
             set.
         prewarm: How many initialised processes are kept ready for sessions to come.
-        restarts: How many times in a row a run that ends by itself between turns is begun again
-            without being asked for; 0 leaves that to the next prompt.
+        restarts: How many times in a row a run that ends by itself between turns, while a client is
+            there, is begun again without being asked for; 0 leaves that to the next prompt.
 
     Raises:
         ConfigError: The name, the command or a variable cannot be used.
@@ -46,7 +46,7 @@ class AgentSpec:
     env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     pass_env: tuple[str, ...] = ()
     prewarm: int = 0
-    restarts: int = 0
+    restarts: int = 3
 
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:
@@ -125,6 +125,22 @@ class AgentExit:
             return f"signal {signal.Signals(self.signal).name}"
         except ValueError:  # a real-time signal has a number only
             return f"signal {self.signal}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an agent's processes use: the program, its descendants, and those that left its group.
+
+    Attributes:
+        cpu_s: Seconds of CPU time since they started, with those of children that have ended and
+            that they have waited for.
+        memory_bytes: Resident memory; what processes share is counted for each.
+        processes: How many they are.
+    """
+
+    cpu_s: float
+    memory_bytes: int
+    processes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
