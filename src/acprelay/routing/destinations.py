@@ -27,6 +27,7 @@ class Destination(Enum):
     DELETE_SESSION = auto()
     DESCRIBE_TURNS = auto()
     CANCEL_TURN = auto()
+    DESCRIBE_RUN = auto()
     AGENT_PROCESS = auto()
     """An agent before it has a session: authentication."""
     SESSION = auto()
@@ -48,6 +49,7 @@ _REQUESTS = {
     "_acprelay/attach": Destination.ATTACH,
     "_acprelay/turns": Destination.DESCRIBE_TURNS,
     "_acprelay/cancel_turn": Destination.CANCEL_TURN,
+    "_acprelay/run": Destination.DESCRIBE_RUN,
     "authenticate": Destination.AGENT_PROCESS,
     "logout": Destination.AGENT_PROCESS,
 }
