@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 
 import pytest
 
-from acprelay.agents.process_limit import LimitedLauncher
 from acprelay.agents.ports import AgentConnection
+from acprelay.agents.process_limit import LimitedLauncher
 from acprelay.errors import LimitReached, SpawnFailed
 from acprelay.testing.launcher import FakeLauncher
 

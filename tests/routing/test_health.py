@@ -88,11 +88,11 @@ def test_an_agent_that_waits_for_an_answer_is_not_silent_and_its_time_begins_wit
 
 
 def test_conditions_are_listed_in_the_order_in_which_they_began(watch: HealthWatch) -> None:
-    assert watch.conditions == ()
+    assert list(watch.conditions) == []
     watch.observe(seen(0))
     watch.observe(seen(300))
     watch.observe(seen(330, waits_since=300))
-    assert watch.conditions == (SILENT, STALLED)
+    assert list(watch.conditions) == [SILENT, STALLED]
 
 
 def test_every_condition_ends_with_the_run(watch: HealthWatch) -> None:

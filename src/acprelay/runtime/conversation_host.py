@@ -61,12 +61,14 @@ class ConversationHost:
         background: Background,
         limits: Limits,
     ) -> None:
-        self.runs = RunLifecycle(manager=manager, registry=registry, background=background)
+        self.runs = RunLifecycle(
+            manager=manager, registry=registry, background=background, most=limits.sessions
+        )
         self.background = background
         self._manager = manager
         self._pool = pool
         self._archive = archive
-        self._clock = clock
+        self.clock = clock
         self._limits = limits
         self._creations: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -116,7 +118,7 @@ class ConversationHost:
         self, opening: Opening, key: SessionKey, handle: Handle[AgentRun, object]
     ) -> None:
         purpose = Founding(
-            key=key, opening=opening, make=self._make, clock=self._clock, on_lost=self.abandon
+            key=key, opening=opening, make=self._make, clock=self.clock, on_lost=self.abandon
         )
         run = self._run(key, purpose)
         try:
