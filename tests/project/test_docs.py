@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from acprelay.agents.models import AgentSpec
+from acprelay.config import Limits, RelayConfig
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -24,3 +27,22 @@ def test_the_page_on_permissions_says_that_paths_and_commands_are_what_the_agent
     assert "paths" in claim
     assert "commands" in claim
     assert any("does not confine" in each for each in said)
+
+
+def test_the_settings_that_the_page_on_supervision_shows_can_be_used() -> None:
+    (shown,) = re.findall(r"```python\n(.*?)```", (DOCS / "supervision.md").read_text(), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(shown, names)
+    config = names["config"]
+    assert isinstance(config, RelayConfig)
+    assert config.agents[0].prewarm == 2
+
+
+def test_the_page_on_supervision_names_the_defaults_that_there_are() -> None:
+    said = " ".join(sentences("supervision.md"))
+    limits = Limits()
+    for name in ("start_s", "stall_s", "silence_s", "heartbeat_s"):
+        assert f"`{name}` ({getattr(limits, name):g} s)" in said
+    for name in ("sessions", "processes"):
+        assert f"| `{name}` | {getattr(limits, name)} |" in said
+    assert f"`restarts` ({AgentSpec(name='a', argv=('a',)).restarts};" in said
