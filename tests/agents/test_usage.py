@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import psutil
@@ -39,7 +41,7 @@ def test_processes_that_vanish_or_cannot_be_read_are_left_out(
         raise error
 
     entry = own_entry()
-    monkeypatch.setattr(psutil.Process, "cpu_times", fail)
+    monkeypatch.setattr(psutil.Process, "oneshot", fail)
     assert measure([entry]) == NOTHING
 
 
@@ -49,6 +51,18 @@ def test_a_later_process_under_the_same_number_is_not_measured(
     entry = own_entry()
     monkeypatch.setattr(psutil.Process, "__eq__", lambda *_: False)
     assert measure([entry]) == NOTHING
+
+
+@pytest.mark.process
+def test_a_zombie_uses_nothing_and_has_used_cpu_time() -> None:
+    code = "import time\nwhile time.process_time() < 0.1: pass"
+    process = subprocess.Popen([sys.executable, "-I", "-c", code])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    (entry,) = (entry for entry in read_process_table() if entry.pid == process.pid)
+    used = measure([entry])
+    process.wait()
+    assert used.cpu_s > 0
+    assert (used.memory_bytes, used.processes) == (0, 0)
 
 
 @pytest.mark.process
@@ -64,4 +78,5 @@ async def test_an_agents_use_is_that_of_its_whole_tree(start: Starter, witness: 
     assert used.memory_bytes > alone
     assert used.cpu_s > 0
     await agent.end()
-    assert await agent.measure() == NOTHING
+    left = await agent.measure()
+    assert (left.memory_bytes, left.processes) == (0, 0)

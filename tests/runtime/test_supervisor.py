@@ -86,7 +86,8 @@ async def test_an_idle_agent_that_crashes_is_restarted_and_restored_unasked(
         assert "result" in await client.answer(client.prompt(session))
         assert (await world.manager.get(KEY)).run == 2
     said = [record.getMessage() for record in caplog.records]
-    assert f"session {session}: restarts its agent in 0.5 s" in said
+    ended = "cannot reach agent 'fake': it ended with exit status 3"
+    assert f"session {session}: {ended}; restarting it in 0.5 s" in said
     assert f"session {session}: restarted its agent, as run 2" in said
 
 

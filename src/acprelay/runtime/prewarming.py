@@ -114,8 +114,7 @@ class Prewarming:
         self._lose(name, "it ended while it waited", lived_s=self._now() - since)
 
     def _taken(self, name: str) -> None:
-        if name in self._rows:
-            self._rows[name].reset()
+        self._rows[name].reset()
 
     def _lose(self, name: str, reason: str, *, lived_s: float) -> None:
         row = self._rows[name]

@@ -88,23 +88,20 @@ class Supervisor:
         )
         self._unasked = False
         if self._most and calls_for_a_run(loss):
-            self._plan()
+            self._plan(error)
 
     def stand_down(self) -> None:
         """Begins no run any more that nobody asks for. Idempotent."""
         self._set_due(None)
 
-    def _plan(self) -> None:
+    def _plan(self, error: RelayError) -> None:
         key, now = self._record().key, _now()
         due_at = self._restarts.run_lost(now)
         if due_at is None:
-            logger.warning(
-                "session %s: left dormant after %d restarts in a row; the next prompt begins a run",
-                key,
-                self._restarts.in_a_row,
-            )
+            then = f"left dormant after {self._restarts.in_a_row} restarts in a row"
         else:
-            logger.warning("session %s: restarts its agent in %g s", key, due_at - now)
+            then = f"restarting it in {due_at - now:g} s"
+        logger.warning("session %s: %s; %s", key, error.message, then)
         self._set_due(due_at)
 
     def _set_due(self, due_at: float | None) -> None:
