@@ -22,6 +22,7 @@ from acprelay.agents.catalog import Catalog
 from acprelay.agents.launcher import StdioLauncher
 from acprelay.agents.models import AgentLimits, AgentSpec
 from acprelay.agents.orphans import end_orphans
+from acprelay.agents.process_limit import LimitedLauncher
 from acprelay.config import Limits, RelayConfig
 from acprelay.errors import ConfigError
 from acprelay.routing.building import Rules
@@ -34,6 +35,7 @@ from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.probe import ProbedAgent, probe
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
 from acprelay.runtime.worktree_claims import WorktreeClaims
@@ -91,8 +93,9 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
         archive = Archive(store=store, ids=RandomIds(), clock=SystemClock(), rules=_rules(config))
         stack.callback(archive.close)
         background = await stack.enter_async_context(Background())
+        launcher = LimitedLauncher(launcher=_launcher(config, owner), most=config.limits.processes)
         pool = AgentPool(
-            launcher=_launcher(config, owner),
+            launcher=launcher,
             deadline_s=config.limits.start_s,
             authenticate_s=config.limits.authenticate_s,
         )
@@ -120,6 +123,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             limits=config.limits,
         )
         port = await _listen(stack, config, endpoint, manager)
+        await stack.enter_async_context(_prewarming(config, launcher, pool, background))
         # Left first: clients learn what becomes of their requests while they are connected.
         stack.push_async_callback(host.aclose, reason="the relay is stopping")
         host_name = f"[{config.host}]" if ":" in config.host else config.host
@@ -168,14 +172,35 @@ def _rules(config: RelayConfig) -> Rules:
         permission_s=limits.permission_s,
         elicitation_s=limits.elicitation_s,
         linger_s=limits.linger_s,
+        stall_s=limits.stall_s,
+        silence_s=limits.silence_s,
+        restarts={agent.name: agent.restarts for agent in _agents(config)},
         policy=config.policy,
+    )
+
+
+def _agents(config: RelayConfig) -> tuple[AgentSpec, ...]:
+    return config.agents or (DEMO_AGENT,)
+
+
+def _prewarming(
+    config: RelayConfig, launcher: LimitedLauncher, pool: AgentPool, background: Background
+) -> Prewarming:
+    return Prewarming(
+        wanted={agent.name: agent.prewarm for agent in _agents(config)},
+        ready=pool.ready,
+        start=pool.start,
+        has_room=lambda: launcher.has_room_to_spare,
+        background=background,
+        sleep=asyncio.sleep,
+        now=asyncio.get_running_loop().time,
     )
 
 
 def _launcher(config: RelayConfig, owner: str) -> StdioLauncher:
     return StdioLauncher(
         owner=owner,
-        catalog=Catalog(config.agents or (DEMO_AGENT,)),
+        catalog=Catalog(_agents(config)),
         environment=os.environ,
         cwd=Path.cwd(),
         limits=AgentLimits(max_frame=config.limits.max_frame),

@@ -39,7 +39,14 @@ class Limits:
         linger_s: How long an attachment can be adopted after its connection is lost.
         idle_s: How long a run may be of no use to anybody before it is ended; its conversation
             stays.
-        heartbeat_s: How often what sessions have done is told to the session manager.
+        heartbeat_s: How often what sessions have done is told to the session manager, and how runs
+            do is looked at.
+        sessions: How many runs may live at once, those that are ending included.
+        processes: How many agents' processes may live at once, those that are kept ready included.
+        stall_s: How long what waits for an agent's standard input may wait untouched before that is
+            told, as a warning.
+        silence_s: How long an agent may be silent in a turn, with nobody being asked anything,
+            before that is told, as a warning.
 
     Raises:
         ConfigError: A bound is negative, or is zero where nothing would be let through.
@@ -60,6 +67,10 @@ class Limits:
     linger_s: float = 300.0
     idle_s: float = 1800.0
     heartbeat_s: float = 1.0
+    sessions: int = 1000
+    processes: int = 1000
+    stall_s: float = 30.0
+    silence_s: float = 300.0
 
     def __post_init__(self) -> None:
         for bound in fields(self):

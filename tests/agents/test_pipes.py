@@ -167,3 +167,24 @@ async def test_a_reader_that_deserts_while_something_waits_is_noticed(write_end:
     await _loop_turns(20)
     assert write_end.pipe.waiting == 0
     assert not write_end.pipe.write(b"x")
+
+
+async def test_it_is_told_since_when_the_reader_has_taken_nothing(write_end: WriteEnd) -> None:
+    pipe, loop = write_end.pipe, asyncio.get_running_loop()
+
+    def since() -> float | None:
+        return pipe.waiting_since
+
+    assert since() is None
+    before = loop.time()
+    pipe.write(b"x" * SIZE)
+    assert before <= (since() or 0) <= loop.time()
+    pipe._stuck_since = -1.0  # a long time ago
+    pipe.write(b"x")
+    assert since() == -1.0
+    os.read(write_end.other, 64 * 1024)
+    await _loop_turns(20)
+    assert (since() or 0) >= before
+    pipe.close()
+    assert await write_end.read_to_the_end() == b"x" * (SIZE + 1 - 64 * 1024)
+    assert since() is None

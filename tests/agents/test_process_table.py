@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from acprelay.agents.process_table import ProcessEntry, ProcessSurvey, read_process_table
+from acprelay.agents.process_table import (
+    ProcessEntry,
+    ProcessSurvey,
+    _has_no_environment,
+    _marker_of,
+    read_process_table,
+)
 
 if TYPE_CHECKING:
     from tests.agents.conftest import Starter, Witness
@@ -56,6 +65,88 @@ def test_a_process_that_ends_meanwhile_is_left_out(
 
     monkeypatch.setattr("acprelay.agents.process_table.os.getpgid", vanish)
     assert read_process_table() == []
+
+
+SPINNING = """\
+#!/bin/sh
+exec "$0"
+"""
+
+
+@pytest.mark.process
+@pytest.mark.requirement("supervision.trees-are-found-during-exec")
+async def test_the_marker_of_a_process_in_the_middle_of_an_execve_is_read(
+    start: Starter, tmp_path: Path
+) -> None:
+    program = tmp_path / "spinning"
+    program.write_text(SPINNING)
+    program.chmod(0o700)
+    agent = await start.program(str(program))
+    process = psutil.Process(agent.pid)
+
+    def read() -> set[str | None]:
+        # A few in a hundred fall into the instant in which the system shows no environment.
+        return {_marker_of(process) for _ in range(3000)}
+
+    assert await asyncio.to_thread(read) == {agent.run}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", ["bare", "zombie", "wiped"])
+def test_a_process_without_an_environment_is_no_riddle(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[float] = []
+    monkeypatch.setattr("acprelay.agents.process_table.time.sleep", tries.append)
+    code = "import sys; sys.stdout.write('x'); sys.stdout.flush(); sys.stdin.read()"
+    environment = {"ACPRELAY_RUNNER": "x"} if kind == "wiped" else {}
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", code],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"x"
+        if kind == "wiped":
+            monkeypatch.setattr(psutil.Process, "environ", lambda _: {})
+        if kind == "zombie":
+            process.kill()
+            assert process.stdout.read() == b""
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert _marker_of(psutil.Process(process.pid)) is None
+    assert tries == []
+
+
+def test_a_kernel_thread_has_no_environment_and_no_execve_to_wait_for() -> None:
+    fields = [b"0"] * 50
+    fields[0], fields[6] = b"S", str(0x00200040).encode()
+    assert _has_no_environment(b"2 (k (thread)) " + b" ".join(fields))
+    fields[6] = b"0"
+    assert not _has_no_environment(b"3 (a program) " + b" ".join(fields))
+
+
+def test_an_execve_that_does_not_end_is_waited_for_within_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tries: list[float] = []
+    monkeypatch.setattr("acprelay.agents.process_table.time.sleep", tries.append)
+    monkeypatch.setattr("acprelay.agents.process_table._has_no_environment", lambda _: False)
+    monkeypatch.setattr("acprelay.agents.process_table.Path.read_bytes", lambda _: b"")
+    monkeypatch.setattr(psutil.Process, "environ", lambda _: {})
+    assert _marker_of(psutil.Process()) is None
+    assert 0 < sum(tries) < 0.1
+
+
+def test_a_process_that_is_gone_when_it_is_looked_at_again_has_no_marker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def vanish(_: Path) -> bytes:
+        raise ProcessLookupError
+
+    monkeypatch.setattr("acprelay.agents.process_table.Path.read_bytes", vanish)
+    monkeypatch.setattr(psutil.Process, "environ", lambda _: {})
+    assert _marker_of(psutil.Process()) is None
 
 
 class FakeReading:

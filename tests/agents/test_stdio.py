@@ -21,9 +21,11 @@ MIB = 1024 * 1024
 async def test_an_agent_is_a_connection_that_leads_its_own_group_and_session(
     start: Starter,
 ) -> None:
-    agent: AgentConnection = await start("linger")
-    assert agent.name == "test"
-    assert agent.exit is None
+    agent = await start("linger")
+    connection: AgentConnection = agent
+    assert connection.name == "test"
+    assert connection.exit is None
+    assert connection.waiting_since is None
     assert os.getpgid(agent.pid) == os.getsid(agent.pid) == agent.pid
 
 

@@ -122,7 +122,7 @@ async def test_a_session_is_shown_with_its_run(
     shown = dict(line.split(maxsplit=1) for line in output.splitlines() if " " in line.strip())
     assert code == ExitCode.OK
     assert shown["sessionId"] == "task:auth"
-    assert shown["state"] == "ACTIVE"
+    assert shown["state"] == "active"
     assert int(shown["pid"]) > 0
     code, output, _ = await sessions(cli, relay, "show", "--json", "task")
     assert [json.loads(line)["role"] for line in output.splitlines()] == ["db", "auth"]

@@ -216,6 +216,11 @@ class Held:
         async with asyncio.timeout(PATIENCE_S):
             assert await self._reader.readline() == f"{text}\n".encode()
 
+    async def say(self, text: str) -> None:
+        """Sends a line to whoever reads the other end."""
+        self._writer.write(f"{text}\n".encode())
+        await self._writer.drain()
+
     async def sees_the_end(self) -> None:
         """Returns once no process holds the connection any more."""
         async with asyncio.timeout(PATIENCE_S):

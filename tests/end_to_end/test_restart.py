@@ -161,6 +161,7 @@ async def test_what_was_written_before_the_kill_is_read_whole(log: Path) -> None
         assert await history(client, session_id) == entries
 
 
+@pytest.mark.requirement("supervision.orphans-are-ended")
 @pytest.mark.parametrize(
     "steps",
     [

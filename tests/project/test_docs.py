@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from acprelay.agents.models import AgentSpec
+from acprelay.cli.config_file import parse_config
+from acprelay.config import Limits
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -24,3 +28,21 @@ def test_the_page_on_permissions_says_that_paths_and_commands_are_what_the_agent
     assert "paths" in claim
     assert "commands" in claim
     assert any("does not confine" in each for each in said)
+
+
+def test_the_settings_that_the_page_on_supervision_shows_can_be_used() -> None:
+    page = (DOCS / "supervision.md").read_text()
+    (shown,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    config = parse_config(shown.encode(), path=DOCS / "shown.toml")
+    assert config.agents["claude"].prewarm == 2
+    assert config.limits.sessions == 50
+
+
+def test_the_page_on_supervision_names_the_defaults_that_there_are() -> None:
+    said = " ".join(sentences("supervision.md"))
+    limits = Limits()
+    for name in ("start_s", "stall_s", "silence_s", "heartbeat_s"):
+        assert f"`{name}` ({getattr(limits, name):g} s)" in said
+    for name in ("sessions", "processes"):
+        assert f"| `{name}` | {getattr(limits, name)} |" in said
+    assert f"`restarts` ({AgentSpec(name='a', argv=('a',)).restarts};" in said

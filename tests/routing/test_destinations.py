@@ -20,6 +20,7 @@ TABLE: dict[str, tuple[Destination | type[RelayError], Destination]] = {
     "_acprelay/attach": (Destination.ATTACH, Destination.NOWHERE),
     "_acprelay/turns": (Destination.DESCRIBE_TURNS, Destination.NOWHERE),
     "_acprelay/cancel_turn": (Destination.CANCEL_TURN, Destination.NOWHERE),
+    "_acprelay/run": (Destination.DESCRIBE_RUN, Destination.NOWHERE),
     "authenticate": (Destination.AGENT_PROCESS, Destination.NOWHERE),
     "logout": (Destination.AGENT_PROCESS, Destination.NOWHERE),
     "$/cancel_request": (MethodNotFound, Destination.CANCEL_REQUEST),

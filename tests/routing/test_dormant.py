@@ -242,3 +242,37 @@ def test_a_notice_is_told_to_everybody(dormant_scene: Scene) -> None:
         assert json.dumps(told["params"]["_meta"]) == (
             '{"acprelay": {"generation": "g", "seq": 1, "outOfTurn": true}}'
         )
+
+
+def test_a_run_can_be_wanted_for_nobody_and_then_serves_whoever_comes(
+    dormant_scene: Scene,
+) -> None:
+    scene = dormant_scene
+    scene.conversation.want_run()
+    scene.conversation.want_run()
+    scene.client("ann", PROMPT % b"1")
+    assert scene.events() == [RunWanted()]
+    scene.conversation.begin_run("own", last_id=4)
+    assert scene.agent_gets() == [SENT % b"5"]
+    scene.events()
+    scene.conversation.want_run()
+    assert scene.events() == []
+
+
+def test_a_run_that_was_wanted_for_nobody_and_failed_can_be_wanted_again(
+    dormant_scene: Scene,
+) -> None:
+    scene = dormant_scene
+    for _ in range(2):
+        scene.conversation.want_run()
+        assert scene.events() == [RunWanted()]
+        scene.run_ends(SPAWN_FAILED)
+
+
+def test_every_client_is_told_what_its_owner_has_to_tell(dormant_scene: Scene) -> None:
+    scene = dormant_scene
+    scene.conversation.tell("_acprelay/told", {"run": 2})
+    for name in ("ann", "bob"):
+        (told,) = (json.loads(frame) for frame in scene.gets(name))
+        assert told["method"] == "_acprelay/told"
+        assert told["params"]["run"] == 2

@@ -6,7 +6,7 @@ import pytest
 from acp import schema
 
 from acprelay.errors import NotRestorable
-from acprelay.routing.restoring import restore_request
+from acprelay.routing.restoring import can_restore, restore_request
 
 PARAMS = b'{"cwd":"/w","mcpServers":[]}'
 
@@ -125,3 +125,19 @@ def test_the_params_are_those_of_the_beginning_and_the_session_id(
 def test_a_session_id_is_written_as_json() -> None:
     params = restoring({"loadSession": True}, b"{}", session_id='a"\u00e9\ud83d')[1]
     assert json.loads(params) == {"sessionId": 'a"\u00e9\ud83d'}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"loadSession": True}, True),
+        ({"sessionCapabilities": {"resume": {}}}, True),
+        ({"loadSession": False, "sessionCapabilities": {"list": {}}}, False),
+        (None, False),
+    ],
+)
+def test_what_an_agent_can_take_up_is_known_beforehand(
+    capabilities: object, expected: bool
+) -> None:
+    initialized = json.dumps({"protocolVersion": 1, "agentCapabilities": capabilities}).encode()
+    assert can_restore(initialized) is expected

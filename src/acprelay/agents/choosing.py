@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from acprelay.agents.detection import Availability, Detection, Installed, detect
 from acprelay.agents.known_agent import KnownAgent
-from acprelay.agents.models import AgentSpec
+from acprelay.agents.models import DEFAULT_RESTARTS, AgentSpec
 from acprelay.errors import ConfigError
 
 
@@ -34,7 +34,7 @@ class AgentSettings:
     env: Mapping[str, str] = field(default_factory=dict)
     pass_env: tuple[str, ...] = ()
     prewarm: int = 0
-    restarts: int = 0
+    restarts: int = DEFAULT_RESTARTS
 
 
 class AgentChoice:

@@ -17,6 +17,8 @@ from acprelay.errors import ConfigError
 MARKER = "ACPRELAY_RUN"
 """The environment variable that marks every process of one run of an agent."""
 
+DEFAULT_RESTARTS = 3
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = frozenset({"none"})
@@ -36,8 +38,8 @@ class AgentSpec:
         pass_env: Names of variables that it gets from the relay's own environment, where they are
             set.
         prewarm: How many initialised processes are kept ready for sessions to come.
-        restarts: How many times in a row a run that ends by itself between turns is begun again
-            without being asked for; 0 leaves that to the next prompt.
+        restarts: How many times in a row a run that ends by itself between turns, while a client is
+            there, is begun again without being asked for; 0 leaves that to the next prompt.
 
     Raises:
         ConfigError: The name, the command or a variable cannot be used.
@@ -48,7 +50,7 @@ class AgentSpec:
     env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     pass_env: tuple[str, ...] = ()
     prewarm: int = 0
-    restarts: int = 0
+    restarts: int = DEFAULT_RESTARTS
 
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:
@@ -132,6 +134,22 @@ class AgentExit:
             return f"signal {signal.Signals(self.signal).name}"
         except ValueError:  # a real-time signal has a number only
             return f"signal {self.signal}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an agent's processes use: the program, its descendants, and those that left its group.
+
+    Attributes:
+        cpu_s: Seconds of CPU time since they started, with those of children that have ended and
+            that they have waited for.
+        memory_bytes: Resident memory; what processes share is counted for each.
+        processes: How many they are.
+    """
+
+    cpu_s: float
+    memory_bytes: int
+    processes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,6 +143,7 @@ class WritePipe:
         self._fd = fd
         self._on_end = on_end
         self._waiting = bytearray()
+        self._stuck_since: float | None = None
         self._accepting = True
         self._closed = False
 
@@ -150,6 +151,11 @@ class WritePipe:
     def waiting(self) -> int:
         """How many bytes its reader has made wait."""
         return len(self._waiting)
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when its reader has taken nothing of what waits; None where nothing waits."""
+        return self._stuck_since if self._waiting else None
 
     def write(self, data: bytes) -> bool:
         """Writes now what the pipe takes, and the rest as soon as it takes more.
@@ -168,6 +174,7 @@ class WritePipe:
             return False
         if written < len(data):
             self._waiting += memoryview(data)[written:]
+            self._stuck_since = self._loop.time()
             self._loop.add_writer(self._fd, self._on_writable)
         return True
 
@@ -203,6 +210,7 @@ class WritePipe:
         if written is None:
             return
         del self._waiting[:written]
+        self._stuck_since = self._loop.time()
         if not self._waiting:
             self._loop.remove_writer(self._fd)
             if not self._accepting:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from acprelay.agents.models import AgentExit
+from acprelay.agents.models import AgentExit, Usage
 from acprelay.wire.framing import OversizedFrame
 
 
@@ -42,8 +42,8 @@ class AgentConnection(Protocol):
         ...
 
     @property
-    def pid(self) -> int:
-        """The number of the agent's process."""
+    def pid(self) -> int | None:
+        """The number of the agent's process; None where it is no process of this machine."""
         ...
 
     @property
@@ -54,6 +54,21 @@ class AgentConnection(Protocol):
     @property
     def stderr_tail(self) -> str:
         """The last lines that the agent wrote to its standard error."""
+        ...
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when the agent has taken nothing of what waits for it; None where nothing waits.
+
+        The event loop's time.
+        """
+        ...
+
+    async def measure(self) -> Usage | None:
+        """Tells what the agent's processes use; None where they are not on this machine.
+
+        Cancelling is safe. Callers at about the same time share one reading of the process table.
+        """
         ...
 
     def attach(self, sink: AgentSink | None) -> None:

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import psutil
 
 from acprelay.agents.models import MARKER
+
+_TRIES = 20
+_TRY_AGAIN_S = 0.0005
+_IS_KERNEL_THREAD = 0x00200000  # PF_KTHREAD of Linux's sched.h
 
 
 class ProcessHandle(Hashable, Protocol):
@@ -105,9 +111,45 @@ def _read_entry(pid: int) -> ProcessEntry:
 
 def _marker_of(process: psutil.Process) -> str | None:
     try:
-        return process.environ().get(MARKER)
+        environment = process.environ()
     except (psutil.AccessDenied, psutil.ZombieProcess):
         return None
+    return environment.get(MARKER) if environment else _late_marker(process.pid)
+
+
+def _late_marker(pid: int) -> str | None:
+    """Looks again at a process that seems to have no environment, which may be in an `execve`.
+
+    For an instant of that, some tens of µs, Linux shows none. A process that has just left its
+    group, and whose parent ends, would be known by nothing else.
+    """
+    folder = Path("/proc") / str(pid)
+    try:
+        for _ in range(_TRIES):
+            if _has_no_environment((folder / "stat").read_bytes()):
+                return None
+            environment = (folder / "environ").read_bytes()
+            if environment:
+                return _find_marker(environment)
+            time.sleep(_TRY_AGAIN_S)
+    except OSError:  # it is gone, or this is no Linux
+        pass
+    return None
+
+
+def _has_no_environment(stat: bytes) -> bool:
+    """Whether a process has none for good: a zombie, a kernel thread, or one that got none."""
+    # proc(5), from the third field on: the name before it may hold spaces and parentheses.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    state, flags, start, end = fields[0], int(fields[6]), int(fields[47]), int(fields[48])
+    return state in (b"Z", b"X") or bool(flags & _IS_KERNEL_THREAD) or start == end != 0
+
+
+def _find_marker(environment: bytes) -> str | None:
+    name = f"{MARKER}=".encode()
+    found = (each for each in environment.split(b"\0") if each.startswith(name))
+    marker = next(found, None)
+    return None if marker is None else os.fsdecode(marker.removeprefix(name))
 
 
 class ProcessSurvey:

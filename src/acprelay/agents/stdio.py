@@ -15,10 +15,12 @@ import psutil
 
 from acprelay.agents.child import Child
 from acprelay.agents.ending import Ending
-from acprelay.agents.models import AgentExit, AgentLimits
+from acprelay.agents.models import AgentExit, AgentLimits, Usage
 from acprelay.agents.ports import AgentSink
 from acprelay.agents.process_table import ProcessHandle, ProcessSurvey
+from acprelay.agents.process_tree import belonging
 from acprelay.agents.stderr_tail import StderrTail
+from acprelay.agents.usage import measure
 from acprelay.errors import AgentBackedUp, AgentError, AgentExited, LocalProtocolError
 from acprelay.wire.framing import LineSplitter, OversizedFrame
 
@@ -43,6 +45,7 @@ class StdioAgent(asyncio.SubprocessProtocol):
         self._run = run
         self._child = child
         self._handle = psutil.Process(child.pid)
+        self._survey = survey
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._tree = Ending(process=self, survey=survey, limits=limits)
@@ -87,6 +90,17 @@ class StdioAgent(asyncio.SubprocessProtocol):
     def stderr_tail(self) -> str:
         """The last lines that the agent wrote to its standard error."""
         return self._stderr_tail.text(lines=_STDERR_LINES)
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when the agent has taken nothing of what waits for it; None if nothing waits."""
+        return self._child.stdin.waiting_since
+
+    async def measure(self) -> Usage:
+        """Tells what the agent's processes use; see `AgentConnection.measure`."""
+        table = await self._survey.take()
+        tree = belonging(table, group=self.pid, leader=self._handle, run=self._run, known=())
+        return await asyncio.to_thread(measure, tree)
 
     def attach(self, sink: AgentSink | None) -> None:
         """Chooses who receives what the agent says from now on; see `AgentConnection.attach`."""

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from acprelay.agents.choosing import AgentSettings
-from acprelay.agents.models import AgentSpec
+from acprelay.agents.models import DEFAULT_RESTARTS, AgentSpec
 from acprelay.cli.toml_file import parse_toml, read_text
 from acprelay.cli.toml_table import Table
 from acprelay.config import Limits
@@ -145,12 +145,13 @@ def _agents(table: Table) -> dict[str, AgentSettings]:
     for name in table:
         entry = table.table(name)
         entry.check_keys(_AGENT_KEYS)
+        restarts = entry.integer("restarts")
         settings = AgentSettings(
             command=entry.texts("command"),
             env=entry.mapping("env"),
             pass_env=entry.texts("pass-env") or (),
             prewarm=entry.integer("prewarm") or 0,
-            restarts=entry.integer("restarts") or 0,
+            restarts=DEFAULT_RESTARTS if restarts is None else restarts,
         )
         try:
             _check_agent(name, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from acprelay.routing.agent_link import AgentLink
@@ -32,6 +33,10 @@ class Rules:
         permission_s: How long a permission waits for an answer before it is refused.
         elicitation_s: How long an elicitation waits.
         linger_s: How long an attachment outlives its connection.
+        stall_s: How long what waits for an agent may wait untouched before that is told.
+        silence_s: How long an agent may be silent in a turn before that is told.
+        restarts: How many runs in a row are begun unasked after an agent's process has ended, for
+            each agent by name; none where it is not named.
         policy: Decides about permissions before anybody is asked.
     """
 
@@ -43,6 +48,9 @@ class Rules:
     permission_s: float = 3600.0
     elicitation_s: float = 600.0
     linger_s: float = 300.0
+    stall_s: float = 30.0
+    silence_s: float = 300.0
+    restarts: Mapping[str, int] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
 
 

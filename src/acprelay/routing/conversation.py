@@ -11,7 +11,7 @@ log, and whatever a client wants of the agent waits for the next run, which it a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from acprelay.errors import LimitReached, RelayError, RequestCancelled
 from acprelay.routing.agent_link import AgentLink, Output
@@ -116,6 +116,11 @@ class Conversation:
         return self._turns.is_idle and not (self._held or self._asks.is_open or self._is_asked)
 
     @property
+    def open_asks(self) -> int:
+        """How many requests of the agent wait for clients."""
+        return self._asks.count
+
+    @property
     def _is_asked(self) -> bool:
         return next(iter(self._requests), None) is not None
 
@@ -170,10 +175,20 @@ class Conversation:
         self._publisher.publish_notice(error)
         self._publisher.flush()
 
+    def tell(self, method: str, fields: Mapping[str, object]) -> None:
+        """Tells every client something, in the order of the log."""
+        self._publisher.mark(method, fields)
+        self._publisher.flush()
+
+    def want_run(self) -> None:
+        """Has a run begun, though nothing waits for one. Does nothing while one serves or comes."""
+        if not (self.is_served or self._run_is_wanted):
+            self._run_is_wanted = True
+            self._events.append(RunWanted())
+
     def mark_interrupted(self, turn: str) -> None:
         """Takes note that a turn was cut off, as the relay that carried it died."""
-        self._publisher.mark(TURN_ENDED, {"turn": turn, "outcome": "interrupted"})
-        self._publisher.flush()
+        self.tell(TURN_ENDED, {"turn": turn, "outcome": "interrupted"})
 
     # -- the agent's side
 
@@ -287,9 +302,8 @@ class Conversation:
         """Begins what can begin now."""
         if self.is_served:
             self._turns.begin_next()
-        elif (self._held or not self._turns.is_idle) and not self._run_is_wanted:
-            self._run_is_wanted = True
-            self._events.append(RunWanted())
+        elif self._held or not self._turns.is_idle:
+            self.want_run()
         self._publisher.flush()
 
     def _answer(self, request: Outstanding, reply: bytes) -> None:

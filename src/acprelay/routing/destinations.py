@@ -29,6 +29,7 @@ class Destination(Enum):
     CANCEL_TURN = auto()
     OPEN_GROUP = auto()
     CLOSE_GROUP = auto()
+    DESCRIBE_RUN = auto()
     AGENT_PROCESS = auto()
     """An agent before it has a session: authentication."""
     SESSION = auto()
@@ -52,6 +53,7 @@ _REQUESTS = {
     "_acprelay/cancel_turn": Destination.CANCEL_TURN,
     "_acprelay/open_group": Destination.OPEN_GROUP,
     "_acprelay/close_group": Destination.CLOSE_GROUP,
+    "_acprelay/run": Destination.DESCRIBE_RUN,
     "authenticate": Destination.AGENT_PROCESS,
     "logout": Destination.AGENT_PROCESS,
 }

@@ -18,6 +18,7 @@ from acprelay.wire import error_response, json_string, notification, response, t
 NOTICE = "_acprelay/notice"
 TURN_STARTED = "_acprelay/turn_started"
 TURN_ENDED = "_acprelay/turn_ended"
+RUN_RESTARTED = "_acprelay/run_restarted"
 PERMISSION_SETTLED = "_acprelay/permission_settled"
 
 

@@ -87,6 +87,11 @@ def list_sessions(
     return result
 
 
+def timestamp(at: float) -> str:
+    """Writes a time, given in seconds since the epoch, as ISO 8601 has it: in UTC, to the ms."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _read(params: bytes | None) -> _Params:
     try:
         return msgspec.json.decode(params or b"null", type=_Params | None) or _Params()
@@ -116,13 +121,12 @@ def _place_of(cursor: str) -> _Place:
 
 
 def _info(entry: Listed) -> dict[str, Any]:
-    updated_at = datetime.fromtimestamp(entry.updated_at, UTC).isoformat(timespec="milliseconds")
     title = {} if entry.title is None else {"title": entry.title}
     return {
         "sessionId": entry.session_id,
         "cwd": entry.cwd,
         **title,
-        "updatedAt": updated_at.replace("+00:00", "Z"),
+        "updatedAt": timestamp(entry.updated_at),
         "_meta": {"acprelay": _own_info(entry)},
     }
 

@@ -51,6 +51,15 @@ def restore_request(
     return method, _with_session_id(params, json_string(agent_session_id))
 
 
+def can_restore(initialize_result: bytes) -> bool:
+    """Whether an agent can take up a session of an earlier process of it, as it has promised.
+
+    Args:
+        initialize_result: The agent's raw result of `initialize`, as it has passed the handshake.
+    """
+    return _method(initialize_result) is not None
+
+
 def _method(initialize_result: bytes) -> str | None:
     initialized = msgspec.json.decode(initialize_result, type=_Initialized)
     capabilities = initialized.agent_capabilities or _Capabilities()

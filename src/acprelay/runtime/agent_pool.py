@@ -2,7 +2,8 @@
 
 A client's `initialize` needs the capabilities of its agent before there is a session. The process
 that tells them then serves the first session. The pool knows no session and no client: it counts
-holds, and ends what is warm when the last hold on an agent is released.
+holds, and ends what is warm when the last hold on an agent is released. Processes that somebody
+else keeps ready beside it are taken before one is started.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from acprelay.agents.ports import AgentLauncher
+from acprelay.errors import LimitReached
 from acprelay.runtime.handshake import Handshake
+from acprelay.runtime.ready_processes import ReadyProcesses
 from acprelay.wire import Envelope
 
 
@@ -24,6 +27,10 @@ class AgentPool:
         launcher: Starts processes.
         deadline_s: How long an agent may take to answer each request of the handshake.
         authenticate_s: How long it may take to answer `authenticate`.
+
+    Attributes:
+        ready: Processes that wait for a session; given away before another one is started, and
+            ended where there is no room for one that somebody needs.
     """
 
     def __init__(
@@ -32,6 +39,7 @@ class AgentPool:
         self._launcher = launcher
         self._deadline_s = deadline_s
         self._authenticate_s = authenticate_s
+        self.ready = ReadyProcesses()
         self._warm: dict[str, Handshake] = {}
         self._described: dict[str, bytes] = {}
         self._holds: Counter[str] = Counter()
@@ -93,7 +101,8 @@ class AgentPool:
         """Gives an initialised process to its caller, who ends it.
 
         It is the warm one, unless that is in use or has seen the credentials of somebody else; so
-        nobody waits for another's authentication. Cancelling is safe and leaves no process behind.
+        nobody waits for another's authentication. Else it is one that is ready, and only where none
+        is a new one. Cancelling is safe and leaves no process behind.
 
         Args:
             name: Which agent.
@@ -101,8 +110,9 @@ class AgentPool:
 
         Raises:
             AgentError: The agent cannot be started or initialised.
+            LimitReached: As many processes live as may.
         """
-        taken = self._take_warm(name, credentials) or await self._start(name)
+        taken = self._take_warm(name, credentials) or await self._obtain(name)
         try:
             if taken.credentials != credentials and credentials is not None:
                 await taken.authenticate(credentials)
@@ -131,7 +141,7 @@ class AgentPool:
             async with self._locks[name]:
                 warm = self._warm.get(name)
                 if warm is None or warm.agent.exit is not None:
-                    warm = self._warm[name] = await self._start(name)
+                    warm = self._warm[name] = await self._obtain(name)
                 yield warm
         finally:
             await self._discard_unheld(name)
@@ -147,7 +157,27 @@ class AgentPool:
             return None
         return self._warm.pop(name)
 
-    async def _start(self, name: str) -> Handshake:
+    async def _obtain(self, name: str) -> Handshake:
+        while (ready := self.ready.take(name)) is None:
+            try:
+                return await self.start(name)
+            except LimitReached:
+                # Whoever waits comes before what is kept for whoever may come.
+                spare = self.ready.take_any()
+                if spare is None:
+                    raise
+                await spare.abandon()
+        return ready
+
+    async def start(self, name: str) -> Handshake:
+        """Starts and initialises a process for its caller, who ends it.
+
+        Cancelling is safe and leaves no process behind.
+
+        Raises:
+            AgentError: The agent cannot be started or initialised.
+            LimitReached: As many processes live as may.
+        """
         agent = await self._launcher.launch(name)
         handshake = Handshake(
             agent=agent, deadline_s=self._deadline_s, authenticate_s=self._authenticate_s

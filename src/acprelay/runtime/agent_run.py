@@ -14,7 +14,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from acprelay.agents.models import AgentExit
+from acprelay.agents.models import AgentExit, Usage
 from acprelay.agents.ports import AgentConnection
 from acprelay.config import Limits
 from acprelay.errors import (
@@ -26,6 +26,7 @@ from acprelay.errors import (
     SessionEnded,
 )
 from acprelay.routing.opening import SessionOpening
+from acprelay.routing.restoring import can_restore
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.handshake import Handshake
 from acprelay.runtime.run_ports import Purpose, RunSink
@@ -48,6 +49,8 @@ class AgentRun:
 
     Attributes:
         failure: Why nothing more comes of it, once that is so.
+        can_restore: Whether its agent can take up what an earlier run has left.
+        last_output_at: When its agent last said something; the event loop's time.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class AgentRun:
     ) -> None:
         self.key = key
         self.failure: RelayError | None = None
+        self.can_restore = False
+        self.last_output_at = 0.0
         self._purpose = purpose
         self._manager = manager
         self._pool = pool
@@ -115,6 +120,7 @@ class AgentRun:
 
     async def _open(self, handshake: Handshake) -> Envelope:
         self._answered = asyncio.get_running_loop().create_future()
+        self.can_restore = can_restore(handshake.initialize_result)
         self._last_id = handshake.last_id + 1
         request_id = str(self._last_id).encode()
         method, frame = self._purpose.request(handshake.initialize_result, request_id)
@@ -144,6 +150,7 @@ class AgentRun:
     def lines_received(self, lines: list[bytes], oversized: Sequence[OversizedFrame]) -> None:
         """Takes one batch of what the agent wrote."""
         self._received += len(lines)
+        self.last_output_at = asyncio.get_running_loop().time()
         try:
             if self._sink is not None:
                 self._sink.lines_received(self, lines, oversized)
@@ -240,6 +247,22 @@ class AgentRun:
         activity = self._received, self._sent
         self._received = self._sent = 0
         return activity
+
+    # -- what there is to see of it
+
+    @property
+    def pid(self) -> int | None:
+        """The number of its agent's process, once there is one and if it is on this machine."""
+        return None if self._agent is None else self._agent.pid
+
+    @property
+    def input_waits_since(self) -> float | None:
+        """Since when its agent has taken nothing of what waits for it; None if nothing waits."""
+        return None if self._agent is None else self._agent.waiting_since
+
+    async def measure(self) -> Usage | None:
+        """Tells what its agent's processes use, where they can be seen. Cancelling is safe."""
+        return None if self._agent is None else await self._agent.measure()
 
     # -- taking it down
 

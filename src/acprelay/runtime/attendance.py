@@ -70,6 +70,11 @@ class Attendance:
         """Whether anybody is connected."""
         return bool(self._clients)
 
+    @property
+    def count(self) -> int:
+        """How many are connected."""
+        return len(self._clients)
+
     def flush(self) -> None:
         """Has every connection write what is due."""
         for client in list(self._clients.values()):

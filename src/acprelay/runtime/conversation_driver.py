@@ -25,6 +25,7 @@ from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.record_keeper import RecordKeeper, read_snapshot
 from acprelay.runtime.run_ports import Runs
 from acprelay.runtime.run_slot import RunSlot
+from acprelay.runtime.supervisor import Supervisor
 from acprelay.session.models import SessionKey
 from acprelay.session.ports import Clock, IdGenerator
 from acprelay.wire import Envelope, OversizedFrame
@@ -67,6 +68,7 @@ class ConversationDriver:
         self._rules = rules
         self._is_open = False
         self.attendance: Attendance
+        self.supervisor: Supervisor
         self._log: PublicLog
         self._conversation: Conversation
 
@@ -114,6 +116,14 @@ class ConversationDriver:
             ids=self._ids,
             on_change=self._carry_out,
         )
+        self.supervisor = Supervisor(
+            record=lambda: self.record,
+            conversation=self._conversation,
+            attendance=self.attendance,
+            slot=self._slot,
+            rules=self._rules,
+            on_change=self._carry_out,
+        )
         self._is_open = True
 
     def close(self, why: RelayError) -> None:
@@ -124,6 +134,7 @@ class ConversationDriver:
         self._is_open = self.keeper.is_kept = False
         self._slot.vacate()
         self._alarm.set(None)
+        self.supervisor.stand_down()
         self.attendance.dismiss(why)
         self._store.close_log(self.key)
 
@@ -142,6 +153,7 @@ class ConversationDriver:
             news: Updates, raw, that tell clients what is otherwise than an earlier run left it.
         """
         self._slot.seat(run)
+        self.supervisor.run_began()
         own_id = self.record.agent_session_id
         self._conversation.begin_run(own_id, last_id=last_id, news=news)
         self._carry_out()
@@ -164,6 +176,7 @@ class ConversationDriver:
             return
         if oddities := self._conversation.take_oddities():
             logger.warning("session %s: %s", self.key, oddities.describe())
+        self.supervisor.run_lost(run, error)
         self._slot.vacate()
         self._conversation.end_run(error, now=_now())
         self._carry_out()
@@ -220,6 +233,7 @@ class ConversationDriver:
 
     def end_session(self, reason: str) -> None:
         """Answers every prompt with `cancelled`, and has the run ended. Idempotent."""
+        self.supervisor.stand_down()
         self._conversation.close_turns(now=_now())
         self._carry_out()
         self.end_run(reason)
@@ -239,6 +253,7 @@ class ConversationDriver:
             idle_s: How long a run may be of no use to anybody before it is ended.
         """
         self._save_if_changed()
+        self.supervisor.observe()
         if self._slot.latest is None:
             return not (self._is_used or self._conversation.presence.is_awaited)
         if self._slot.unused_s(now, is_used=self._is_used) >= idle_s:
@@ -279,6 +294,7 @@ class ConversationDriver:
         for event in self._conversation.take_events():
             match event:
                 case RunWanted():
+                    self.supervisor.run_wanted()
                     self._slot.coming = self._runs.begin_run(self)
                 case RunUnwanted(reason):
                     self.end_run(reason)

@@ -64,12 +64,14 @@ class ConversationHost:
         background: Background,
         limits: Limits,
     ) -> None:
-        self.runs = RunLifecycle(manager=manager, registry=registry, background=background)
+        self.runs = RunLifecycle(
+            manager=manager, registry=registry, background=background, most=limits.sessions
+        )
         self.background = background
         self._manager = manager
         self._pool = pool
         self._archive = archive
-        self._clock = clock
+        self.clock = clock
         self._worktrees = worktrees
         self._limits = limits
         self._creations: set[asyncio.Task[None]] = set()
@@ -124,7 +126,7 @@ class ConversationHost:
             key=key,
             opening=opening,
             make=self._make,
-            clock=self._clock,
+            clock=self.clock,
             worktrees=self._worktrees,
             on_lost=self.abandon,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from acprelay.agents.models import AgentExit
@@ -39,6 +39,9 @@ class Handshake:
         agent: The process; its output comes here from now on.
         deadline_s: How long an answer may take.
         authenticate_s: How long the answer to `authenticate` may take: a person may have to log in.
+
+    Attributes:
+        on_exit: Called when the process has ended, if somebody wants to know.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Handshake:
         self.early: list[bytes] = []
         self.initialize_result = b"null"
         self.credentials: bytes | None = None
+        self.on_exit: Callable[[], None] | None = None
         self._early_bytes = 0
         self._deadline_s = deadline_s
         self._authenticate_s = authenticate_s
@@ -166,6 +170,8 @@ class Handshake:
                     agent=self.agent.name, status=exit.describe(), stderr=self.agent.stderr_tail
                 )
             )
+        if self.on_exit is not None:
+            self.on_exit()
 
     def _refuse(self, envelope: Envelope) -> None:
         error = MethodNotFound(method=envelope.method or "", hint="there is no session yet")

@@ -15,7 +15,8 @@ from weakref import WeakValueDictionary
 from acprelay.errors import InvalidTransition, SessionEnded, SessionNotFound, StoreError
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
-from acprelay.session.models import Handle, SessionKey, SessionSpec
+from acprelay.runtime.run_places import RunPlaces
+from acprelay.session.models import Handle, Session, SessionKey, SessionSpec
 from acprelay.session.ports import ConnectionRegistry, SessionManager
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class RunLifecycle:
         manager: The lifecycle of sessions.
         registry: Their live references.
         background: Owns the tasks.
+        most: How many runs may live at once.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class RunLifecycle:
         manager: SessionManager[AgentRun],
         registry: ConnectionRegistry[AgentRun, object],
         background: Background,
+        most: int,
     ) -> None:
         self._manager = manager
         self._registry = registry
         self._background = background
+        self._places = RunPlaces(registry=registry, most=most)
         self._locks: WeakValueDictionary[SessionKey, asyncio.Lock] = WeakValueDictionary()
 
     # -- beginning
@@ -52,8 +56,11 @@ class RunLifecycle:
         Raises:
             SessionError: There is one already, or it was ended at once.
             StoreError: It cannot be stored.
+            LimitReached: As many runs live as may.
         """
-        key = (await self._manager.create(spec, run=number)).key
+        with self._places.creating():
+            key = (await self._manager.create(spec, run=number)).key
+            self._places.created(key)
         handle = self._registry.get(key)
         if handle is None:
             raise SessionEnded(key=str(key), reason="it was ended at once")
@@ -76,6 +83,7 @@ class RunLifecycle:
             AgentError: A process of the run before it survives.
             SessionError: It was ended at once.
             StoreError: It cannot be stored.
+            LimitReached: As many runs live as may.
         """
         key = SessionKey(spec.session_id or "", spec.role)
         async with self._alone(key):
@@ -125,6 +133,21 @@ class RunLifecycle:
     def _alone(self, key: SessionKey) -> asyncio.Lock:
         """Whoever ends a run or makes the next one does so without the others, and in order."""
         return self._locks.setdefault(key, asyncio.Lock())
+
+    # -- looking
+
+    async def find(self, key: SessionKey) -> tuple[Session, AgentRun | None] | None:
+        """Gives the run under a key, also one that is ending, and its agent's end of it.
+
+        Raises:
+            StoreError: The store is out of reach.
+        """
+        try:
+            session = await self._manager.get(key)
+        except SessionNotFound:
+            return None
+        handle = self._registry.get(key)
+        return session, None if handle is None else handle.agent
 
     # -- counting
 

@@ -15,12 +15,13 @@ class RunSlot:
     Attributes:
         serving: The run that serves the conversation.
         coming: The one that is on its way.
+        is_paused: Whether the agent is made to wait with what it says.
     """
 
     def __init__(self) -> None:
         self.serving: AgentRun | None = None
         self.coming: AgentRun | None = None
-        self._is_paused = False
+        self.is_paused = False
         self._unused_since: float | None = None
 
     @property
@@ -36,19 +37,19 @@ class RunSlot:
     def vacate(self) -> None:
         """Lets go of the run, whichever it is. Idempotent."""
         self.serving = self.coming = None
-        self._is_paused = False
+        self.is_paused = False
         self._unused_since = None
 
     def pause(self) -> None:
         """Has the agent wait with what it says. Idempotent."""
-        if self.serving is not None and not self._is_paused:
-            self._is_paused = True
+        if self.serving is not None and not self.is_paused:
+            self.is_paused = True
             self.serving.pause_reading()
 
     def resume(self) -> None:
         """Takes `pause` back. Idempotent."""
-        if self.serving is not None and self._is_paused:
-            self._is_paused = False
+        if self.serving is not None and self.is_paused:
+            self.is_paused = False
             self.serving.resume_reading()
 
     def unused_s(self, now: float, *, is_used: bool) -> float:

@@ -20,6 +20,7 @@ from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.outbox import Outbox
+from acprelay.runtime.run_inspection import inspect_run
 from acprelay.wire import Envelope
 
 _CLOSED = "a client closed it"
@@ -99,6 +100,8 @@ class SessionRequests:
             case Destination.DESCRIBE_TURNS:
                 place = self._sessions.find(envelope)
                 _reply(place, envelope, driver.describe_turns(place.attachment.id))
+            case Destination.DESCRIBE_RUN:
+                self._describe_run(driver, envelope)
             case _:
                 self._cancel_turn(driver, envelope)
         self._outbox.flush()
@@ -176,6 +179,15 @@ class SessionRequests:
 
         self._host.background.start(
             answer(envelope, delete, self._outbox.say), name=f"deletion of {driver.key}"
+        )
+
+    def _describe_run(self, driver: ConversationDriver, envelope: Envelope) -> None:
+        async def describe(envelope: Envelope) -> bytes:
+            found = await inspect_run(driver, runs=self._host.runs, clock=self._host.clock)
+            return result_reply(envelope.id or b"null", found)
+
+        self._host.background.start(
+            answer(envelope, describe, self._outbox.say), name=f"inspection of {driver.key}"
         )
 
     def _cancel_turn(self, driver: ConversationDriver, envelope: Envelope) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from acprelay.agents.models import AgentExit
+from acprelay.agents.models import AgentExit, Usage
 from acprelay.agents.ports import AgentSink
 from acprelay.errors import AgentError, AgentExited
 
@@ -50,7 +50,7 @@ class FakeAgent:
 
     Args:
         name: Its name in the catalog.
-        pid: The number it gives for its process.
+        pid: The number it gives for its process, if it is to have one.
         max_stdin_bytes: How much may wait for it while it does not read.
 
     Attributes:
@@ -59,13 +59,17 @@ class FakeAgent:
         stderr_tail: What it gives for its last words.
         end_calls: How often somebody asked for its end.
         is_paused: Whether its output is held back.
+        waiting_since: Since when it gives to have taken nothing of what waits for it.
+        usage: What it gives for the use of its processes.
     """
 
     def __init__(
-        self, *, name: str = "fake", pid: int = 4711, max_stdin_bytes: int = 1 << 20
+        self, *, name: str = "fake", pid: int | None = 4711, max_stdin_bytes: int = 1 << 20
     ) -> None:
         self.name = name
         self.pid = pid
+        self.waiting_since: float | None = None
+        self.usage: Usage | None = Usage(cpu_s=0.5, memory_bytes=1 << 20, processes=1)
         self.sent: list[bytes] = []
         self.exit: AgentExit | None = None
         self.stderr_tail = ""
@@ -216,6 +220,11 @@ class FakeAgent:
         """Lets its output flow again, with what was held back first."""
         self.is_paused = False
         self._deliver()
+
+    async def measure(self) -> Usage | None:
+        """Tells what it was told to tell, a step later."""
+        await asyncio.sleep(0)
+        return self.usage
 
     async def end(self) -> AgentExit:
         """Ends it, a step later than asked; see `AgentConnection.end`."""
