@@ -14,7 +14,7 @@ import statistics
 import sys
 from contextlib import AsyncExitStack
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import acp
 from acp.ws import create_websocket_stream
@@ -31,7 +31,7 @@ program.main()
 """
 
 
-class Client(acp.Client):
+class Client:
     """Listens to nothing."""
 
     async def session_update(self, *_: Any, **__: Any) -> None:
@@ -44,7 +44,7 @@ def config(start_s: float, prewarm: int) -> RelayConfig:
 
 
 async def connect(url: str) -> Any:
-    client = acp.connect_to_agent(Client(), await create_websocket_stream(url))
+    client = acp.connect_to_agent(cast("acp.Client", Client()), await create_websocket_stream(url))
     await client.initialize(protocol_version=acp.PROTOCOL_VERSION)
     return client
 

@@ -166,7 +166,9 @@ async def test_what_is_taken_is_replaced() -> None:
 
 
 @pytest.mark.requirement("supervision.ready-processes-are-replaced")
-async def test_what_dies_while_it_waits_is_ended_replaced_and_never_given_away() -> None:
+async def test_what_dies_while_it_waits_is_ended_replaced_and_never_given_away(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with open_site({"fake": 2}) as site:
         dead = site.inner.launched[0]
         dead.die()
@@ -175,6 +177,7 @@ async def test_what_dies_while_it_waits_is_ended_replaced_and_never_given_away()
         assert (site.ready, site.time.slept) == (1, [0.5])
         await site.time.wake()
         assert (site.ready, len(site.inner.launched)) == (2, 3)
+    assert "a process ended while it waited, with exit status 3" in caplog.text
 
 
 async def test_what_has_just_died_is_not_given_away() -> None:

@@ -54,6 +54,7 @@ class Handshake:
         self.credentials: bytes | None = None
         self.on_exit: Callable[[], None] | None = None
         self._early_bytes = 0
+        self._is_full = False
         self._deadline_s = deadline_s
         self._authenticate_s = authenticate_s
         self._waiting: tuple[bytes, asyncio.Future[Envelope]] | None = None
@@ -183,8 +184,9 @@ class Handshake:
         self._early_bytes += len(line)
         if len(self.early) < _MAX_EARLY_LINES and self._early_bytes <= _MAX_EARLY_BYTES:
             self.early.append(line)
-        else:
-            logger.warning("agent %s: a notification before its session is lost", self.agent.name)
+        elif not self._is_full:
+            self._is_full = True  # told once: it may wait for its session for days, and talk
+            logger.warning("agent %s: notifications before its session are lost", self.agent.name)
 
     def _settle(self, envelope: Envelope) -> None:
         if self._waiting is None or self._waiting[1].done():

@@ -111,7 +111,9 @@ class Prewarming:
     def _ended(self, name: str, handshake: Handshake, *, since: float) -> None:
         self._ready.remove(name, handshake)
         self._background.start(handshake.abandon(), name=f"end of a process of {name}")
-        self._lose(name, "it ended while it waited", lived_s=self._now() - since)
+        how = handshake.agent.exit
+        reason = "a process ended while it waited" + (f", with {how.describe()}" if how else "")
+        self._lose(name, reason, lived_s=self._now() - since)
 
     def _taken(self, name: str) -> None:
         self._rows[name].reset()
