@@ -132,7 +132,7 @@ class Worktrees:
             await creation.fill()
         workdir = creation.path / repository.project.prefix
         notes = [
-            *_notes_on_project(repository, status),
+            *_notes_on_project(status),
             *_notes_on_files(creation.path),
             *_make_workdir(creation.path, workdir),
         ]
@@ -215,7 +215,7 @@ def _base(repository: Repository, status: TreeStatus) -> str:
     return status.head
 
 
-def _notes_on_project(repository: Repository, status: TreeStatus) -> list[str]:
+def _notes_on_project(status: TreeStatus) -> list[str]:
     notes = []
     if status.changes:
         count = len(status.changes)
