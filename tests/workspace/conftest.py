@@ -180,16 +180,16 @@ class FakeGit:
         self.commands: list[Command] = []
         self._git = git
         self._at = -1
-        self._before: Callable[[], None] = lambda: None
-        self._after: Callable[[], None] = lambda: None
+        self._before: Callable[[], object] = lambda: None
+        self._after: Callable[[], object] = lambda: None
         self._instead: Ended | Exception | None = None
 
     def intervene(
         self,
         at: int,
         *,
-        before: Callable[[], None] = lambda: None,
-        after: Callable[[], None] = lambda: None,
+        before: Callable[[], object] = lambda: None,
+        after: Callable[[], object] = lambda: None,
         instead: Ended | Exception | None = None,
     ) -> None:
         """Chooses what happens at a call, counted from 0: before, after or instead of it."""

@@ -60,7 +60,7 @@ async def test_a_cancellation_while_git_runs_leaves_nothing(bench: Bench, at: in
     git = FakeGit(bench.git)
     task = begin(bench, git)
     loop = asyncio.get_running_loop()
-    git.intervene(at, before=lambda: void(loop.call_later(0.001, task.cancel)))
+    git.intervene(at, before=lambda: loop.call_later(0.001, task.cancel))
     await outcome(task)
     assert task.cancelled()
     bench.assert_nothing_is_left()
@@ -213,7 +213,3 @@ async def test_twenty_that_are_cancelled_at_once_leave_nothing(bench: Bench) -> 
         if not task.cancelled():
             assert await worktrees.discard(task.result()) is None
     bench.assert_nothing_is_left()
-
-
-def void(_: object) -> None:
-    """Takes a handle that nobody needs."""

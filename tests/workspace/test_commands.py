@@ -30,8 +30,7 @@ SLOT = "task/main"
         ),
         (commands.fill_worktree(), "reset --hard --quiet"),
         (commands.remove_worktree("/w"), "worktree remove /w"),
-        (commands.remove_worktree("/w", force=1), "worktree remove --force /w"),
-        (commands.remove_worktree("/w", force=2), "worktree remove --force --force /w"),
+        (commands.remove_worktree("/w", force=True), "worktree remove --force --force /w"),
         (commands.count_commits(["x", "y"], without=["b"]), "rev-list --count x y ^b --"),
         (
             commands.count_unmerged(["x"], without=["b"]),

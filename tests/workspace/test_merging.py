@@ -116,6 +116,17 @@ async def test_a_dirty_tree_is_refused(bench: Bench) -> None:
     await refused(bench, "has uncommitted changes (sub/b)")
 
 
+async def test_a_merge_of_the_users_own_is_not_undone(bench: Bench) -> None:
+    made = await bench.create()
+    bench.repo.commit("a", "work\n", at=made.path)
+    bench.repo.git("checkout", "-q", "-b", "feature")
+    bench.repo.commit("c", "feature\n")
+    bench.repo.git("checkout", "-q", "main")
+    bench.repo.git("merge", "-q", "--no-ff", "--no-commit", "--strategy=ours", "feature")
+    await refused(bench, "another merge is under way")
+    assert (bench.repo.path / ".git/MERGE_HEAD").exists()
+
+
 async def test_untracked_files_that_are_in_nobodys_way_hinder_nothing(bench: Bench) -> None:
     made = await bench.create()
     bench.repo.commit("a", "work\n", at=made.path)
@@ -177,7 +188,7 @@ async def test_a_merge_that_cannot_be_undone_is_told_with_what_to_do(bench: Benc
     bench.repo.commit("a", "work\n", at=made.path)
     bench.repo.commit("a", "other work\n")
     git = FakeGit(bench.git)
-    git.intervene(6, instead=Ended(code=128, out=b"", err="fatal: no luck"))
+    git.intervene(7, instead=Ended(code=128, out=b"", err="fatal: no luck"))
     with pytest.raises(WorkspaceError, match="cannot undo it: git says: no luck") as caught:
         await merged(bench, git)
     assert "git merge --abort" in caught.value.hint
