@@ -70,7 +70,7 @@ def test_a_worktree_with_work_or_a_lock_goes_only_by_force(
 @pytest.mark.parametrize(
     ("status", "top", "elsewhere", "reason"),
     [
-        (USED, "/project", None, "sh (1) works in it"),
+        (USED, "/project", None, "in use by sh (1)"),
         (CLEAN, "/w", None, "from within"),
         (CLEAN, "/project", "/other", "its branch is checked out in '/other'"),
     ],

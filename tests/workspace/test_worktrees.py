@@ -435,7 +435,7 @@ async def test_a_worktree_that_a_process_works_in_is_kept(bench: Bench) -> None:
     made = await bench.create()
     bench.running = [("agent (42)", made.workdir)]
     kept = await bench.worktrees().discard(made)
-    assert kept == "cannot remove worktree 'task:main': agent (42) works in it"
+    assert kept == "cannot remove worktree 'task:main': in use by agent (42)"
 
 
 async def test_ignored_files_are_no_work(bench: Bench) -> None:

@@ -22,8 +22,8 @@ class WorktreeCleaner:
 
     Args:
         worktrees: Has them.
-        project_of: Tells a directory in the project of a session that is to have a worktree, or in
-            the worktree; None for a session that is to have none.
+        project_of: Tells a directory of the project (not of the worktree) for a session that is to
+            have a worktree; None for one that is to have none.
         keep: Whether a worktree that is whole is kept, also without work in it. One with work in
             it, or that somebody works in, is kept in any case.
     """

@@ -33,8 +33,8 @@ def refusal(
     name = status.name
     if status.users:
         return WorkspaceError(
-            f"cannot remove worktree {name!r}: {', '.join(status.users)} works in it",
-            hint="close its session, and leave the directory, first",
+            f"cannot remove worktree {name!r}: in use by {', '.join(status.users)}",
+            hint="close its session, end what else runs there, and leave the directory",
         )
     if status.path == top:
         return WorkspaceError(

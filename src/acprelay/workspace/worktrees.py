@@ -102,7 +102,7 @@ class Worktrees:
 
         Args:
             key: Whose worktree.
-            cwd: A directory of the project, or of the worktree itself.
+            cwd: A directory of the project; seen from within, a worktree is kept.
             keep: Whether a worktree that is whole is kept, also without work in it.
 
         Returns:
@@ -114,7 +114,7 @@ class Worktrees:
         try:
             repository = await Repository.find(self._git, cwd)
         except WorkspaceError as error:
-            logger.info("no worktree of %s to clean up: %s", key, error)
+            logger.warning("cannot look for a worktree of %s to clean up: %s", key, error)
             return None
         slot = names.slot_of(key)
         record = await self._record(repository, slot)
