@@ -10,9 +10,10 @@ import pytest
 from acprelay.errors import AgentError
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
-from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
+from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.session.models import Handle, Session, SessionKey, SessionSpec, SessionState
 from acprelay.session.registry_memory import MemoryRegistry
+from acprelay.testing.session import FakeCleaner
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import World
@@ -80,6 +81,39 @@ async def test_waiting_for_the_next_attempt_ends_with_the_relay() -> None:
         for _ in range(3):
             await asyncio.sleep(0)
     assert cleanup.calls == 1
+
+
+# --- one after another
+
+
+def ending_session() -> Session:
+    spec = SessionSpec(agent="fake", cwd="/repo")
+    return Session(key=KEY, run=1, state=SessionState.TERMINATING, spec=spec, created_at=0)
+
+
+async def test_cleaners_run_in_their_order() -> None:
+    order: list[str] = []
+
+    class Cleaner:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        async def cleanup(self, session: Session) -> None:
+            order.append(f"{self._name} {session.key}")
+
+    await CleanerChain(cleaners=[Cleaner("agent"), Cleaner("files")]).cleanup(ending_session())
+    assert order == ["agent task:main", "files task:main"]
+
+
+async def test_a_cleaner_that_fails_keeps_the_later_ones_waiting_for_the_next_attempt() -> None:
+    first, second = FakeCleaner(), FakeCleaner()
+    first.fail_with(AgentError("cannot end it"))
+    chain = CleanerChain(cleaners=[first, second])
+    with pytest.raises(AgentError, match="cannot end it"):
+        await chain.cleanup(ending_session())
+    assert second.started == []
+    await chain.cleanup(ending_session())
+    assert len(first.cleaned) == len(second.cleaned) == 1
 
 
 # --- what

@@ -131,6 +131,7 @@ async def test_a_worktree_that_cannot_be_undone_is_tried_again(
     assert world.trace.count("worktree discarded") == 2
 
 
+@pytest.mark.requirement("worktrees.kept-at-the-end")
 @pytest.mark.parametrize("method", ["session/close", "session/delete"])
 async def test_a_session_that_ends_leaves_its_worktree_with_its_work(
     world: World, client: Client, method: str

@@ -62,8 +62,9 @@ def leftover(merged: Merged) -> str | None:
     """Says what a merge has left behind in the worktree; None for nothing."""
     if not merged.left:
         return None
-    changes = "1 uncommitted change" if merged.left == 1 else f"{merged.left} uncommitted changes"
-    return f"{merged.name}: {changes} in the worktree are not merged"
+    if merged.left == 1:
+        return f"{merged.name}: 1 uncommitted change in the worktree is not merged"
+    return f"{merged.name}: {merged.left} uncommitted changes in the worktree are not merged"
 
 
 def _by_folder(

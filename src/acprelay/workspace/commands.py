@@ -128,14 +128,15 @@ def fill_worktree() -> Command:
     return Command(args=("reset", "--hard", "--quiet"), timeout_s=LONG_S)
 
 
-def remove_worktree(path: str, *, force: int = 0) -> Command:
+def remove_worktree(path: str, *, force: bool = False) -> Command:
     """Removes a worktree, its directory or only what git knows of it.
 
     Args:
         path: Where it is.
-        force: 1 for whatever is in it, 2 also where it is locked.
+        force: Whether it goes whatever is in it, and also where it is locked.
     """
-    return Command(args=("worktree", "remove", *["--force"] * force, path), timeout_s=LONG_S)
+    forced = ("--force", "--force") if force else ()  # the second one is for the lock
+    return Command(args=("worktree", "remove", *forced, path), timeout_s=LONG_S)
 
 
 def count_commits(tips: Iterable[str], *, without: Iterable[str]) -> Command:

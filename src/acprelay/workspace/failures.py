@@ -12,6 +12,8 @@ _CONTENTION = re.compile(
     r"|could not lock .*: (?:File exists|Resource temporarily unavailable)"
     r"|(?:could not|unable to) create (?:leading )?director(?:y|ies) (?:of|for) "
     r".*(?:File exists|No such file or directory)"
+    # Git looks at every worktree, and at one that another git is making there is little to see.
+    r"|failed to read \S.*/worktrees/.*/(?:commondir|gitdir|HEAD)"
 )
 _LOCK_FILE = re.compile(r"'([^'\n]*\.lock)': File exists")
 _CAUSE = re.compile(r"^(?:fatal|error): (.*)$", re.MULTILINE)

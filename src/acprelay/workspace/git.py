@@ -15,7 +15,7 @@ from acprelay.workspace import commands
 from acprelay.workspace.commands import Command
 from acprelay.workspace.failures import backoff, is_contention
 from acprelay.workspace.parsing import parse_version
-from acprelay.workspace.process import Ended, Sink, run_process
+from acprelay.workspace.process import Ended, NotStarted, Sink, run_process
 
 OLDEST = (2, 20)
 """The oldest version that is used."""
@@ -104,13 +104,9 @@ class Git:
                 f"cannot wait for {name} in {at!r} any longer than {command.timeout_s:g} s",
                 hint="see whether git works there by hand",
             ) from None
-        except FileNotFoundError:
+        except NotStarted as error:
             raise WorkspaceError(
-                f"cannot find the program {self._program!r}", hint=_INSTALL
-            ) from None
-        except OSError as error:
-            raise WorkspaceError(
-                f"cannot start {self._program!r}: {error.strerror or error}", hint=_INSTALL
+                f"cannot start {self._program!r}: {error.reason.strerror or error}", hint=_INSTALL
             ) from error
         if ended.overflowed:
             raise WorkspaceError(

@@ -88,6 +88,12 @@ async def merge(repository: Repository, status: WorktreeStatus) -> Merged:
     objected = objection(status, tree, top=top)
     if objected is not None:
         raise objected
+    if (await repository.git.run(commands.is_merging(), at=top)).code == 0:
+        # One without changes: undoing ours would undo it too
+        raise WorkspaceError(
+            f"cannot merge worktree {status.name!r}: another merge is under way in {top!r}",
+            hint="conclude it with git commit, or undo it with git merge --abort, first",
+        )
     branch, into = str(status.branch), str(tree.branch)
     commits = await repository.count([f"refs/heads/{branch}"], without=[str(tree.head)])
     if commits:

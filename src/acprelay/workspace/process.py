@@ -47,6 +47,18 @@ class Ended:
     overflowed: bool = False
 
 
+class NotStarted(Exception):
+    """A program cannot be started.
+
+    Args:
+        reason: What the system says.
+    """
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 async def run_process(
     argv: Sequence[str],
     *,
@@ -72,10 +84,14 @@ async def run_process(
         sink: Gets standard output as it comes, instead; it is to return soon.
 
     Raises:
-        OSError: It cannot be started.
+        NotStarted: It cannot be started.
         TimeoutError: It was ended because its time was up.
+        Exception: Whatever the sink raised, once the program has ended.
     """
-    process = _Process(argv, env=env, stdin=stdin, most=most, sink=sink)
+    try:
+        process = _Process(argv, env=env, stdin=stdin, most=most, sink=sink)
+    except OSError as error:
+        raise NotStarted(error) from error
     try:
         async with asyncio.timeout(timeout_s):
             await process.exited.wait()

@@ -33,8 +33,8 @@ def refusal(
     name = status.name
     if status.users:
         return WorkspaceError(
-            f"cannot remove worktree {name!r}: {', '.join(status.users)} works in it",
-            hint="close its session, and leave the directory, first",
+            f"cannot remove worktree {name!r}: in use by {', '.join(status.users)}",
+            hint="close its session, end what else runs there, and leave the directory",
         )
     if status.path == top:
         return WorkspaceError(
@@ -125,16 +125,13 @@ async def delete_known_refs(repository: Repository, refs: dict[str, str]) -> Non
 async def _remove_clean(repository: Repository, path: str) -> None:
     top = repository.project.top
     answer = await repository.git.run(commands.remove_worktree(path), at=top)
-    if answer.code != 0 and "containing submodules" in answer.err:
-        # Git refuses for submodules that were never checked out, too
-        answer = await repository.git.run(commands.remove_worktree(path, force=1), at=top)
     if answer.code != 0:
         raise failure(f"remove {path!r}", answer.err)
 
 
 async def _remove_by_force(repository: Repository, path: str) -> None:
     top = repository.project.top
-    removal = commands.remove_worktree(path, force=2)
+    removal = commands.remove_worktree(path, force=True)
     answer = await repository.git.run(removal, at=top)
     if is_directory(path):
         await _delete_files(path)
