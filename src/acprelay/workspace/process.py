@@ -89,9 +89,10 @@ async def run_process(
         Exception: Whatever the sink raised, once the program has ended.
     """
     try:
-        process = _Process(argv, env=env, stdin=stdin, most=most, sink=sink)
+        process = _Process.spawn(argv, env=env, stdin=stdin, most=most, sink=sink)
     except OSError as error:
         raise NotStarted(error) from error
+    process.begin()
     try:
         async with asyncio.timeout(timeout_s):
             await process.exited.wait()
@@ -102,31 +103,62 @@ async def run_process(
 
 
 class _Process:
-    """A process whose output is read and whose exit is waited for from the first instant."""
+    """A process; `begin` has its output read and its exit waited for.
 
-    def __init__(
-        self,
+    Args:
+        process: The process, which leads a group.
+        out: Reads its standard output.
+        err: Reads its standard error.
+    """
+
+    def __init__(self, *, process: subprocess.Popen[bytes], out: _Reader, err: _Reader) -> None:
+        self.exited = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._process = process
+        self._out = out
+        self._err = err
+        self._ending = False
+
+    @classmethod
+    def spawn(
+        cls,
         argv: Sequence[str],
         *,
         env: Mapping[str, str],
         stdin: bytes,
         most: int,
         sink: Sink | None,
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ending = False
-        self.exited = asyncio.Event()
+    ) -> _Process:
+        """Starts a program.
+
+        Raises:
+            OSError: It cannot be started; nothing is left behind.
+        """
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             given = _prefilled(stdin, theirs)
             our_out, out = _pipe(ours, theirs)
             our_err, err = _pipe(ours, theirs)
-            self._process = subprocess.Popen(  # noqa: S603 - no shell reads it, and it is ours
+            process = subprocess.Popen(  # noqa: S603 - no shell reads it, and it is ours
                 argv, stdin=given, stdout=out, stderr=err, env=env, start_new_session=True
             )
             ours.pop_all()
-        self._out = _Reader(self._loop, our_out, most=most, sink=sink)
-        self._err = _Reader(self._loop, our_err, most=most, sink=None)
-        self._watch()
+        return cls(
+            process=process,
+            out=_Reader(our_out, most=most, sink=sink),
+            err=_Reader(our_err, most=most, sink=None),
+        )
+
+    def begin(self) -> None:
+        """Reads from now on, and waits for the exit."""
+        self._out.begin()
+        self._err.begin()
+        try:
+            pidfd = os.pidfd_open(self._process.pid)
+        except (AttributeError, OSError):  # no Linux, or an old one
+            name = f"exit of {self._process.pid}"
+            threading.Thread(target=self._wait, name=name, daemon=True).start()
+        else:
+            self._loop.add_reader(pidfd, self._on_pidfd, pidfd)
 
     @property
     def code(self) -> int | None:
@@ -156,15 +188,6 @@ class _Process:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
-    def _watch(self) -> None:
-        try:
-            pidfd = os.pidfd_open(self._process.pid)
-        except (AttributeError, OSError):  # no Linux, or an old one
-            name = f"exit of {self._process.pid}"
-            threading.Thread(target=self._wait, name=name, daemon=True).start()
-        else:
-            self._loop.add_reader(pidfd, self._on_pidfd, pidfd)
-
     def _on_pidfd(self, pidfd: int) -> None:
         self._loop.remove_reader(pidfd)
         os.close(pidfd)
@@ -189,18 +212,18 @@ class _Process:
 class _Reader:
     """Reads one pipe: into memory up to a bound, or into a sink."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, fd: int, *, most: int, sink: Sink | None
-    ) -> None:
+    def __init__(self, fd: int, *, most: int, sink: Sink | None) -> None:
         self.overflowed = False
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._fd = fd
         self._room = most
         self._sink = sink
         self._failed: Exception | None = None
         self._chunks: list[bytes] = []
         self._open = True
-        loop.add_reader(fd, self._read)
+
+    def begin(self) -> None:
+        self._loop.add_reader(self._fd, self._read)
 
     def content(self) -> bytes:
         if self._failed is not None:
