@@ -99,8 +99,8 @@ class AgentChoice:
         known = self.known(name)
         absence = None if known is None else self.absence(known)
         if absence is not None:
-            message, hint = absence
-            raise ConfigError(message, hint=hint, agent=name)
+            reason, hint = absence
+            raise ConfigError(f"cannot start agent {name!r}: {reason}", hint=hint, agent=name)
         return spec
 
     def known(self, name: str) -> KnownAgent | None:
@@ -145,16 +145,13 @@ class AgentChoice:
         """Says why a well-known agent cannot be started here, and how to get it.
 
         Returns:
-            An error's message and its hint; None where it can be started.
+            The reason and the hint; None where it can be started.
         """
         found = self.detect(known)
         if found.availability is not Availability.MISSING:
             return None
         lacking = " and no ".join(found.missing)
-        return (
-            f"cannot start agent {known.name!r}: there is no {lacking} on PATH",
-            f"to get it: {known.how_to_get}",
-        )
+        return f"there is no {lacking} on PATH", f"to get it: {known.how_to_get}"
 
     def _unknown(self, name: str) -> ConfigError:
         near = self._near(name)

@@ -73,9 +73,9 @@ async def _probe(spec: AgentSpec, *, deadline_s: float) -> ProbedAgent | int:
 
 def _check_there(chosen: AgentChoice, known: KnownAgent | None) -> None:
     absence = None if known is None else chosen.absence(known)
-    if absence is not None:
-        message, hint = absence
-        raise SpawnFailed(message, hint=hint)
+    if known is not None and absence is not None:
+        reason, hint = absence
+        raise SpawnFailed(f"cannot start agent {known.name!r}: {reason}", hint=hint)
 
 
 def _remedy(error: AgentError, chosen: AgentChoice, known: KnownAgent | None) -> str:
