@@ -157,7 +157,7 @@ class Starter:
     @staticmethod
     def left_in_pipe(agent: StdioAgent) -> int:
         """How many bytes the agent has written that nobody has read."""
-        answer = fcntl.ioctl(agent._child.stdout._fd, termios.FIONREAD, bytes(4))
+        answer = fcntl.ioctl(agent._program.stdout._fd, termios.FIONREAD, bytes(4))
         return int.from_bytes(answer, sys.byteorder)
 
 

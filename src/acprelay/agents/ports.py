@@ -42,8 +42,8 @@ class AgentConnection(Protocol):
         ...
 
     @property
-    def pid(self) -> int:
-        """The number of the agent's process."""
+    def pid(self) -> int | None:
+        """The number of the agent's process; None where that runs on another machine."""
         ...
 
     @property
