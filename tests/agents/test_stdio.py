@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.process
 
+of_a_child = pytest.mark.parametrize("start", ["stdio"], indirect=True)
+"""Marks what holds for the pipes of a child alone."""
+
 MIB = 1024 * 1024
 
 
@@ -34,6 +37,7 @@ async def test_lines_arrive_in_order_and_whole(start: Starter, sink: FakeSink) -
     assert sink.lines == [b'{"line":%d}' % number for number in range(20_000)]
 
 
+@of_a_child
 async def test_all_that_one_read_brings_is_one_batch(
     start: Starter, sink: FakeSink, witness: Witness
 ) -> None:

@@ -24,7 +24,7 @@ def connected(*bodies: bytes) -> LinkEnd:
     end.resume(0, 0.0)
     for body in bodies:
         end.send(STREAM, body)
-    end.take_messages(0.0)
+        end.take_messages(0.0)
     return end
 
 
@@ -50,6 +50,24 @@ def test_what_is_too_long_for_one_parcel_is_several() -> None:
     assert {message[:1] for message in messages} == {b"\x02"}
     assert max(map(len, messages)) == MOST_IN_PARCEL + 1
     assert b"".join(message[1:] for message in messages) == body
+
+
+def test_what_waits_of_the_stream_is_sent_in_full_parcels() -> None:
+    end = connected()
+    for _ in range(MOST_IN_PARCEL // 8):
+        end.send(STREAM, b"x" * 10)
+    end.send(STDERR, b"y")
+    end.send(STREAM, b"z")
+    messages = end.take_messages(0.0)
+    assert [len(message) for message in messages] == [
+        MOST_IN_PARCEL + 1,
+        MOST_IN_PARCEL // 8 * 10 - MOST_IN_PARCEL + 1,
+        2,
+        2,
+    ]
+    assert end.unacknowledged == sum(map(len, messages))
+    end.send(STREAM, b"later")
+    assert end.take_messages(0.0) == [b"\x01later"]
 
 
 def test_what_is_not_acknowledged_counts_until_it_is() -> None:
@@ -146,7 +164,7 @@ def test_what_was_not_sent_over_this_connection_cannot_be_acknowledged_over_it()
 
 
 @pytest.mark.requirement("joining.rubbish-is-refused")
-@pytest.mark.parametrize("message", [b"", b"\x06x", b"{}", b"\xff", b"\0", b"\0" * 8, b"\0" * 10])
+@pytest.mark.parametrize("message", [b"", b"\x07x", b"{}", b"\xff", b"\0", b"\0" * 8, b"\0" * 10])
 def test_rubbish_is_refused(message: bytes) -> None:
     end = connected(b"a")
     with pytest.raises(RemoteProtocolError, match="cannot go on with the link"):
@@ -168,6 +186,10 @@ class Cable:
         body = b"%d:" % len(self.sent[side]) + b"x" * size
         self.sent[side].append(body)
         self.ends[side].send(STREAM, body)
+
+    def streams(self, side: int) -> tuple[bytes, bytes]:
+        """What one side got, and what the other one has sent."""
+        return b"".join(self.got[side]), b"".join(self.sent[1 - side])
 
     def transmit(self, side: int) -> None:
         if self._connected:
@@ -230,7 +252,10 @@ def test_wherever_a_link_is_cut_each_end_gets_what_the_other_sent_once_and_in_or
         else:
             getattr(cable, str(name))(*arguments)
         for one in (0, 1):
-            assert cable.got[1 - one] == cable.sent[one][: len(cable.got[1 - one])]
+            got, sent = cable.streams(one)
+            assert sent.startswith(got)
     cable.settle()
-    assert cable.got == (cable.sent[1], cable.sent[0])
+    for one in (0, 1):
+        got, sent = cable.streams(one)
+        assert got == sent
     assert [end.unacknowledged for end in cable.ends] == [0, 0]

@@ -12,6 +12,9 @@ from acprelay.agents.models import AgentExit
 from acprelay.agents.ports import AgentSink
 from acprelay.wire.framing import OversizedFrame
 
+_MOST_MERGED = 1000
+"""How many lines wait as one batch before another one is begun."""
+
 
 class Delivery:
     """Hands batches of lines, and then the exit, to one sink at a time."""
@@ -49,22 +52,28 @@ class Delivery:
 
     def add(self, lines: list[bytes], oversized: list[OversizedFrame]) -> None:
         """Takes what one read brought, be it nothing; `deliver` follows."""
-        if lines or oversized:
+        if not (lines or oversized):
+            return
+        last = self._unsaid[-1] if self._unsaid else None
+        if last is None or last[1] or oversized or len(last[0]) > _MOST_MERGED:
             self._unsaid.append((lines, oversized))
+        else:
+            last[0].extend(lines)
 
     def close(self, exit: AgentExit) -> None:  # noqa: A002 - the word for it; nobody exits here
-        """Takes note of how the agent ended; nothing is added from now on, and `deliver` follows."""
+        """Takes note of how the agent ended; nothing is added after it, and `deliver` follows."""
         self._exit = exit
 
     def deliver(self) -> None:
         """Gives the sink what it has not had yet, as far as it takes it."""
-        if self._sink is None or self._paused:
-            return
-        if self._unsaid:
+        failure: Exception | None = None
+        while self._unsaid and self._sink is not None and not self._paused:
             try:
                 self._sink.lines_received(*self._unsaid.popleft())
-            finally:  # a sink that fails still learns what follows
-                self.deliver()
-        elif self._exit is not None and not self._told:
+            except Exception as error:  # noqa: BLE001 - raised below: it still learns what follows
+                failure = failure or error
+        if self._sink is not None and not (self._paused or self._told or self._exit is None):
             self._told = True
             self._sink.agent_exited(self._exit)
+        if failure is not None:
+            raise failure

@@ -22,6 +22,12 @@ class StderrTail:
         self._kept += data
         del self._kept[: max(0, len(self._kept) - self._limit)]
 
+    def take(self) -> bytes:
+        """Gives what is kept, and forgets it."""
+        taken = bytes(self._kept)
+        self._kept.clear()
+        return taken
+
     def text(self, *, lines: int) -> str:
         """Gives the last lines as text; what is no UTF-8 becomes replacement characters."""
         return "\n".join(self._kept.decode(errors="replace").splitlines()[-lines:])

@@ -56,6 +56,8 @@ class ParcelKind(IntEnum):
     """To the joiner: the agent is to be ended; why, in words."""
     FAILURE = 5
     """It could not be ended; why, in words."""
+    GONE = 6
+    """Nothing of the agent is left; the link is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,9 @@ class LinkEnd:
         self.received = 0
         self.untaken = 0
         self.unacknowledged = 0
-        self._kept: deque[bytes] = deque()  # messages, the first of them number `_acknowledged`
+        # Messages, the first of them number `_acknowledged`.
+        self._kept: deque[bytes | bytearray] = deque()
+        self._filling: bytearray | None = None  # the last of them, while more of the stream fits
         self._acknowledged = 0
         self._next = 0  # to be transmitted
         self._transmitted = 0
@@ -100,12 +104,20 @@ class LinkEnd:
 
         Args:
             kind: What it is.
-            body: Its bytes, cut into several parcels where one would be too long.
+            body: Its bytes. Those of the stream fill up the parcel that waits, if one does.
         """
+        if kind is ParcelKind.STREAM and self._filling is not None:
+            room = MOST_IN_PARCEL + 1 - len(self._filling)
+            self._filling += body[:room]
+            self.unacknowledged += min(room, len(body))
+            body = body[room:]
+            if not body:
+                return
         for start in range(0, len(body) or 1, MOST_IN_PARCEL):
-            message = bytes((kind,)) + body[start : start + MOST_IN_PARCEL]
+            message = bytearray((kind,)) + body[start : start + MOST_IN_PARCEL]
             self._kept.append(message)
             self.unacknowledged += len(message)
+            self._filling = message if kind is ParcelKind.STREAM else None
 
     @property
     def is_full(self) -> bool:
@@ -119,7 +131,8 @@ class LinkEnd:
 
     def take_messages(self, now: float) -> list[bytes]:
         """Gives the messages that are due over the connection that there is, in order, once."""
-        messages = list(islice(self._kept, self._next - self._acknowledged, None))
+        self._filling = None
+        messages = list(map(bytes, islice(self._kept, self._next - self._acknowledged, None)))
         self._next += len(messages)
         self._transmitted = max(self._transmitted, self._next)
         if self._ack_at is not None and now >= self._ack_at:

@@ -73,7 +73,12 @@ def read_claim(header: str) -> Claim:
         InvalidRequest: It is malformed.
     """
     parts = header.split(" ")
-    if len(parts) != _PARTS or not parts[2].isdigit() or not parts[2].isascii() or len(parts[2]) > _MOST_DIGITS:
+    if (
+        len(parts) != _PARTS
+        or not parts[2].isdigit()
+        or not parts[2].isascii()
+        or len(parts[2]) > _MOST_DIGITS
+    ):
         raise InvalidRequest(
             f"cannot read the header {CLAIM_HEADER}", hint="send the link's id, secret and count"
         )
