@@ -12,28 +12,37 @@ from typing import Any
 import pytest
 import uvloop
 
+from acprelay.agents.dialled import DialledAgent
+from acprelay.agents.models import AgentLimits
 from acprelay.config import Limits
 from acprelay.routing.building import Rules
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
 from acprelay.runtime.client_connection import Choice, ClientConnection
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.dial_ins import DialIns
+from acprelay.runtime.invitation_desk import InvitationDesk
+from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.ports import ConversationStore
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.models import Process, Session, SessionKey, SessionSpec
 from acprelay.session.ports import LifecycleHooks, SessionStore
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
+from acprelay.storage.invitations import ForgetfulInvitations
 from acprelay.storage.memory import MemoryStorage
 from acprelay.testing.agents import FakeAgent, Message, encode
 from acprelay.testing.launcher import FakeLauncher
 from acprelay.testing.outlet import MemoryOutlet
 from acprelay.testing.session import FakeClock, FakeIds, RecordingHooks
+from acprelay.wire.bare_link import BareEnd
+from acprelay.wire.link import LinkEnd
 
 PATIENCE_S = 30.0
 MOST_STEPS = 2_000
@@ -239,6 +248,24 @@ class World:
         self.store = store
         self.storage = storage
         self.pool = AgentPool(launcher=self.launcher, deadline_s=limits.start_s)
+        self.clock = FakeClock()
+        tokens = map("token-{}".format, itertools.count(1))
+        self.desk = InvitationDesk(
+            store=ForgetfulInvitations(), clock=self.clock, mint=lambda: next(tokens)
+        )
+        self.dial_ins = DialIns(
+            desk=self.desk,
+            make=lambda is_resumable: DialledAgent(
+                name="joined",
+                end=LinkEnd() if is_resumable else BareEnd(),
+                limits=AgentLimits(),
+                grace_s=limits.link_grace_s,
+            ),
+            ids=FakeIds(),
+            background=background,
+            limits=limits,
+        )
+        self.source = AgentSource(pool=self.pool, dial_ins=self.dial_ins)
         self.registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
         self.manager = TracingManager(
             trace=self.trace,
@@ -247,7 +274,6 @@ class World:
             background=background,
             hooks=self.hooks,
         )
-        self.clock = FakeClock()
         self.archive = Archive(
             store=storage,
             ids=FakeIds(),
@@ -257,7 +283,7 @@ class World:
         self.host = ConversationHost(
             manager=self.manager,
             registry=self.registry,
-            pool=self.pool,
+            pool=self.source,
             archive=self.archive,
             clock=self.clock,
             background=background,
@@ -300,7 +326,8 @@ class World:
             choice=Choice(agent=agent, role=role, session_id=session_id),
             outlet=outlet,
             host=self.host,
-            pool=self.pool,
+            pool=self.source,
+            invitations=InvitationRequests(desk=self.desk, dial_ins=self.dial_ins),
         )
         await self._stack.enter_async_context(connection)
         return Client(connection, outlet)

@@ -18,8 +18,8 @@ from acprelay.agents.link_connection import LinkConnection
 from acprelay.agents.models import AgentExit, AgentLimits
 from acprelay.agents.outgoing import Outgoing
 from acprelay.agents.ports import AgentSink
-from acprelay.agents.stderr_tail import StderrTail
-from acprelay.agents.stdio import STDERR_LINES, being_ended, check_whole
+from acprelay.agents.refusals import being_ended, check_whole
+from acprelay.agents.stderr_tail import STDERR_LINES, StderrTail
 from acprelay.errors import AgentBackedUp, AgentError, AgentExited, RemoteProtocolError
 from acprelay.wire.bare_link import BareEnd
 from acprelay.wire.framing import LineSplitter

@@ -5,6 +5,9 @@ Pure: it takes bytes and gives text. It knows no pipe.
 
 from __future__ import annotations
 
+STDERR_LINES = 20
+"""How many of the last lines are told."""
+
 
 class StderrTail:
     """Keeps the last bytes of a stream, whatever its length.

@@ -10,12 +10,10 @@ from acprelay.agents.models import AgentExit
 from acprelay.agents.ports import AgentSink
 from acprelay.agents.process_table import ProcessHandle
 from acprelay.agents.program import Program
-from acprelay.agents.stderr_tail import StderrTail
-from acprelay.errors import AgentBackedUp, AgentError, AgentExited, LocalProtocolError
+from acprelay.agents.refusals import being_ended, check_whole
+from acprelay.agents.stderr_tail import STDERR_LINES, StderrTail
+from acprelay.errors import AgentBackedUp, AgentExited
 from acprelay.wire.framing import LineSplitter
-
-STDERR_LINES = 20
-"""How many of the last lines of an agent's standard error are told."""
 
 
 class StdioAgent:
@@ -144,24 +142,3 @@ class StdioAgent:
             self._delivery.deliver()
         else:
             self._program.stdout.pause()
-
-
-def check_whole(agent: str, data: bytes) -> None:
-    """Refuses what is not whole lines.
-
-    Raises:
-        LocalProtocolError: The last line has no newline.
-    """
-    if not data.endswith(b"\n"):
-        raise LocalProtocolError(
-            f"cannot send part of a line to agent {agent!r}", hint="end it with a newline"
-        )
-
-
-def being_ended(agent: str) -> AgentError:
-    """What whoever sends to an agent is told while it is being ended."""
-    return AgentError(
-        f"cannot send to agent {agent!r}: it is being ended",
-        hint="open a new session",
-        agent=agent,
-    )

@@ -1,7 +1,7 @@
 """What a connection has to do with its agent before it has a session: initialize, authenticate.
 
 ACP, "Initialization" and "Authentication": both concern the connection, and come before any
-session. The process that answers them comes from the pool; this module knows no session.
+session. The agent that answers them comes from the pool; this module knows no session.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from acprelay.errors import InvalidRequest
 from acprelay.routing.capabilities import check_client, client_result
 from acprelay.routing.frames import result_reply
-from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_source import AgentSource
+from acprelay.session.models import SessionKey
 from acprelay.wire import Envelope, peek, rewrite
 
 
@@ -18,13 +19,15 @@ class AgentAccess:
 
     Args:
         agent: Which one.
+        key: The session that the address names, if it names one.
         pool: Gives agents.
     """
 
-    def __init__(self, *, agent: str, pool: AgentPool) -> None:
+    def __init__(self, *, agent: str, key: SessionKey | None, pool: AgentSource) -> None:
         self.initialized = False
         self.credentials: bytes | None = None
         self._agent = agent
+        self._key = key
         self._pool = pool
         self._greeting = False
 
@@ -54,7 +57,7 @@ class AgentAccess:
         """
         try:
             check_client(envelope.member("params"))
-            result = client_result(await self._pool.describe(self._agent))
+            result = client_result(await self._pool.describe(self._agent, key=self._key))
         finally:
             self._greeting = False
         self.initialized = True
@@ -73,10 +76,10 @@ class AgentAccess:
         """
         params = peek(rewrite(envelope, strip_stamp=True)).member("params") or b"{}"
         if envelope.method == "authenticate":
-            answer = await self._pool.authenticate(self._agent, params)
+            answer = await self._pool.authenticate(self._agent, params, key=self._key)
             kept = params
         else:
-            answer = await self._pool.logout(self._agent, params)
+            answer = await self._pool.logout(self._agent, params, key=self._key)
             kept = None
         if not answer.is_error:
             self.credentials = kept

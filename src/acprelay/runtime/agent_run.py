@@ -26,7 +26,7 @@ from acprelay.errors import (
     SessionEnded,
 )
 from acprelay.routing.opening import SessionOpening
-from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.handshake import Handshake
 from acprelay.runtime.run_ports import Purpose, RunSink
 from acprelay.session.models import Handle, SessionKey
@@ -56,7 +56,7 @@ class AgentRun:
         key: SessionKey,
         purpose: Purpose,
         manager: SessionManager[AgentRun],
-        pool: AgentPool,
+        pool: AgentSource,
         limits: Limits,
     ) -> None:
         self.key = key
@@ -96,7 +96,7 @@ class AgentRun:
         handle.spawn_task = asyncio.current_task()
         await self._manager.begin_spawn(self.key)
         handshake = await self._pool.take(
-            self._purpose.agent, credentials=self._purpose.credentials
+            self._purpose.agent, key=self.key, credentials=self._purpose.credentials
         )
         self._agent = handshake.agent
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,16 +22,17 @@ from acprelay.routing.attachment import Attachment
 from acprelay.routing.destinations import Destination, destination
 from acprelay.routing.frames import error_reply
 from acprelay.runtime.agent_access import AgentAccess
-from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.background import Background
 from acprelay.runtime.client_sessions import ClientSessions
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.opening import Opening, read_cwd
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.ports import Outlet
 from acprelay.runtime.session_requests import SessionRequests, answer, defect
-from acprelay.session.models import SessionSpec
+from acprelay.session.models import SessionKey, SessionSpec
 from acprelay.wire import Envelope, MessageKind, peek, peek_refused
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,11 @@ class Choice:
     role: str
     session_id: str | None
 
+    @property
+    def key(self) -> SessionKey | None:
+        """The session that it names, if it names one."""
+        return None if self.session_id is None else SessionKey(self.session_id, self.role)
+
 
 class ClientConnection:
     """One client, from its first message until it has left.
@@ -63,6 +70,7 @@ class ClientConnection:
         outlet: Its socket.
         host: Opens and ends sessions.
         pool: Gives agents.
+        invitations: Serves what concerns agents that are to join.
     """
 
     def __init__(
@@ -72,13 +80,15 @@ class ClientConnection:
         choice: Choice,
         outlet: Outlet,
         host: ConversationHost,
-        pool: AgentPool,
+        pool: AgentSource,
+        invitations: InvitationRequests,
     ) -> None:
         self.id = id
         self._choice = choice
         self._host = host
         self._pool = pool
-        self._access = AgentAccess(agent=choice.agent, pool=pool)
+        self._invitations = invitations
+        self._access = AgentAccess(agent=choice.agent, key=choice.key, pool=pool)
         self._outbox = Outbox(outlet=outlet)
         self._tasks = Background()
         self._exit = AsyncExitStack()
@@ -158,17 +168,23 @@ class ClientConnection:
                 self._cancel_request(envelope.request_id or b"")
             case Destination.INITIALIZE:
                 self._access.begin_greeting()
-                self._tasks.start(answer(envelope, self._access.greet, self.say), name="initialize")
+                self._serve(envelope, self._access.greet)
             case Destination.OPEN_SESSION:
                 self._open(envelope)
             case Destination.AGENT_PROCESS:
-                self._tasks.start(
-                    answer(envelope, self._access.pass_on, self.say), name=envelope.method or ""
-                )
+                self._serve(envelope, self._access.pass_on)
+            case Destination.INVITE:
+                self._serve(envelope, self._invitations.invite)
+            case Destination.REVOKE_INVITATIONS:
+                self._serve(envelope, self._invitations.revoke)
             case Destination.NOWHERE:
                 pass
             case other:
                 self._requests.serve(other, envelope)
+
+    def _serve(self, envelope: Envelope, work: Callable[[Envelope], Awaitable[bytes]]) -> None:
+        """Serves a request beside what else the client says."""
+        self._tasks.start(answer(envelope, work, self.say), name=envelope.method or "")
 
     def _cancel_request(self, request_id: bytes) -> None:
         opening = self._sessions.withdraw(request_id)
