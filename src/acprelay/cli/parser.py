@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 
 from acprelay import __version__
-from acprelay.cli.arguments import connect, demo_agent, policy, run, serve
+from acprelay.cli.arguments import connect, demo_agent, invite, join, policy, run, serve
 
-_COMMANDS = (serve, run, connect, policy, demo_agent)
+_COMMANDS = (serve, run, connect, invite, join, policy, demo_agent)
 """In the order of the help."""
 
 _MAIN = """\
