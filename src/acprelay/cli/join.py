@@ -28,8 +28,9 @@ from acprelay.session.models import SessionKey
 
 TOKEN_VARIABLE = "ACPRELAY_TOKEN"  # noqa: S105 - the name of one
 
-_FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 30.0
-_LONG_ENOUGH_S = 60.0
+_FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 30.0
+_LONG_ENOUGH_S = 30.0
+"""How long an agent has to work for the next one to follow without a longer pause."""
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -114,7 +115,7 @@ class Joining:
         """Joins until it is over; gives the exit code.
 
         Args:
-            again: Whether an agent that the relay has ended, or lost, is followed by another one.
+            again: Whether an agent that has ended is followed by another one.
 
         Raises:
             RelayError: As `command`.
@@ -136,15 +137,15 @@ class Joining:
             outcome = await self._join_once()
             if self._interrupts.signal is not None:
                 return
-            is_over = not again or not (
-                outcome.was_dismissed or isinstance(outcome.loss, LinkGone | RelayUnreachable)
+            is_refused = outcome.loss is not None and not isinstance(
+                outcome.loss, LinkGone | RelayUnreachable
             )
-            if is_over:
+            if is_refused or not again:
                 _tell_failure(outcome)
                 return
             if now() - began_at > _LONG_ENOUGH_S:
                 pauses = _pauses()
-            tell(f"the agent is ended{_why(outcome)}; joining again")
+            tell(f"the agent has ended{_why(outcome)}; joining again")
             await asyncio.sleep(next(pauses))
 
     async def _join_once(self) -> Outcome:
@@ -227,7 +228,11 @@ def _tell_failure(outcome: Outcome) -> None:
 
 
 def _why(outcome: Outcome) -> str:
-    reason = outcome.farewell or (outcome.loss.message if outcome.loss is not None else "")
+    reason = outcome.farewell
+    if outcome.loss is not None:
+        reason = outcome.loss.message
+    elif not outcome.was_dismissed and outcome.exit is not None:
+        reason = outcome.exit.describe()
     return f" ({reason})" if reason else ""
 
 

@@ -60,8 +60,8 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--again",
         action="store_true",
-        help="whenever the relay has ended the agent, or given the link up, start the command anew "
-        "and join again",
+        help="whenever the agent has ended, by itself or by the relay, start the command anew and "
+        "join again, until a signal comes or the relay refuses",
     )
     add_pass_env(parser)
     parser.add_argument(
