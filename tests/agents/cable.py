@@ -27,6 +27,10 @@ class FakeObserver:
         self.complaints = b""
         self.changed = asyncio.Event()
 
+    def waiting(self, reason: str) -> None:
+        assert reason.startswith("cannot ")
+        self._tell("waiting")
+
     def joined(self) -> None:
         self._tell("joined")
 

@@ -49,6 +49,9 @@ class JoinProcess:
         role: The role.
         token: Lets it in.
         options: Further options.
+
+    Attributes:
+        token: What let it in.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class JoinProcess:
     ) -> None:
         join = ("join", "--url", url, "--session", session, "--role", role, *options)
         self._command = [PROGRAM, *join, "--", *argv]
+        self.token = token
         self._environment = {**os.environ, "ACPRELAY_TOKEN": token}
         self._told: list[str] = []
         self._changed = threading.Condition()

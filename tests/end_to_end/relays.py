@@ -76,6 +76,7 @@ class RelayProcess:
     Args:
         agents: What it offers; none offers the demo agent.
         log: Where its standard error goes; relays with the same one have the same state.
+        port: The port; 0 lets the system choose.
 
     Attributes:
         url: Where its clients connect.
@@ -83,8 +84,9 @@ class RelayProcess:
         state_dir: Where it keeps what it stores.
     """
 
-    def __init__(self, *agents: AgentSpec, log: Path) -> None:
+    def __init__(self, *agents: AgentSpec, log: Path, port: int = 0) -> None:
         self._agents = agents
+        self._port = port
         self._log_path = log
         self.state_dir = log.parent / f"{log.stem}.state"
         self._status = 0
@@ -130,7 +132,15 @@ class RelayProcess:
         """What starts it."""
         program = Path(sysconfig.get_path("scripts")) / "acprelay"
         options = [f"--agent={agent.name}={shlex.join(agent.argv)}" for agent in self._agents]
-        return [program, "serve", "--port", "0", "--state-dir", self.state_dir, *options]
+        return [
+            program,
+            "serve",
+            "--port",
+            str(self._port),
+            "--state-dir",
+            self.state_dir,
+            *options,
+        ]
 
     @property
     def _output(self) -> IO[str]:

@@ -63,6 +63,10 @@ the link up, and other errors of the relay where nothing helps.
 class Observer(Protocol):
     """Whoever tells people how things are."""
 
+    def waiting(self, reason: str) -> None:
+        """The relay cannot be reached at the beginning; it is tried again."""
+        ...
+
     def joined(self) -> None:
         """The program is joined to its role."""
         ...
@@ -119,6 +123,7 @@ class Joiner:
         self._wrapped: WrappedProgram | None = None
         self._outgoing: Outgoing | None = None
         self._greeting: Greeting | None = None
+        self._has_waited = False
 
     def stop(self) -> None:
         """Ends the program, and has `run` return once the relay knows, or soon. Idempotent."""
@@ -164,6 +169,9 @@ class Joiner:
                     delays = _delays()
                     self._give_up_at = _now() + self._grace_s
                     self._observer.link_lost(error.message)
+                elif not self._has_waited and self._greeting is None:
+                    self._has_waited = True
+                    self._observer.waiting(error.message)
                 delay_s = next(delays)
                 if _now() + delay_s >= self._give_up_at:
                     return self._lost(error)

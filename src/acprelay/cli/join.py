@@ -177,6 +177,10 @@ class People:
         self._where = where
         self._on_joined = on_joined
 
+    def waiting(self, reason: str) -> None:
+        """The relay is not there yet."""
+        tell(f"trying again ({reason})")
+
     def joined(self) -> None:
         """The agent is joined."""
         self._on_joined()
