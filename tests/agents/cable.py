@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from acprelay.agents import AgentExit, StdioLauncher
@@ -17,6 +17,13 @@ from acprelay.wire.link import LinkEnd
 from acprelay.wire.link_greeting import Claim, Greeting, write
 
 PATIENCE_S = 30.0
+
+
+async def turns_until(condition: Callable[[], bool]) -> None:
+    """Lets the event loop go round until something holds that nobody tells of."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0)
 
 
 class FakeObserver:
@@ -71,8 +78,9 @@ class CableSocket:
 
     async def receive(self) -> bytes | None:
         if not self._inbox:
-            cut = asyncio.ensure_future(self._cable.cut_event.wait())
-            outgoing = asyncio.ensure_future(self._connection.outgoing())
+            loop = asyncio.get_running_loop()
+            cut = loop.create_task(self._cable.cut_event.wait())
+            outgoing = loop.create_task(self._connection.outgoing())
             try:
                 await asyncio.wait({cut, outgoing}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -152,9 +160,8 @@ class CabledAgent(DialledAgent):
 
     async def wait_exited(self) -> AgentExit:
         """Returns once the exit is known here, too."""
-        async with asyncio.timeout(PATIENCE_S):
-            while self.exit is None:
-                await asyncio.sleep(0)
+        await turns_until(lambda: self.exit is not None)
+        assert self.exit is not None
         return self.exit
 
 

@@ -12,7 +12,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.agents.cable import CabledAgent, dial_in
+from tests.agents.cable import CabledAgent, dial_in, turns_until
 
 from acprelay.agents import AgentExit, AgentLimits
 from acprelay.agents.dialled import LOST, DialledAgent
@@ -50,9 +50,7 @@ async def cabled(start: Starter, *steps: str, limits: AgentLimits | None = None)
 async def until_lost(agent: CabledAgent) -> None:
     """Returns once the joiner tries in vain to connect."""
     attempts = len(agent.cable.claims)
-    async with asyncio.timeout(PATIENCE_S):
-        while len(agent.cable.claims) < attempts + 1:
-            await asyncio.sleep(0)
+    await turns_until(lambda: len(agent.cable.claims) > attempts)
 
 
 async def test_it_has_no_process_of_this_machine(start: Starter) -> None:
@@ -115,9 +113,7 @@ async def test_an_agent_waits_while_nobody_takes_what_it_says(
     sink.on_lines = agent.pause_reading
     await sink.line_count(1)
     joiners_end = agent.cable.joiner._link
-    async with asyncio.timeout(PATIENCE_S):
-        while not joiners_end.is_full or start.left_in_pipe(agent) < 60_000:
-            await asyncio.sleep(0)
+    await turns_until(lambda: joiners_end.is_full and start.left_in_pipe(agent) > 60_000)
     assert joiners_end.unacknowledged < WINDOW + 2 * 65_537
     assert agent._link.untaken < WINDOW + 2 * 65_537
     sink.on_lines = lambda: None
@@ -137,9 +133,7 @@ async def test_an_agent_waits_while_its_link_is_cut(
     await sink.line_count(1)
     agent.cable.cut()
     os.kill(agent.pid, signal.SIGUSR1)
-    async with asyncio.timeout(PATIENCE_S):
-        while start.left_in_pipe(agent) < 60_000:
-            await asyncio.sleep(0)
+    await turns_until(lambda: start.left_in_pipe(agent) > 60_000)
     agent.cable.mend()
     await witness.hears("through")
     await sink.line_count(200_001)
@@ -153,9 +147,7 @@ async def test_a_link_that_stays_cut_is_the_loss_of_the_agent_after_the_grace_pe
     agent = await dial_in(start.misbehaving("complain=last words", "say=1", "linger"), grace_s=0.1)
     agent.attach(sink)
     await sink.line_count(1)
-    async with asyncio.timeout(PATIENCE_S):
-        while not agent.stderr_tail:
-            await asyncio.sleep(0)
+    await turns_until(lambda: agent.stderr_tail != "")
     agent.cable.cut()
     assert await sink.exit() == LOST
     assert LOST.describe() == "the loss of its link"
@@ -267,9 +259,7 @@ async def test_an_agent_that_ended_while_the_link_was_cut_is_told_of_afterwards(
     agent.cable.cut()
     os.kill(agent.pid, signal.SIGUSR1)
     await until_lost(agent)
-    async with asyncio.timeout(PATIENCE_S):
-        while start.marked_processes(agent.run):
-            await asyncio.sleep(0)
+    await turns_until(lambda: not start.marked_processes(agent.run))
     agent.cable.mend()
     assert await sink.exit() == AgentExit(returncode=4)
     assert sink.lines == [b"ready", b"bye"]

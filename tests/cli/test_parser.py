@@ -14,7 +14,7 @@ from acprelay.cli.exits import EXIT_CODES, STOP_REASONS, ExitCode
 from acprelay.cli.parser import build_parser
 from acprelay.config import RelayConfig
 
-COMMANDS = ("serve", "run", "connect", "demo-agent")
+COMMANDS = ("serve", "run", "connect", "invite", "join", "demo-agent")
 
 
 def _help(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
@@ -56,6 +56,22 @@ def _help(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
             {"url": "u", "agent": "a", "role": "r", "session": "s"},
         ),
         (["demo-agent"], {}),
+        (
+            ["invite", "--session", "s"],
+            {"session": "s", "role": "main", "ttl": None, "json": False, "revoke": False},
+        ),
+        (
+            ["join", "--session", "s", "--", "agent", "--acp", "--role"],
+            {
+                "session": "s",
+                "role": "main",
+                "agent_command": ["agent", "--acp", "--role"],
+                "token_file": None,
+                "wait": 60.0,
+                "again": False,
+                "pass_env": [],
+            },
+        ),
     ],
 )
 def test_arguments_are_taken_as_they_are_typed(
@@ -77,6 +93,13 @@ def test_arguments_are_taken_as_they_are_typed(
         (["run", "two", "prompts"], "prompts"),
         (["run", "--permission", "maybe", "p"], "--permission"),
         (["demo-agent", "--port", "1"], "--port"),
+        (["invite"], "--session"),
+        (["invite", "--session", "s", "--ttl", "day"], "--ttl"),
+        (["join", "--session", "s"], "COMMAND"),
+        (["join", "--", "agent"], "--session"),
+        (["join", "--session", "s", "--wait", "-1", "--", "agent"], "cannot wait -1 seconds"),
+        (["join", "--session", "s", "--wait", "nan", "--", "agent"], "cannot wait nan seconds"),
+        (["join", "--session", "s", "--wait", "soon", "--", "agent"], "--wait"),
     ],
 )
 def test_what_cannot_be_parsed_is_a_usage_error(

@@ -23,13 +23,14 @@ acprelay invite gives one. The agent does not see it."""
 
 _JOIN_EXAMPLES = """\
 examples:
-  acprelay join --session task1 --role auth --token-file token -- claude-agent-acp
+  acprelay join --session task1 --role auth --token-file token -- some-agent
   ACPRELAY_TOKEN=... acprelay join --session task1 -- npx some-agent --acp
 
 exit codes:
-    0  the relay has ended the agent, the agent ended with status 0, or SIGTERM came
-    1  an error: the relay refuses the token, or the role is taken; the agent cannot
-       be started, or ended by itself
+    0  the relay has ended the agent, the agent ended with status 0, or
+       SIGTERM came
+    1  an error: the relay refuses the token, or the role is taken; the agent
+       cannot be started, or ended by itself
     2  the options cannot be used, or there is no token
     3  the relay cannot be reached, or has given the link up
   130  Ctrl-C"""
