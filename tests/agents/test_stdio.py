@@ -27,6 +27,7 @@ async def test_an_agent_is_a_connection_that_leads_its_own_group_and_session(
     agent: AgentConnection = await start("linger")
     assert agent.name == "test"
     assert agent.exit is None
+    assert agent.pid is not None
     assert os.getpgid(agent.pid) == os.getsid(agent.pid) == agent.pid
 
 

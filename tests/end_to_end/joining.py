@@ -64,7 +64,7 @@ class JoinProcess:
         role: str = "main",
     ) -> None:
         join = ("join", "--url", url, "--session", session, "--role", role, *options)
-        self._command = [PROGRAM, *join, "--", *argv]
+        self._command: list[str | Path] = [PROGRAM, *join, "--", *argv]
         self.token = token
         self._environment = {**os.environ, "ACPRELAY_TOKEN": token}
         self._told: list[str] = []
