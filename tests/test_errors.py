@@ -22,6 +22,7 @@ SOURCE = Path(acprelay.__file__).parent
 
 # Programs branch on these: a change here breaks somebody.
 STABLE = {
+    "AgentAbsent": ("agent_absent", True, -32025, 503),
     "AgentBackedUp": ("agent_backed_up", True, -32024, 503),
     "AgentError": ("agent_error", False, -32603, 500),
     "AgentExited": ("agent_exited", True, -32021, 502),
@@ -40,6 +41,7 @@ STABLE = {
     "InvalidRequest": ("invalid_request", False, -32600, 400),
     "InvalidTransition": ("invalid_transition", False, -32011, 409),
     "LimitReached": ("limit_reached", True, -32044, 429),
+    "LinkGone": ("link_gone", False, -32026, 410),
     "LocalProtocolError": ("local_protocol_error", False, -32603, 500),
     "MethodNotFound": ("method_not_found", False, -32601, 404),
     "NotRestorable": ("not_restorable", False, -32013, 409),
@@ -48,18 +50,21 @@ STABLE = {
     "RelayError": ("relay_error", False, -32603, 500),
     "RemoteProtocolError": ("remote_protocol_error", False, -32603, 500),
     "RequestCancelled": ("request_cancelled", False, -32800, 409),
+    "RoleTaken": ("role_taken", False, -32014, 409),
     "SessionEnded": ("session_ended", False, -32012, 410),
     "SessionError": ("session_error", False, -32603, 500),
     "SessionExists": ("session_exists", False, -32010, 409),
     "SessionNotFound": ("session_not_found", False, -32002, 404),
     "SpawnFailed": ("spawn_failed", True, -32020, 502),
     "StoreError": ("store_error", False, -32603, 500),
+    "Unauthorized": ("unauthorized", False, -32045, 401),
     "Unavailable": ("unavailable", True, -32051, 503),
     "WorkspaceError": ("workspace_error", False, -32070, 409),
 }
 
 # Classes that write their own message.
 WORDED: list[RelayError] = [
+    errors.AgentAbsent(session_id="a", role="main", after_s=1.5),
     errors.AgentBackedUp(agent="coder", waiting=2, limit=1),
     errors.AgentExited(agent="coder", status="exit status 3", stderr="boom"),
     errors.AgentRefused(agent="coder", method="initialize", reason="an error"),
@@ -71,9 +76,11 @@ WORDED: list[RelayError] = [
     errors.InvalidTransition(state="CLEANED", event="SPAWN"),
     errors.InvalidTransition(state="CLEANED", event="SPAWN", key="a:main"),
     errors.LimitReached(limit="prompts that wait", most=16),
+    errors.LinkGone(),
     errors.MethodNotFound(method="x" * 500),
     errors.NotRestorable(key="a:main", reason="its agent cannot"),
     errors.RequestCancelled(method="session/request_permission"),
+    errors.RoleTaken(key="a:main"),
     errors.SessionEnded(key="a:main", reason="its client left"),
     errors.SessionExists(key="a:main"),
     errors.SessionNotFound(key="a:main"),

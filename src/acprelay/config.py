@@ -39,6 +39,9 @@ class Limits:
         linger_s: How long an attachment can be adopted after its connection is lost.
         idle_s: How long a run may be of no use to anybody before it is ended; its conversation
             stays.
+        dialled_agents: How many agents may have dialled in at a time.
+        link_grace_s: How long the link to such an agent may be without a connection before the
+            agent is lost.
         heartbeat_s: How often what sessions have done is told to the session manager, and how runs
             do is looked at.
         sessions: How many runs may live at once, those that are ending included.
@@ -66,6 +69,8 @@ class Limits:
     elicitation_s: float = 600.0
     linger_s: float = 300.0
     idle_s: float = 1800.0
+    dialled_agents: int = 100
+    link_grace_s: float = 60.0
     heartbeat_s: float = 1.0
     sessions: int = 1000
     processes: int = 1000

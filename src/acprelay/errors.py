@@ -9,13 +9,16 @@ RelayError
 │   ├── SessionEnded
 │   ├── InvalidTransition
 │   ├── NotRestorable         the agent cannot take up an earlier run
+│   ├── RoleTaken             an agent has dialled in to the role already
 │   └── InvalidKey            also a ValueError
 ├── AgentError
 │   ├── SpawnFailed
 │   ├── AgentExited
 │   ├── AgentUnresponsive
 │   ├── AgentBackedUp
-│   └── AgentRefused          the agent answered a request of the relay with an error
+│   ├── AgentRefused          the agent answered a request of the relay with an error
+│   ├── AgentAbsent           no agent has dialled in
+│   └── LinkGone              the link that an agent wants to take up is no longer there
 ├── ProtocolError
 │   ├── LocalProtocolError    the relay itself broke the protocol
 │   └── RemoteProtocolError   the peer did
@@ -26,6 +29,7 @@ RelayError
 │       ├── RequestCancelled
 │       └── FrameTooLarge
 ├── ClientError
+│   ├── Unauthorized          nobody is known by what was shown
 │   ├── Forbidden
 │   ├── CursorExpired
 │   ├── LimitReached
@@ -178,6 +182,19 @@ class NotRestorable(SessionError):
         )
 
 
+class RoleTaken(SessionError):
+    """An agent has dialled in to the role already."""
+
+    code = "role_taken"
+
+    def __init__(self, *, key: str) -> None:
+        super().__init__(
+            f"cannot join {key!r}: an agent has joined it already",
+            hint="end that agent first, or join another role",
+            key=key,
+        )
+
+
 class InvalidKey(SessionError, ValueError):
     """A session id or a role does not match its pattern."""
 
@@ -281,6 +298,34 @@ class AgentRefused(AgentError):
         )
 
 
+class AgentAbsent(AgentError):
+    """No agent has dialled in to the role, and a client cannot wait any longer."""
+
+    code = "agent_absent"
+    retryable = True
+
+    def __init__(self, *, session_id: str, role: str, after_s: float) -> None:
+        super().__init__(
+            f"cannot reach an agent: none has joined {session_id}:{role} within {after_s:g} s",
+            hint=f"start one with: acprelay join --session {session_id} --role {role} -- COMMAND; "
+            "acprelay invite gives it a token",
+            key=f"{session_id}:{role}",
+            after_s=after_s,
+        )
+
+
+class LinkGone(AgentError):
+    """The link that an agent wants to take up is no longer there: its agent is to be ended."""
+
+    code = "link_gone"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot take the link up again: the relay has given it up",
+            hint="end the agent, and join with another one",
+        )
+
+
 class ProtocolError(RelayError):
     """JSON-RPC or ACP was broken."""
 
@@ -366,6 +411,12 @@ class ClientError(RelayError):
     """A client does not get what it asked for."""
 
     code = "client_error"
+
+
+class Unauthorized(ClientError):
+    """The request shows no token, or one that is unknown, has expired or was revoked."""
+
+    code = "unauthorized"
 
 
 class Forbidden(ClientError):

@@ -271,7 +271,7 @@ def test_nothing_can_be_sent_to_an_agent_that_is_not_there_yet(world: World) -> 
         key=KEY,
         purpose=cast("Purpose", None),
         manager=world.manager,
-        pool=world.pool,
+        pool=world.source,
         limits=Limits(),
     )
     with pytest.raises(LocalProtocolError):

@@ -134,6 +134,9 @@ class WritePipe:
         fd: Non-blocking; belongs to this object from now on.
         on_end: Called once when a write finds every reader gone; the descriptor is closed by then,
             and what waited is lost.
+
+    Attributes:
+        on_taken: Called when nothing waits any more that did.
     """
 
     def __init__(
@@ -142,6 +145,7 @@ class WritePipe:
         self._loop = loop
         self._fd = fd
         self._on_end = on_end
+        self.on_taken: Callable[[], None] = lambda: None
         self._waiting = bytearray()
         self._stuck_since: float | None = None
         self._accepting = True
@@ -215,3 +219,4 @@ class WritePipe:
             self._loop.remove_writer(self._fd)
             if not self._accepting:
                 self.abort()
+            self.on_taken()

@@ -27,7 +27,7 @@ from acprelay.errors import (
 )
 from acprelay.routing.opening import SessionOpening
 from acprelay.routing.restoring import can_restore
-from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.handshake import Handshake
 from acprelay.runtime.run_ports import Purpose, RunSink
 from acprelay.session.models import Handle, SessionKey
@@ -59,7 +59,7 @@ class AgentRun:
         key: SessionKey,
         purpose: Purpose,
         manager: SessionManager[AgentRun],
-        pool: AgentPool,
+        pool: AgentSource,
         limits: Limits,
     ) -> None:
         self.key = key
@@ -103,7 +103,7 @@ class AgentRun:
         await self._manager.begin_spawn(self.key)
         await self._purpose.prepare()
         handshake = await self._pool.take(
-            self._purpose.agent, credentials=self._purpose.credentials
+            self._purpose.agent, key=self.key, credentials=self._purpose.credentials
         )
         self._agent = handshake.agent
         try:

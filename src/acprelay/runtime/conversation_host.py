@@ -22,8 +22,8 @@ from acprelay.errors import (
 )
 from acprelay.routing.listing import Listed
 from acprelay.routing.records import ConversationRecord
-from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.conversation_driver import ConversationDriver
@@ -57,7 +57,7 @@ class ConversationHost:
         *,
         manager: SessionManager[AgentRun],
         registry: ConnectionRegistry[AgentRun, object],
-        pool: AgentPool,
+        pool: AgentSource,
         archive: Archive,
         clock: Clock,
         worktrees: WorktreeClaims,
