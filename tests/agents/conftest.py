@@ -10,6 +10,7 @@ import socket
 import sys
 import termios
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -172,10 +173,10 @@ class Starter:
         return int.from_bytes(answer, sys.byteorder)
 
 
-@pytest.fixture(params=["stdio", "dialled"])
-async def start(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Starter]:
-    """Starts agents that are children, and agents that have dialled in."""
-    starter = Starter(tmp_path, is_dialled=request.param == "dialled")
+@asynccontextmanager
+async def starting(cwd: Path, *, is_dialled: bool = False) -> AsyncIterator[Starter]:
+    """Starts agents; nothing of them is left in the end."""
+    starter = Starter(cwd, is_dialled=is_dialled)
     yield starter
     for agent in starter.agents:
         if isinstance(agent, CabledAgent):
@@ -184,6 +185,13 @@ async def start(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         if isinstance(agent, CabledAgent):
             await agent.cable.unplug()
         assert starter.marked_processes(agent.run) == []
+
+
+@pytest.fixture(params=["stdio", "dialled"])
+async def start(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Starter]:
+    """Starts agents that are children, and agents that have dialled in."""
+    async with starting(tmp_path, is_dialled=request.param == "dialled") as starter:
+        yield starter
 
 
 @pytest.fixture
