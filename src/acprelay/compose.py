@@ -19,6 +19,7 @@ from pathlib import Path
 from aiohttp import web
 
 from acprelay.agents.catalog import Catalog
+from acprelay.agents.commands import CommandLauncher
 from acprelay.agents.launcher import StdioLauncher
 from acprelay.agents.models import AgentLimits, AgentSpec
 from acprelay.agents.orphans import end_orphans
@@ -33,6 +34,7 @@ from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.app import make_app
@@ -85,6 +87,10 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             launcher=_launcher(config, owner),
             deadline_s=config.limits.start_s,
             authenticate_s=config.limits.authenticate_s,
+            services=config.services,
+        )
+        desks = stack.enter_context(
+            ServiceDesks(commands=_commands(owner), ids=RandomIds(), limits=config.limits)
         )
         stack.push_async_callback(pool.aclose)
         registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
@@ -97,6 +103,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             clock=SystemClock(),
             background=background,
             limits=config.limits,
+            desks=desks,
         )
         host.recover()
         background.start(_keep_house(host, config.limits), name="housekeeping")
@@ -138,6 +145,7 @@ def _rules(config: RelayConfig) -> Rules:
         elicitation_s=limits.elicitation_s,
         linger_s=limits.linger_s,
         policy=config.policy,
+        services=config.services,
     )
 
 
@@ -149,6 +157,10 @@ def _launcher(config: RelayConfig, owner: str) -> StdioLauncher:
         cwd=Path.cwd(),
         limits=AgentLimits(max_frame=config.limits.max_frame),
     )
+
+
+def _commands(owner: str) -> CommandLauncher:
+    return CommandLauncher(owner=owner, environment=os.environ, limits=AgentLimits())
 
 
 def _manager(

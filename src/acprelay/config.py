@@ -9,7 +9,7 @@ from pathlib import Path
 from acprelay.agents.models import AgentSpec
 from acprelay.errors import ConfigError
 from acprelay.routing.policy import Policy
-from acprelay.routing.service_modes import Services
+from acprelay.routing.service_modes import SERVED_BY_RELAY, Services
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8137
@@ -39,6 +39,9 @@ class Limits:
         linger_s: How long an attachment can be adopted after its connection is lost.
         idle_s: How long a run may be of no use to anybody before it is ended; its conversation
             stays.
+        read_bytes: The most bytes of a file that one `fs/read_text_file` may give.
+        terminal_bytes: How much of the end of a terminal's output is kept at most.
+        terminals: How many terminals a session may have at once.
         heartbeat_s: How often what sessions have done is told to the session manager.
 
     Raises:
@@ -59,6 +62,9 @@ class Limits:
     elicitation_s: float = 600.0
     linger_s: float = 300.0
     idle_s: float = 1800.0
+    read_bytes: int = 8 * 1024 * 1024
+    terminal_bytes: int = 1024 * 1024
+    terminals: int = 32
     heartbeat_s: float = 1.0
 
     def __post_init__(self) -> None:
@@ -94,7 +100,7 @@ class RelayConfig:
     limits: Limits = field(default_factory=Limits)
     state_dir: Path | None = None
     policy: Policy = field(default_factory=Policy)
-    services: Services = field(default_factory=Services)
+    services: Services = SERVED_BY_RELAY
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host):

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import uvloop
 
+from acprelay.agents.commands import CommandLauncher
+from acprelay.agents.models import AgentLimits
 from acprelay.config import Limits
 from acprelay.routing.building import Rules
 from acprelay.routing.records import ConversationRecord
@@ -24,6 +26,7 @@ from acprelay.runtime.client_connection import Choice, ClientConnection
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.models import Process, Session, SessionKey, SessionSpec
 from acprelay.session.ports import LifecycleHooks, SessionStore
@@ -238,6 +241,7 @@ class World:
         self.background = background
         self.store = store
         self.storage = storage
+        self.commands = CommandLauncher(owner="test", environment={}, limits=AgentLimits())
         self.pool = AgentPool(launcher=self.launcher, deadline_s=limits.start_s)
         self.registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
         self.manager = TracingManager(
@@ -262,6 +266,9 @@ class World:
             clock=self.clock,
             background=background,
             limits=limits,
+            desks=stack.enter_context(
+                ServiceDesks(commands=self.commands, ids=FakeIds(), limits=limits)
+            ),
         )
         self._stack = stack
         self._connected = itertools.count(1)

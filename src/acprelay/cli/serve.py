@@ -17,6 +17,7 @@ from acprelay.cli.signals import Interrupts
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
 from acprelay.routing.policy import Policy
+from acprelay.routing.service_modes import ServiceMode, Services
 from acprelay.storage.state_directory import default_state_directory
 
 
@@ -38,6 +39,7 @@ def command(arguments: argparse.Namespace) -> int:
         ),
         state_dir=_state_dir(arguments),
         policy=read_policy(Path(arguments.policy)) if arguments.policy is not None else Policy(),
+        services=Services(fs=ServiceMode(arguments.fs), terminal=ServiceMode(arguments.terminal)),
     )
     return run_async(_serve(config))
 

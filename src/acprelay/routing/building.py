@@ -13,6 +13,8 @@ from acprelay.routing.policy import Policy
 from acprelay.routing.presence import Presence
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.requests import RequestLedger
+from acprelay.routing.service_asks import ServiceAsks
+from acprelay.routing.service_modes import NOT_SERVED, Services
 from acprelay.routing.snapshot import Snapshot
 from acprelay.routing.turn_taking import TurnTaking
 from acprelay.routing.turns import Turns
@@ -33,6 +35,7 @@ class Rules:
         elicitation_s: How long an elicitation waits.
         linger_s: How long an attachment outlives its connection.
         policy: Decides about permissions before anybody is asked.
+        services: Who serves files and terminals to agents.
     """
 
     max_frame: int = 64 * 1024 * 1024
@@ -44,6 +47,7 @@ class Rules:
     elicitation_s: float = 600.0
     linger_s: float = 300.0
     policy: Policy = field(default_factory=Policy)
+    services: Services = NOT_SERVED
 
 
 def build_conversation(
@@ -95,12 +99,14 @@ def build_conversation(
         link=link,
         asks=asks,
     )
+    services = ServiceAsks(services=rules.services, link=link)
     output = AgentOutput(
         agent=agent,
         publisher=publisher,
         requests=requests,
         turns=turns,
         asks=asks,
+        services=services,
         snapshot=snapshot,
         link=link,
         max_frame=rules.max_frame,
@@ -118,6 +124,7 @@ def build_conversation(
         link=link,
         turns=turns,
         asks=asks,
+        services=services,
         agent=output,
         presence=presence,
         snapshot=snapshot,

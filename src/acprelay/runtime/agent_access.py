@@ -9,6 +9,7 @@ from __future__ import annotations
 from acprelay.errors import InvalidRequest
 from acprelay.routing.capabilities import check_client, client_result
 from acprelay.routing.frames import result_reply
+from acprelay.routing.service_modes import read_offer
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.wire import Envelope, peek, rewrite
 
@@ -19,11 +20,17 @@ class AgentAccess:
     Args:
         agent: Which one.
         pool: Gives agents.
+
+    Attributes:
+        initialized: Whether the client has been greeted.
+        credentials: The params of an `authenticate` that it made, if any.
+        serves: Which of the methods for files and terminals it has said that it serves.
     """
 
     def __init__(self, *, agent: str, pool: AgentPool) -> None:
         self.initialized = False
         self.credentials: bytes | None = None
+        self.serves: frozenset[str] = frozenset()
         self._agent = agent
         self._pool = pool
         self._greeting = False
@@ -53,11 +60,13 @@ class AgentAccess:
             AgentError: The agent cannot be started or initialised.
         """
         try:
-            check_client(envelope.member("params"))
+            params = envelope.member("params")
+            check_client(params)
             result = client_result(await self._pool.describe(self._agent))
         finally:
             self._greeting = False
         self.initialized = True
+        self.serves = read_offer(params)
         return result_reply(envelope.id or b"null", result)
 
     async def pass_on(self, envelope: Envelope) -> bytes:

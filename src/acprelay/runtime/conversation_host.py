@@ -30,6 +30,7 @@ from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.purposes import Founding, Restoration
 from acprelay.runtime.run_lifecycle import RunLifecycle
+from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.session.models import Handle, SessionKey, SessionSpec
 from acprelay.session.ports import Clock, ConnectionRegistry, SessionManager
 from acprelay.wire import Envelope, rewrite
@@ -48,6 +49,7 @@ class ConversationHost:
         clock: Wall-clock time.
         background: Owns the tasks.
         limits: Bounds of runs.
+        desks: Serve agents with files and terminals.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ConversationHost:
         clock: Clock,
         background: Background,
         limits: Limits,
+        desks: ServiceDesks,
     ) -> None:
         self.runs = RunLifecycle(manager=manager, registry=registry, background=background)
         self.background = background
@@ -68,6 +71,7 @@ class ConversationHost:
         self._archive = archive
         self._clock = clock
         self._limits = limits
+        self._desks = desks
         self._creations: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -225,7 +229,12 @@ class ConversationHost:
 
     def _run(self, key: SessionKey, purpose: Founding | Restoration) -> AgentRun:
         return AgentRun(
-            key=key, purpose=purpose, manager=self._manager, pool=self._pool, limits=self._limits
+            key=key,
+            purpose=purpose,
+            manager=self._manager,
+            pool=self._pool,
+            limits=self._limits,
+            desk=self._desks.open(),
         )
 
     def _create(self, work: Coroutine[object, object, None], *, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from acprelay.cli.arguments.common import DEFAULT_HOST, DEFAULT_PORT, add_command, add_pass_env
+from acprelay.cli.arguments.services import add_services
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -68,3 +69,4 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="rules that decide about permissions before anybody is asked (see acprelay policy)",
     )
+    add_services(parser)
