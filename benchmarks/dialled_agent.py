@@ -26,6 +26,7 @@ from acprelay.agents.dialled import DialledAgent
 from acprelay.agents.ports import AgentConnection
 from acprelay.compose import open_relay
 from acprelay.config import Limits, RelayConfig
+from acprelay.routing.service_modes import SERVED_BY_RELAY
 from acprelay.runtime.background import Background
 from acprelay.runtime.dial_ins import DialIns
 from acprelay.runtime.invitation_desk import InvitationDesk
@@ -162,6 +163,7 @@ async def receive_over_a_link() -> float:
             ids=RandomIds(),
             background=background,
             limits=limits,
+            services=SERVED_BY_RELAY,
         )
         app = web.Application()
         app.router.add_get(PATH, AgentEndpoint(dial_ins=dial_ins, limits=limits).handle)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from acprelay.agents.catalog import Catalog
+from acprelay.agents.commands import CommandLauncher
 from acprelay.agents.dialled import DialledAgent
 from acprelay.agents.launcher import StdioLauncher
 from acprelay.agents.models import AgentLimits, AgentSpec
@@ -44,6 +45,7 @@ from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.ports import ConversationStore, InvitationStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.probe import ProbedAgent, probe
+from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.server.acp import AcpEndpoint
@@ -116,6 +118,10 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             launcher=launcher,
             deadline_s=config.limits.start_s,
             authenticate_s=config.limits.authenticate_s,
+            services=config.services,
+        )
+        desks = stack.enter_context(
+            ServiceDesks(commands=_commands(owner), ids=RandomIds(), limits=config.limits)
         )
         stack.push_async_callback(pool.aclose)
         desk = InvitationDesk(
@@ -130,6 +136,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             ids=RandomIds(),
             background=background,
             limits=config.limits,
+            services=config.services,
         )
         source = AgentSource(pool=pool, dial_ins=dial_ins)
         registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
@@ -144,6 +151,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             worktrees=worktrees,
             background=background,
             limits=config.limits,
+            desks=desks,
         )
         host.recover()
         groups = Groups(host=host, ids=RandomIds(), agents=source.names)
@@ -233,6 +241,7 @@ def _rules(config: RelayConfig) -> Rules:
         silence_s=limits.silence_s,
         restarts={agent.name: agent.restarts for agent in _agents(config)},
         policy=config.policy,
+        services=config.services,
     )
 
 
@@ -268,6 +277,10 @@ def _worktrees(config: RelayConfig) -> Worktrees:
     root = config.worktree_dir or default_worktree_directory(os.environ)
     git = PatientGit(git=Git(env=git_environment(os.environ)))
     return Worktrees(root=root, git=git, occupants=processes)
+
+
+def _commands(owner: str) -> CommandLauncher:
+    return CommandLauncher(owner=owner, environment=os.environ, limits=AgentLimits())
 
 
 def _manager(

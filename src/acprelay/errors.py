@@ -35,6 +35,8 @@ RelayError
 │   ├── LimitReached
 │   ├── RelayUnreachable
 │   └── RequestRefused
+├── ServiceError              a file or a terminal cannot be served to an agent
+│   └── FileMissing
 ├── WorkspaceError            git or a worktree cannot do what is asked
 └── StoreError
     ├── Conflict
@@ -420,7 +422,7 @@ class Unauthorized(ClientError):
 
 
 class Forbidden(ClientError):
-    """The request comes from where none is taken."""
+    """The request comes from where none is taken, or reaches for what is out of bounds."""
 
     code = "forbidden"
 
@@ -473,6 +475,25 @@ class RequestRefused(ClientError):
     """A request was answered with a JSON-RPC error, or an upgrade with a problem document."""
 
     code = "request_refused"
+
+
+class ServiceError(RelayError):
+    """A file or a terminal cannot be served to an agent as it asks."""
+
+    code = "service_error"
+
+
+class FileMissing(ServiceError):
+    """There is no file at a path."""
+
+    code = "file_missing"
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(
+            f"cannot find {path[:200]!r}: resource not found",
+            hint="check the path; fs/write_text_file makes a file that is not there",
+            path=path[:200],
+        )
 
 
 class WorkspaceError(RelayError):

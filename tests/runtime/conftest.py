@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from acprelay.agents.commands import CommandLauncher
 from acprelay.agents.dialled import DialledAgent
 from acprelay.agents.models import AgentLimits
 from acprelay.config import Limits
@@ -20,6 +21,7 @@ from acprelay.errors import RelayError
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import Choice
 from acprelay.routing.records import ConversationRecord, Worktree
+from acprelay.routing.service_modes import SERVED_BY_RELAY
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.agent_source import AgentSource
@@ -34,6 +36,7 @@ from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.models import Process, Session, SessionKey, SessionSpec
@@ -299,6 +302,7 @@ class World:
         self.background = background
         self.store = store
         self.storage = storage
+        self.commands = CommandLauncher(owner="test", environment={}, limits=AgentLimits())
         self.pool = AgentPool(launcher=self.launcher, deadline_s=limits.start_s)
         self.clock = FakeClock()
         tokens = map("token-{}".format, itertools.count(1))
@@ -316,6 +320,7 @@ class World:
             ids=FakeIds(),
             background=background,
             limits=limits,
+            services=SERVED_BY_RELAY,
         )
         self.source = AgentSource(pool=self.pool, dial_ins=self.dial_ins)
         self.registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
@@ -342,6 +347,9 @@ class World:
             worktrees=self.claims,
             background=background,
             limits=limits,
+            desks=stack.enter_context(
+                ServiceDesks(commands=self.commands, ids=FakeIds(), limits=limits)
+            ),
         )
         self._stack = stack
         self._connected = itertools.count(1)

@@ -279,7 +279,11 @@ class DialledAgent:
         await asyncio.wait(outcomes, timeout=patience_s, return_when=first)
         if self._failure.done():
             self._ending = None
-            raise AgentError(self._failure.result(), hint="ending it again retries")
+            raise AgentError(
+                f"cannot end agent {self.name!r} where it runs: {self._failure.result()}",
+                hint="ending it again retries",
+                agent=self.name,
+            )
         self.give_up()
         return self.exit or LOST
 

@@ -92,20 +92,29 @@ class ReadPipe:
             self._reading = False
             self._loop.remove_reader(self._fd)
 
-    def finish(self) -> None:
-        """Passes on what the pipe holds at this instant, paused or not, and closes it.
+    def drain(self) -> None:
+        """Passes on what the pipe holds at this instant, paused or not. Does nothing once closed.
 
         For the moment when the writer that counts is gone: all that it wrote is in the pipe, and
         the amount is known, so nobody else who holds the pipe can prolong this.
         """
-        if self._closed:
-            return
-        answer = fcntl.ioctl(self._fd, termios.FIONREAD, bytes(_C_INT))
-        held = int.from_bytes(answer, byteorder=sys.byteorder)
-        data = os.read(self._fd, held) if held else b""
+        data = self._take()
+        if data:
+            self._on_data(data)
+
+    def finish(self) -> None:
+        """Does as `drain`, and closes the pipe first. Idempotent."""
+        data = self._take()
         self.close()
         if data:
             self._on_data(data)
+
+    def _take(self) -> bytes:
+        if self._closed:
+            return b""
+        answer = fcntl.ioctl(self._fd, termios.FIONREAD, bytes(_C_INT))
+        held = int.from_bytes(answer, byteorder=sys.byteorder)
+        return os.read(self._fd, held) if held else b""
 
     def close(self) -> None:
         """Closes the descriptor; what the pipe holds is lost. Idempotent."""

@@ -219,7 +219,9 @@ def _tell_failure(outcome: Outcome) -> None:
         AgentError: The agent has ended by itself, and not well.
     """
     if isinstance(outcome.loss, LinkGone):
-        raise RelayUnreachable(outcome.loss.message, hint="join again with: acprelay join")
+        raise RelayUnreachable(
+            "cannot go on: the relay has given the link up", hint="join again with: acprelay join"
+        )
     if outcome.loss is not None:
         raise outcome.loss
     if outcome.was_dismissed:

@@ -103,5 +103,5 @@ async def dial(url: str, token: str, claim: Claim | None) -> AsyncIterator[LinkS
         if error.fields.get("refusal") == LinkGone.code:
             raise LinkGone from None
         if error.fields.get("is_temporary"):
-            raise RelayUnreachable(error.message, hint=error.hint) from None
+            raise RelayUnreachable(f"cannot join now: {error.message}", hint=error.hint) from None
         raise

@@ -10,6 +10,7 @@ from acprelay.errors import InvalidRequest
 from acprelay.routing.capabilities import check_client, client_result, relay_result
 from acprelay.routing.choosing import NO_AGENT
 from acprelay.routing.frames import result_reply
+from acprelay.routing.service_modes import read_offer
 from acprelay.runtime.agent_source import AgentSource
 from acprelay.session.models import SessionKey
 from acprelay.wire import Envelope, peek, rewrite
@@ -22,11 +23,17 @@ class AgentAccess:
         agent: Which one; `NO_AGENT` for the relay itself.
         key: The session that the address names, if it names one.
         pool: Gives agents.
+
+    Attributes:
+        initialized: Whether the client has been greeted.
+        credentials: The params of an `authenticate` that it made, if any.
+        serves: Which of the methods for files and terminals it has said that it serves.
     """
 
     def __init__(self, *, agent: str, key: SessionKey | None, pool: AgentSource) -> None:
         self.initialized = False
         self.credentials: bytes | None = None
+        self.serves: frozenset[str] = frozenset()
         self._agent = agent
         self._key = key
         self._pool = pool
@@ -57,11 +64,13 @@ class AgentAccess:
             AgentError: The agent cannot be started or initialised.
         """
         try:
-            check_client(envelope.member("params"))
+            params = envelope.member("params")
+            check_client(params)
             result = client_result(await self._describe())
         finally:
             self._greeting = False
         self.initialized = True
+        self.serves = read_offer(params)
         return result_reply(envelope.id or b"null", result)
 
     async def _describe(self) -> bytes:

@@ -126,6 +126,11 @@ class ClientConnection:
         """How much waits for the client alone."""
         return self._outbox.lane_bytes + self._sessions.lane_bytes
 
+    @property
+    def serves(self) -> frozenset[str]:
+        """Which of the methods for files and terminals the client has said that it serves."""
+        return self._access.serves
+
     # -- what the client says
 
     def receive(self, frame: bytes) -> None:

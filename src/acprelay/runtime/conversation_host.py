@@ -30,6 +30,7 @@ from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.purposes import Founding, Restoration
 from acprelay.runtime.run_lifecycle import RunLifecycle
+from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.session.models import Handle, SessionFilter, SessionKey, SessionSpec
 from acprelay.session.ports import Clock, ConnectionRegistry, SessionManager
@@ -50,6 +51,7 @@ class ConversationHost:
         worktrees: Makes worktrees for those that want one.
         background: Owns the tasks.
         limits: Bounds of runs.
+        desks: Serve agents with files and terminals.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class ConversationHost:
         worktrees: WorktreeClaims,
         background: Background,
         limits: Limits,
+        desks: ServiceDesks,
     ) -> None:
         self.runs = RunLifecycle(
             manager=manager, registry=registry, background=background, most=limits.sessions
@@ -74,6 +77,7 @@ class ConversationHost:
         self.clock = clock
         self._worktrees = worktrees
         self._limits = limits
+        self._desks = desks
         self._creations: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -238,7 +242,12 @@ class ConversationHost:
 
     def _run(self, key: SessionKey, purpose: Founding | Restoration) -> AgentRun:
         return AgentRun(
-            key=key, purpose=purpose, manager=self._manager, pool=self._pool, limits=self._limits
+            key=key,
+            purpose=purpose,
+            manager=self._manager,
+            pool=self._pool,
+            limits=self._limits,
+            desk=self._desks.open(),
         )
 
     def _create(self, work: Coroutine[object, object, None], *, name: str) -> None:

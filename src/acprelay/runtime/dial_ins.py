@@ -19,6 +19,7 @@ from acprelay.agents.link_connection import LinkConnection
 from acprelay.config import Limits
 from acprelay.errors import AgentAbsent, LimitReached, LinkGone, RelayError, RoleTaken, Unavailable
 from acprelay.routing.invitations import digest_of
+from acprelay.routing.service_modes import Services
 from acprelay.runtime.background import Background
 from acprelay.runtime.handshake import Handshake
 from acprelay.runtime.invitation_desk import InvitationDesk
@@ -70,6 +71,7 @@ class DialIns:
         ids: Mints links' ids and secrets.
         background: Owns the tasks.
         limits: Bounds.
+        services: What agents are promised.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class DialIns:
         ids: IdGenerator,
         background: Background,
         limits: Limits,
+        services: Services,
     ) -> None:
+        self._services = services
         self._desk = desk
         self._make = make
         self._ids = ids
@@ -168,6 +172,7 @@ class DialIns:
             agent=agent,
             deadline_s=self._limits.start_s,
             authenticate_s=self._limits.authenticate_s,
+            services=self._services,
         )
         guest = _Guest(
             agent=agent,
