@@ -76,6 +76,7 @@ class RelayProcess:
     Args:
         agents: What it offers; none offers the demo agent.
         log: Where its standard error goes; relays with the same one have the same state.
+        options: Further options of the command.
 
     Attributes:
         url: Where its clients connect.
@@ -83,8 +84,9 @@ class RelayProcess:
         state_dir: Where it keeps what it stores.
     """
 
-    def __init__(self, *agents: AgentSpec, log: Path) -> None:
+    def __init__(self, *agents: AgentSpec, log: Path, options: tuple[str, ...] = ()) -> None:
         self._agents = agents
+        self._options = options
         self._log_path = log
         self.state_dir = log.parent / f"{log.stem}.state"
         self._status = 0
@@ -130,7 +132,16 @@ class RelayProcess:
         """What starts it."""
         program = Path(sysconfig.get_path("scripts")) / "acprelay"
         options = [f"--agent={agent.name}={shlex.join(agent.argv)}" for agent in self._agents]
-        return [program, "serve", "--port", "0", "--state-dir", self.state_dir, *options]
+        return [
+            program,
+            "serve",
+            "--port",
+            "0",
+            "--state-dir",
+            self.state_dir,
+            *options,
+            *self._options,
+        ]
 
     @property
     def _output(self) -> IO[str]:
