@@ -77,6 +77,7 @@ class RelayProcess:
         agents: What it offers; none offers the demo agent.
         log: Where its standard error goes; relays with the same one have the same state.
         port: The port; 0 lets the system choose.
+        options: Further options of the command.
 
     Attributes:
         url: Where its clients connect.
@@ -85,9 +86,12 @@ class RelayProcess:
         worktree_dir: Where it makes worktrees.
     """
 
-    def __init__(self, *agents: AgentSpec, log: Path, port: int = 0) -> None:
+    def __init__(
+        self, *agents: AgentSpec, log: Path, port: int = 0, options: tuple[str, ...] = ()
+    ) -> None:
         self._agents = agents
         self._port = port
+        self._options = options
         self._log_path = log
         self.state_dir = log.parent / f"{log.stem}.state"
         self.worktree_dir = log.parent / f"{log.stem}.worktrees"
@@ -138,6 +142,7 @@ class RelayProcess:
             *(program, "serve", "--no-config", "--port", str(self._port)),
             *("--state-dir", self.state_dir, "--worktree-dir", self.worktree_dir),
             *options,
+            *self._options,
         ]
 
     @property

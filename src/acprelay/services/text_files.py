@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from acprelay.errors import FileMissing, InvalidParams, RequestCancelled, ServiceError
+from acprelay.errors import FileMissing, RequestCancelled, ServiceError
 from acprelay.routing.service_modes import READ
 from acprelay.services.confinement import Place, locate, open_file, open_parent, status
 from acprelay.services.lines import TooLong, pick_lines
@@ -157,7 +157,3 @@ def _explained(what: str, place: Place) -> Iterator[None]:
             hint="check the path, its permissions and the space that is left",
             path=place.path[:200],
         ) from error
-    except UnicodeEncodeError:
-        raise InvalidParams(
-            f"cannot {what} a file whose name is not UTF-8", hint="name it in UTF-8"
-        ) from None
