@@ -208,6 +208,18 @@ async def refused(bench: Bench, cwd: Path, words: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
+async def test_a_directory_without_its_whole_path_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench.repo.path)
+    for path in (".", "sub", "~"):
+        await refused(bench, Path(path), "it is no absolute path", "its whole path")
+
+
+async def test_a_directory_whose_name_is_too_long_is_refused(bench: Bench, tmp_path: Path) -> None:
+    await refused(bench, tmp_path / ("x" * 5000), "there is no such directory", "that exists")
+
+
 async def test_a_directory_that_is_not_there_is_refused(bench: Bench, tmp_path: Path) -> None:
     await refused(bench, tmp_path / "nowhere", "there is no such directory", "that exists")
 

@@ -15,6 +15,7 @@ from acprelay.routing.records import Worktree
 from acprelay.session.models import SessionKey
 from acprelay.workspace import names
 from acprelay.workspace.creation import Creation, in_the_way
+from acprelay.workspace.folders import is_taken
 from acprelay.workspace.git import GitRunner
 from acprelay.workspace.inventory import Inventory
 from acprelay.workspace.occupants import Occupants
@@ -155,7 +156,7 @@ class Worktrees:
                 hint="see acprelay worktrees list; rename or delete what is in the way, or choose "
                 "another session id or role",
             )
-        if creation.path.exists() or creation.path.is_symlink():
+        if is_taken(creation.path):
             raise in_the_way(creation.path)
 
     def _checked_root(self, repository: Repository) -> Path:
