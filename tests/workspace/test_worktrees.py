@@ -458,6 +458,25 @@ async def test_ignored_files_are_no_work(bench: Bench) -> None:
     bench.assert_nothing_is_left()
 
 
+@pytest.mark.parametrize("gone", [".", ".git"])
+async def test_a_worktree_whose_project_is_gone_is_left_and_that_is_said(
+    bench: Bench, gone: str
+) -> None:
+    made = await bench.create()
+    shutil.rmtree(bench.repo.path / gone)
+    kept = await bench.worktrees().discard(made)
+    assert kept == f"the repository {str(bench.repo.path)!r} is gone"
+
+
+async def test_a_worktree_whose_project_git_does_not_read_is_not_taken_for_discarded(
+    bench: Bench,
+) -> None:
+    made = await bench.create()
+    (bench.repo.path / ".git/HEAD").write_text("rubbish\n")
+    with pytest.raises(WorkspaceError):
+        await bench.worktrees().discard(made)
+
+
 async def test_a_worktree_whose_directory_is_gone_is_discarded(bench: Bench) -> None:
     made = await bench.create()
     shutil.rmtree(made.path)

@@ -93,7 +93,13 @@ class Worktrees:
         Raises:
             WorkspaceError: Git fails, or something is left of it.
         """
-        repository = await Repository.find(self._git, worktree.repository)
+        try:
+            repository = await Repository.find(self._git, worktree.repository)
+        except WorkspaceError:
+            if is_taken(Path(worktree.repository) / ".git"):
+                raise
+            # Tried for ever, it would keep its session from ever having ended
+            return f"the repository {worktree.repository!r} is gone"
         return await self._discard(repository, names.slot_of_branch(worktree.branch))
 
     async def _make(
