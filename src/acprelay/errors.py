@@ -96,13 +96,13 @@ class SessionError(RelayError):
 
 
 class SessionNotFound(SessionError):
-    """No session lives under the key."""
+    """No session lives under the key, or none in the group."""
 
     code = "session_not_found"
 
-    def __init__(self, *, key: str) -> None:
+    def __init__(self, *, key: str, what: str = "session") -> None:
         super().__init__(
-            f"cannot find session {key!r}",
+            f"cannot find {what} {key!r}",
             hint="see session/list; take part in one with session/load or session/resume, "
             "or open one with session/new",
             key=key,

@@ -78,7 +78,7 @@ class ConversationHost:
         self._worktrees = worktrees
         self._limits = limits
         self._desks = desks
-        self._creations: set[asyncio.Task[None]] = set()
+        self._creations: dict[asyncio.Task[None], str | None] = {}
         self._closing = False
 
     def find(self, public_id: str) -> ConversationDriver:
@@ -102,7 +102,8 @@ class ConversationHost:
 
     def open(self, opening: Opening) -> None:
         """Begins to open a session; its client is answered once it is open, or why it is not."""
-        self._create(self._open(opening), name="opening of a session")
+        group = opening.choice.group
+        self._create(self._open(opening), name="opening of a session", group=group)
 
     async def _open(self, opening: Opening) -> None:
         spec = opening.spec
@@ -250,10 +251,12 @@ class ConversationHost:
             desk=self._desks.open(),
         )
 
-    def _create(self, work: Coroutine[object, object, None], *, name: str) -> None:
+    def _create(
+        self, work: Coroutine[object, object, None], *, name: str, group: str | None = None
+    ) -> None:
         task = self.background.start(work, name=name)
-        self._creations.add(task)
-        task.add_done_callback(self._creations.discard)
+        self._creations[task] = group
+        task.add_done_callback(self._creations.pop)
 
     def _check_open(self) -> None:
         if self._closing:
@@ -296,10 +299,14 @@ class ConversationHost:
             SessionNotFound: The group has none.
             AgentError: A process of an agent survives; the others are ended all the same.
         """
+        # What is being created is not listed yet
+        creations = [task for task, wanted in self._creations.items() if wanted == group]
+        if creations:
+            await asyncio.wait(creations)
         starting = await self._manager.list(SessionFilter(session_id=group))
         keys = sorted({*self._archive.group(group), *(session.key for session in starting)})
         if not keys:
-            raise SessionNotFound(key=group[:200])
+            raise SessionNotFound(key=group[:200], what="group")
         for driver in filter(None, map(self._archive.awake, keys)):
             driver.end_session(reason)
         endings = [
