@@ -208,6 +208,27 @@ async def test_after_so_many_restarts_in_a_row_it_is_left_dormant_until_the_next
         assert due_in_s(supervisor) == 0.5
 
 
+@pytest.mark.requirement("supervision.restarts-back-off")
+async def test_a_run_that_lived_for_long_and_ended_in_a_turn_ends_the_row_of_restarts(
+    open_world: OpenWorld,
+) -> None:
+    async with open_world(rules=THRICE) as world:
+        client, session = await opened(world)
+        supervisor = world.driver().supervisor
+        for _ in range(3):
+            await crash(world)
+            await ring(world)
+        supervisor._restarts.run_began(asyncio.get_running_loop().time() - 60.0)
+        world.agent.ignore("session/prompt")
+        request = client.prompt(session)
+        await world.steps(AFTERWARDS)
+        await crash(world)
+        assert "error" in await client.answer(request)
+        assert "result" in await client.answer(client.prompt(session))
+        await crash(world)
+        assert due_in_s(supervisor) == 0.5
+
+
 async def test_restarts_that_fail_are_tried_again_and_count(open_world: OpenWorld) -> None:
     async with open_world(rules=THRICE) as world:
         client, session = await opened(world)

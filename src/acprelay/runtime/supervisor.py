@@ -87,6 +87,7 @@ class Supervisor:
             attended=self._attendance.has_clients,
         )
         self._unasked = False
+        self._restarts.run_over(_now())
         if self._most and calls_for_a_run(loss):
             self._plan(error)
 
