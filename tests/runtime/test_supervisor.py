@@ -320,9 +320,27 @@ async def test_a_relay_that_stops_meanwhile_restarts_nothing(open_world: OpenWor
     async with open_world(rules=THRICE) as world:
         await opened(world)
         await crash(world)
+        supervisor = world.driver().supervisor
         await world.host.aclose(reason="the test is over")
-        await ring(world)
+        assert supervisor._alarm._timer is None
+        supervisor._restart()  # as if it had been due just now
+        await world.steps(AFTERWARDS)
+        assert supervisor._alarm._timer is None  # nor is it tried again
         assert len(world.launcher.launched) == 1
+
+
+async def test_agents_that_die_as_the_relay_stops_are_not_restarted(
+    open_world: OpenWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world(rules=THRICE) as world:
+        client, _ = await opened(world)
+        closing = asyncio.create_task(world.host.aclose(reason="the test is over"))
+        await asyncio.sleep(0)  # it has begun, and reached no agent yet
+        world.agent.die()  # a service manager tells its whole group at once
+        await closing
+        await world.steps(AFTERWARDS)
+        assert [notice["code"] for notice in client.markers(NOTICE)] == ["agent_exited"]
+        assert "restarting" not in caplog.text
 
 
 # --- agents that are not well

@@ -95,6 +95,11 @@ class Supervisor:
         """Begins no run any more that nobody asks for. Idempotent."""
         self._set_due(None)
 
+    def retire(self) -> None:
+        """Begins none any more, and plans none either: the relay is stopping. Idempotent."""
+        self._most = 0
+        self.stand_down()
+
     def _plan(self, error: RelayError) -> None:
         key, now = self._record().key, _now()
         due_at = self._restarts.run_lost(now)
