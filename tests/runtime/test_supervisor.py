@@ -334,7 +334,9 @@ async def test_agents_that_die_as_the_relay_stops_are_not_restarted(
 ) -> None:
     async with open_world(rules=THRICE) as world:
         client, _ = await opened(world)
-        closing = asyncio.create_task(world.host.aclose(reason="the test is over"))
+        closing = asyncio.get_running_loop().create_task(
+            world.host.aclose(reason="the test is over")
+        )
         await asyncio.sleep(0)  # it has begun, and reached no agent yet
         world.agent.die()  # a service manager tells its whole group at once
         await closing
