@@ -102,6 +102,21 @@ def test_a_run_that_lived_for_a_minute_is_the_first_of_a_row() -> None:
     assert restarts.run_lost(130) == 130.5
 
 
+@pytest.mark.requirement("supervision.restarts-back-off")
+def test_a_run_that_lived_for_a_minute_ends_the_row_however_it_ended() -> None:
+    restarts = Restarts(most=1)
+    restarts.run_began(0)
+    assert restarts.run_lost(1) == 1.5
+    restarts.run_began(2)
+    restarts.run_over(61.9)
+    assert restarts.in_a_row == 1
+    restarts.run_began(70)
+    restarts.run_over(130)  # in a turn, or as nobody used it
+    assert restarts.in_a_row == 0
+    restarts.run_began(140)
+    assert restarts.run_lost(141) == 141.5
+
+
 def test_a_run_that_never_served_has_lived_for_no_time() -> None:
     restarts = Restarts(most=2)
     restarts.run_began(0)

@@ -247,6 +247,25 @@ async def test_a_process_that_was_of_use_or_lived_long_ends_the_row_of_losses() 
         await taken.abandon()
 
 
+@pytest.mark.requirement("supervision.ready-processes-back-off")
+async def test_a_start_that_fails_in_no_foreseen_way_is_told_and_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made: list[str] = []
+
+    def defective_once(name: str) -> FakeAgent:
+        made.append(name)
+        if len(made) == 1:
+            raise RuntimeError("out of its depth")
+        return FakeAgent(name=name)
+
+    async with open_site({"fake": 1}, make=defective_once) as site:
+        assert (site.ready, site.time.slept) == (0, [0.5])
+        await site.time.wake()
+        assert site.ready == 1
+    assert "out of its depth" in caplog.text
+
+
 @pytest.mark.requirement("supervision.ready-processes-start-a-few-at-once")
 async def test_few_start_at_once_however_many_are_wanted() -> None:
     wanted = {"fake": 5, "other": 5, "third": 5}
@@ -279,6 +298,34 @@ async def test_the_last_places_are_left_to_sessions() -> None:
         await taken.abandon()
         await site.time.wake()
         assert len(site.inner.living) == 3
+
+
+async def test_that_there_is_no_room_is_news_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        async with open_site({"fake": 3}, most=4) as site:
+            assert site.ready == 3
+            for _ in range(3):
+                taken = await site.pool.take("fake", credentials=None)
+                await settle()
+                assert site.ready == 2
+                await taken.abandon()
+                await site.time.wake()
+                assert site.ready == 3
+    said = [record for record in caplog.records if "are left to sessions" in record.getMessage()]
+    assert [record.levelname for record in said] == ["WARNING", "INFO", "INFO"]
+
+
+async def test_what_gives_way_is_of_no_use_and_ends_no_row_of_losses() -> None:
+    async with open_site({}) as site:
+        told: list[str] = []
+        site.pool.ready.on_taken = told.append
+        for _ in range(2):
+            site.pool.ready.put("fake", await site.pool.start("fake"))
+        given = [site.pool.ready.take_any(), site.pool.ready.take("fake")]
+        assert told == ["fake"]
+        for each in given:
+            assert each is not None
+            await each.abandon()
 
 
 @pytest.mark.requirement("supervision.ready-processes-give-way")
@@ -345,6 +392,14 @@ async def test_nothing_is_left_whenever_the_relay_ends() -> None:
                     await asyncio.sleep(0)
             assert inner.living == [], instant
             assert pool.ready.take_all() == []
+
+
+@pytest.mark.requirement("supervision.ready-processes-are-nobodys")
+async def test_what_is_ready_ends_with_the_pool_at_the_latest() -> None:
+    async with open_site({}) as site:
+        site.pool.ready.put("fake", await site.pool.start("fake"))
+        await site.pool.aclose()
+        assert site.inner.living == []
 
 
 @pytest.mark.requirement("supervision.ready-processes-are-nobodys")

@@ -208,6 +208,27 @@ async def test_after_so_many_restarts_in_a_row_it_is_left_dormant_until_the_next
         assert due_in_s(supervisor) == 0.5
 
 
+@pytest.mark.requirement("supervision.restarts-back-off")
+async def test_a_run_that_lived_for_long_and_ended_in_a_turn_ends_the_row_of_restarts(
+    open_world: OpenWorld,
+) -> None:
+    async with open_world(rules=THRICE) as world:
+        client, session = await opened(world)
+        supervisor = world.driver().supervisor
+        for _ in range(3):
+            await crash(world)
+            await ring(world)
+        supervisor._restarts.run_began(asyncio.get_running_loop().time() - 60.0)
+        world.agent.ignore("session/prompt")
+        request = client.prompt(session)
+        await world.steps(AFTERWARDS)
+        await crash(world)
+        assert "error" in await client.answer(request)
+        assert "result" in await client.answer(client.prompt(session))
+        await crash(world)
+        assert due_in_s(supervisor) == 0.5
+
+
 async def test_restarts_that_fail_are_tried_again_and_count(open_world: OpenWorld) -> None:
     async with open_world(rules=THRICE) as world:
         client, session = await opened(world)
@@ -299,9 +320,29 @@ async def test_a_relay_that_stops_meanwhile_restarts_nothing(open_world: OpenWor
     async with open_world(rules=THRICE) as world:
         await opened(world)
         await crash(world)
+        supervisor = world.driver().supervisor
         await world.host.aclose(reason="the test is over")
-        await ring(world)
+        assert supervisor._alarm._timer is None
+        supervisor._restart()  # as if it had been due just now
+        await world.steps(AFTERWARDS)
+        assert supervisor._alarm._timer is None  # nor is it tried again
         assert len(world.launcher.launched) == 1
+
+
+async def test_agents_that_die_as_the_relay_stops_are_not_restarted(
+    open_world: OpenWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world(rules=THRICE) as world:
+        client, _ = await opened(world)
+        closing = asyncio.get_running_loop().create_task(
+            world.host.aclose(reason="the test is over")
+        )
+        await asyncio.sleep(0)  # it has begun, and reached no agent yet
+        world.agent.die()  # a service manager tells its whole group at once
+        await closing
+        await world.steps(AFTERWARDS)
+        assert [notice["code"] for notice in client.markers(NOTICE)] == ["agent_exited"]
+        assert "restarting" not in caplog.text
 
 
 # --- agents that are not well

@@ -108,14 +108,22 @@ class Restarts:
         """Takes note that a run serves from now on."""
         self._began_at = now
 
+    def run_over(self, now: float) -> None:
+        """Takes note that the run is over, for whatever reason: one that lived long ends the row.
+
+        Idempotent.
+        """
+        if self._began_at is not None and now - self._began_at >= STEADY_S:
+            self._row.reset()
+        self._began_at = None
+
     def run_lost(self, now: float) -> float | None:
         """Takes note of a loss that calls for a run.
 
         Returns:
             When the next one is due; None where there were as many as may be.
         """
-        lived_s = 0.0 if self._began_at is None else now - self._began_at
-        self._began_at = None
-        if lived_s < STEADY_S and self._row.losses >= self._most:
+        self.run_over(now)
+        if self._row.losses >= self._most:
             return None
-        return None if self._most == 0 else now + self._row.lost(lived_s=lived_s)
+        return now + self._row.lost(lived_s=0.0)

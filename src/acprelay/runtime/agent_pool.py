@@ -130,10 +130,10 @@ class AgentPool:
         return taken
 
     async def aclose(self) -> None:
-        """Ends every warm process, held or not. Idempotent."""
-        warm = list(self._warm.values())
+        """Ends every warm process, held or not, and every one that is ready. Idempotent."""
+        waiting = [*self._warm.values(), *self.ready.take_all()]
         self._warm.clear()
-        await asyncio.gather(*(handshake.abandon() for handshake in warm))
+        await asyncio.gather(*(handshake.abandon() for handshake in waiting))
 
     async def _discard_unheld(self, name: str) -> None:
         # A process in use is discarded by its user.

@@ -141,6 +141,11 @@ class Archive:
                 if is_over:
                     self._release(driver, _closing())
 
+    def retire(self) -> None:
+        """Has no run begun any more that nobody asks for. Idempotent."""
+        for driver in self._drivers.values():
+            driver.supervisor.retire()
+
     def close(self) -> None:
         """Saves what has changed, and lets go of every driver. Idempotent."""
         for driver in list(self._drivers.values()):

@@ -321,6 +321,7 @@ class ConversationHost:
     async def aclose(self, *, reason: str) -> None:
         """Begins no run any more, ends every one, and returns once they are gone. Idempotent."""
         self._closing = True
+        self._archive.retire()
         while self._creations:  # what is being created is not listed yet
             await asyncio.wait(self._creations)
         await self.runs.end_all(reason=reason)

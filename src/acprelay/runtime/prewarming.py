@@ -12,7 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from acprelay.errors import LimitReached, RelayError
+from acprelay.errors import RelayError
 from acprelay.routing.restarting import Row, backoff_s
 from acprelay.runtime.background import Background
 from acprelay.runtime.handshake import Handshake
@@ -21,7 +21,7 @@ from acprelay.runtime.ready_processes import ReadyProcesses
 logger = logging.getLogger(__name__)
 
 _MOST_STARTING = 2
-_LIMIT = "processes that are kept ready"
+_NO_ROOM = "the last places for agents' processes are left to sessions"
 
 
 class Prewarming:
@@ -30,6 +30,7 @@ class Prewarming:
     An agent's processes are started one after another, and those of all agents a few at once. After
     a start that failed, or a process that ended while it waited, the next start waits, longer with
     each loss in a row; a session that takes a process ends the row.
+    That there is no room is a loss, too, but is news only once.
 
     Args:
         wanted: How many processes of each agent are to be ready, by name.
@@ -63,6 +64,7 @@ class Prewarming:
         self._now = now
         self._starting = asyncio.Semaphore(most_starting)
         self._rows = {name: Row() for name in self._wanted}
+        self._crowded_out: set[str] = set()
         self._keepers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -96,12 +98,19 @@ class Prewarming:
                 await self._add(name)
 
     async def _add(self, name: str) -> None:
+        if not self._has_room():
+            self._lose(name, _NO_ROOM, lived_s=0.0, is_known=name in self._crowded_out)
+            self._crowded_out.add(name)
+            return
         try:
-            if not self._has_room():
-                raise LimitReached(limit=_LIMIT, most=self._ready.count(name))
             handshake = await self._start(name)
         except RelayError as error:
             self._lose(name, error.message, lived_s=0.0)
+            return
+        except Exception:
+            # Nobody else would ever fill what this task fills.
+            logger.exception("cannot keep agent %s ready", name)
+            self._lose(name, "the relay failed", lived_s=0.0)
             return
         self._ready.put(name, handshake)
         handshake.on_exit = partial(self._ended, name, handshake, since=self._now())
@@ -118,11 +127,11 @@ class Prewarming:
     def _taken(self, name: str) -> None:
         self._rows[name].reset()
 
-    def _lose(self, name: str, reason: str, *, lived_s: float) -> None:
+    def _lose(self, name: str, reason: str, *, lived_s: float, is_known: bool = False) -> None:
         row = self._rows[name]
         after_s = row.lost(lived_s=lived_s)
         # The first one of a row is news; then it is known, and tried again for as long as it takes.
-        level = logging.WARNING if row.losses == 1 else logging.INFO
+        level = logging.WARNING if row.losses == 1 and not is_known else logging.INFO
         logger.log(
             level, "cannot keep agent %s ready: %s; trying again in %g s", name, reason, after_s
         )

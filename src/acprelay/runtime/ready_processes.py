@@ -16,7 +16,7 @@ class ReadyProcesses:
     """Keeps processes for whoever takes them, for each agent those first that wait longest.
 
     Attributes:
-        on_taken: Called with an agent's name when somebody has taken a process of it.
+        on_taken: Called with an agent's name when somebody has taken a process of it for use.
     """
 
     def __init__(self) -> None:
@@ -34,17 +34,15 @@ class ReadyProcesses:
 
     def take(self, name: str) -> Handshake | None:
         """Gives a process of an agent to its caller, who ends it; None where none waits."""
-        living = (each for each in self._waiting[name] if each.agent.exit is None)
-        taken = next(living, None)
+        taken = self._remove_living(name)
         if taken is not None:
-            self.remove(name, taken)
             self.on_taken(name)
         return taken
 
     def take_any(self) -> Handshake | None:
-        """Gives a process of the agent that has most of them, as `take` does."""
+        """Gives one that is to give way, of the agent that has most, to its caller, who ends it."""
         by_count = sorted(self._waiting, key=self.count, reverse=True)
-        return next((taken for name in by_count if (taken := self.take(name))), None)
+        return next(filter(None, map(self._remove_living, by_count)), None)
 
     def take_all(self) -> list[Handshake]:
         """Gives all that there are."""
@@ -58,6 +56,13 @@ class ReadyProcesses:
         self._waiting[name].remove(handshake)
         handshake.on_exit = None
         self._fewer[name].set()
+
+    def _remove_living(self, name: str) -> Handshake | None:
+        living = (each for each in self._waiting[name] if each.agent.exit is None)
+        first = next(living, None)
+        if first is not None:
+            self.remove(name, first)
+        return first
 
     async def until_fewer(self, name: str, most: int) -> None:
         """Returns once fewer processes of an agent wait; one caller for each agent at a time.

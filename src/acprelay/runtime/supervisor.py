@@ -87,12 +87,18 @@ class Supervisor:
             attended=self._attendance.has_clients,
         )
         self._unasked = False
+        self._restarts.run_over(_now())
         if self._most and calls_for_a_run(loss):
             self._plan(error)
 
     def stand_down(self) -> None:
         """Begins no run any more that nobody asks for. Idempotent."""
         self._set_due(None)
+
+    def retire(self) -> None:
+        """Begins none any more, and plans none either: the relay is stopping. Idempotent."""
+        self._most = 0
+        self.stand_down()
 
     def _plan(self, error: RelayError) -> None:
         key, now = self._record().key, _now()
