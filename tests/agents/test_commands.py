@@ -165,6 +165,7 @@ async def test_what_does_not_heed_sigterm_is_killed_with_all_its_descendants(
     assert psutil.wait_procs(tree, timeout=PATIENCE_S)[1] == []
 
 
+@pytest.mark.requirement("terminals.exits-are-told-at-once")
 async def test_a_grandchild_that_holds_the_output_delays_nothing_and_is_still_heard(
     start: Start, tmp_path: Path
 ) -> None:

@@ -24,3 +24,11 @@ def test_the_page_on_permissions_says_that_paths_and_commands_are_what_the_agent
     assert "paths" in claim
     assert "commands" in claim
     assert any("does not confine" in each for each in said)
+
+
+@pytest.mark.requirement("files.confinement-is-documented")
+def test_the_page_on_services_says_that_the_agent_itself_is_not_confined() -> None:
+    said = sentences("services.md")
+    assert any("The agent itself is not confined by this" in each for each in said)
+    (rights,) = (each for each in said if "with your rights" in each)
+    assert "commands" in rights

@@ -337,6 +337,7 @@ def only(scene: Scene, name: str) -> None:
 
 
 class TestTerminalsOfClients:
+    @pytest.mark.requirement("terminals.stay-with-their-client")
     @pytest.mark.requirement("files.one-owner")
     @pytest.mark.parametrize("method", sorted(TERMINALS - {CREATE}))
     def test_what_concerns_a_terminal_goes_to_the_client_that_has_it(

@@ -131,6 +131,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     return Gate(monkeypatch)
 
 
+@pytest.mark.requirement("files.keep-their-order")
 async def test_a_read_sees_the_write_before_it_and_not_the_one_behind(desk: Desk) -> None:
     path = str(desk.root / "a")
     numbers = []
@@ -195,6 +196,7 @@ async def test_a_wait_for_an_exit_is_broken_off(desk: Desk) -> None:
     desk.withdraw(99)
 
 
+@pytest.mark.requirement("files.withdrawn-requests-end")
 @pytest.mark.parametrize("method", [READ, WRITE, CREATE, WAIT])
 async def test_what_has_not_begun_is_answered_and_has_no_effect(desk: Desk, method: str) -> None:
     path = desk.root / "a"
