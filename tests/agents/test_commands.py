@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -236,7 +237,7 @@ async def test_an_interrupted_start_leaves_no_descriptor(
     def fail(*_args: object, **_kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.subprocess, "Popen", fail)
+    monkeypatch.setattr(subprocess, "Popen", fail)
     launcher = CommandLauncher(owner="owner", environment=os.environ, limits=PATIENT)
     before = psutil.Process().num_fds()
     with pytest.raises(KeyboardInterrupt):

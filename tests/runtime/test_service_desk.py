@@ -22,6 +22,7 @@ from acprelay.errors import RelayError, RequestCancelled
 from acprelay.routing.events import ServiceAsked, ServiceWithdrawn
 from acprelay.runtime import service_desk as module
 from acprelay.runtime.service_desk import ServiceDesks
+from acprelay.services.terminal_orders import read_order
 from acprelay.services.text_files import TextFiles
 from acprelay.testing.session import FakeIds
 
@@ -243,7 +244,6 @@ async def test_a_terminal_that_is_not_wanted_any_more_is_not_made(
 ) -> None:
     go_on = threading.Event()
     began = threading.Event()
-    read_order = module.read_order
 
     def hold(*args: Any, **kwargs: Any) -> Any:
         began.set()
@@ -322,7 +322,6 @@ async def test_no_terminal_comes_to_be_once_the_desk_is_closed(
 ) -> None:
     go_on = threading.Event()
     began = threading.Event()
-    read_order = module.read_order
 
     def hold(*args: Any, **kwargs: Any) -> Any:
         began.set()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.services.conftest import Files, tree
 
 from acprelay.errors import Forbidden, InvalidParams, RelayError, ServiceError
-from acprelay.services import confinement, text_files
+from acprelay.services import text_files
 from acprelay.services.confinement import Place, locate
 
 
@@ -194,7 +194,7 @@ def test_a_link_put_in_after_the_last_look_is_replaced_and_not_followed(
         (root / "a").symlink_to(root.parent / "outside" / "secret")
         rename(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(text_files.os, "rename", swap_and_rename)
+    monkeypatch.setattr(os, "rename", swap_and_rename)
     files.write(root / "a", "new")
     assert tree(root) == {"a": "new"}
     assert (root.parent / "outside" / "secret").read_text() == "secret"
@@ -209,7 +209,7 @@ def test_a_directory_made_meanwhile_is_entered(
         mkdir(name, dir_fd=dir_fd)
         mkdir(name, dir_fd=dir_fd)
 
-    monkeypatch.setattr(confinement.os, "mkdir", be_second)
+    monkeypatch.setattr(os, "mkdir", be_second)
     files.write(root / "new" / "a", "x")
     assert (root / "new" / "a").read_text() == "x"
 
