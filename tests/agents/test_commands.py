@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -165,6 +166,7 @@ async def test_what_does_not_heed_sigterm_is_killed_with_all_its_descendants(
     assert psutil.wait_procs(tree, timeout=PATIENCE_S)[1] == []
 
 
+@pytest.mark.requirement("terminals.exits-are-told-at-once")
 async def test_a_grandchild_that_holds_the_output_delays_nothing_and_is_still_heard(
     start: Start, tmp_path: Path
 ) -> None:
@@ -235,7 +237,7 @@ async def test_an_interrupted_start_leaves_no_descriptor(
     def fail(*_args: object, **_kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("acprelay.agents.commands.subprocess.Popen", fail)
+    monkeypatch.setattr(subprocess, "Popen", fail)
     launcher = CommandLauncher(owner="owner", environment=os.environ, limits=PATIENT)
     before = psutil.Process().num_fds()
     with pytest.raises(KeyboardInterrupt):

@@ -43,6 +43,11 @@ def _help(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
             ["serve", "--host", "::1", "--port", "0", "--agent", "a=x y", "--agent", "b=z"],
             {"host": "::1", "port": 0, "agents": ["a=x y", "b=z"]},
         ),
+        (["serve"], {"fs": "relay", "terminal": "relay"}),
+        (
+            ["serve", "--fs", "client", "--terminal=off"],
+            {"fs": "client", "terminal": "off"},
+        ),
         (
             ["run", "hello there"],
             {"prompt": "hello there", "url": None, "agents": [], "cwd": None, "permission": "ask"},
@@ -107,6 +112,8 @@ def test_arguments_are_taken_as_they_are_typed(
         (["unknown"], "unknown"),
         (["serve", "--port", "http"], "--port"),
         (["serve", "--unknown"], "--unknown"),
+        (["serve", "--fs", "on"], "--fs"),
+        (["serve", "--terminal", ""], "--terminal"),
         (["serve", "extra"], "extra"),
         (["run"], "PROMPT"),
         (["run", "two", "prompts"], "prompts"),
@@ -147,6 +154,8 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_defaults_are_those_of_the_configuration() -> None:
     config = RelayConfig()
     assert (config.host, config.port) == (DEFAULT_HOST, DEFAULT_PORT)
+    parsed = build_parser().parse_args(["serve"])
+    assert (config.services.fs, config.services.terminal) == (parsed.fs, parsed.terminal)
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,8 @@ Json = dict[str, object]
 PARAMS: Mapping[str, type[BaseModel]] = {
     "session/update": schema.SessionNotification,
     "session/request_permission": schema.RequestPermissionRequest,
+    "fs/read_text_file": schema.ReadTextFileRequest,
+    "terminal/output": schema.TerminalOutputRequest,
     "$/cancel_request": schema.CancelRequestNotification,
 }
 RESULTS: Mapping[str, type[BaseModel]] = {

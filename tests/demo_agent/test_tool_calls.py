@@ -231,3 +231,38 @@ async def test_a_link_put_in_the_files_place_after_the_question_is_not_followed(
     client.choose(question, "allow")
     assert _statuses(await client.answer(1)) == ["in_progress", "failed"]
     assert victim.read_text() == "untouched"
+
+
+# --- what it asks its client for
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ({"result": {"content": "é"}}, '{"result":{"content":"é"}}\n'),
+        ({"error": {"code": 1, "message": "no"}}, '{"error":{"code":1,"message":"no"}}\n'),
+    ],
+)
+async def test_it_asks_its_client_for_anything_and_says_the_answer(
+    client: DemoClient, reply: Json, said: str
+) -> None:
+    client.prompt(1, '/ask fs/read_text_file {"path": "/a b", "line": 2}')
+    asked = await client.until(lambda message: message.get("method") == "fs/read_text_file")
+    assert asked["params"] == {"sessionId": "demo-1", "path": "/a b", "line": 2}
+    client.send({"id": asked["id"], **reply})
+    assert (await client.answer(1)).text == said
+
+
+async def test_an_ask_is_given_up_with_its_turn(client: DemoClient) -> None:
+    client.prompt(1, '/ask terminal/output {"terminalId": "t"}', "never said")
+    asked = await client.until(lambda message: message.get("method") == "terminal/output")
+    client.notify("session/cancel", sessionId="demo-1")
+    withdrawn = await client.until(lambda message: message.get("method") == "$/cancel_request")
+    assert withdrawn["params"] == {"requestId": asked["id"]}
+    assert (await client.answer(1)).result == {"stopReason": "cancelled"}
+
+
+@pytest.mark.parametrize("line", ["/ask", "/ask fs/x []", "/ask fs/x {", "/ask fs/x x"])
+async def test_what_cannot_be_asked_is_told(client: DemoClient, line: str) -> None:
+    answer = await client.ask(line)
+    assert "/ask METHOD [PARAMS]" in answer.text

@@ -72,6 +72,7 @@ async def dial(tag: str) -> AsyncIterator[Dialler]:
         yield dialler
 
 
+@pytest.mark.requirement("files.advertised-as-served")
 @pytest.mark.parametrize(
     ("services", "promised"),
     [
@@ -173,6 +174,7 @@ async def test_with_no_client_attached_all_goes_on(dial: Dialler, tmp_path: Path
     assert answers(reader)[2:4] == [{}, {"content": "alone"}]
 
 
+@pytest.mark.requirement("files.withdrawn-requests-end")
 async def test_a_wait_that_the_agent_withdraws_is_broken_off(dial: Dialler, tag: str) -> None:
     client = await dial()
     session_id = await client.open_session("/tmp")
@@ -293,6 +295,7 @@ async def test_a_flood_is_bounded_in_memory_and_holds_nobody_up(log: Path, tag: 
 # --- nobody serves
 
 
+@pytest.mark.requirement("files.advertised-as-served")
 async def test_what_nobody_serves_is_refused(log: Path, tag: str, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     off = ("--fs", "off", "--terminal", "off")
@@ -348,6 +351,7 @@ async def test_of_two_clients_the_owner_of_the_turn_serves_and_the_other_hears_n
         assert [m for m in client.heard if "id" in m and "method" in m] == []
 
 
+@pytest.mark.requirement("terminals.stay-with-their-client")
 @pytest.mark.requirement("files.one-owner")
 async def test_an_owner_that_cannot_leaves_it_to_the_other_and_a_terminal_stays_where_it_is(
     dial_shared: Dialler,

@@ -46,3 +46,11 @@ def test_the_page_on_supervision_names_the_defaults_that_there_are() -> None:
     for name in ("sessions", "processes"):
         assert f"| `{name}` | {getattr(limits, name)} |" in said
     assert f"`restarts` ({AgentSpec(name='a', argv=('a',)).restarts};" in said
+
+
+@pytest.mark.requirement("files.confinement-is-documented")
+def test_the_page_on_services_says_that_the_agent_itself_is_not_confined() -> None:
+    said = sentences("services.md")
+    assert any("The agent itself is not confined by this" in each for each in said)
+    (rights,) = (each for each in said if "with your rights" in each)
+    assert "commands" in rights

@@ -42,6 +42,7 @@ def test_it_is_a_value() -> None:
         (b'{"additionalDirectories":null}', ()),
         (b'{"additionalDirectories":"/a"}', ()),
         (b'{"additionalDirectories":["/a",1]}', ()),
+        (b'{"additionalDirectories":["a","/b","","/c\\u0000","~/d"]}', ("/b",)),
         (b"null", ()),
     ],
 )
@@ -51,3 +52,8 @@ def test_its_roots_are_its_directory_and_what_its_client_has_added(
     kept = replace(record(), params=params)
     assert kept.workdir == "/home/me"
     assert kept.roots == ("/home/me", *added)
+
+
+@pytest.mark.parametrize("cwd", ["", ".", "home/me", "~", "/a\0b"])
+def test_a_directory_that_is_no_absolute_path_is_no_root(cwd: str) -> None:
+    assert replace(record(), cwd=cwd).roots == ()

@@ -192,11 +192,12 @@ class TestServedByTheRelay:
         assert [event.number for event in asked] == [1, 2]
 
     def test_while_one_waits_the_conversation_is_not_idle(self, relayed: Scene) -> None:
-        assert relayed.conversation.is_idle
+        idle = [relayed.conversation.is_idle]
         relayed.agent(ask(b"7", WAIT))
-        assert not relayed.conversation.is_idle
+        idle.append(relayed.conversation.is_idle)
         relayed.conversation.settle_service(1, b"{}")
-        assert relayed.conversation.is_idle
+        idle.append(relayed.conversation.is_idle)
+        assert idle == [True, False, True]
 
     def test_with_the_run_all_are_dropped_and_numbers_stay_used(self, relayed: Scene) -> None:
         relayed.agent(ask(b"7", READ))
@@ -221,6 +222,25 @@ class TestServedByTheRelay:
         assert output is not None
         assert output.lines == refused(b"2", full) + b"\n"
         assert asks.take_events() == [ServiceAsked(1, READ, b'{"sessionId":"own"}')]
+
+    def test_no_more_wait_than_memory_is_set_aside_for(self) -> None:
+        link = AgentLink()
+        link.session_id = "own"
+        asks = ServiceAsks(services=SERVED_BY_RELAY, link=link, most_bytes=30)
+        much = b',"content":"%b"' % (b"x" * 100)
+        for request_id in (b"1", b"2"):
+            asks.receive(peek(ask(request_id, WRITE, much)))
+        full = LimitReached(limit="the bytes of an agent's open requests", most=30)
+        output = link.take()
+        assert output is not None
+        assert output.lines == refused(b"2", full) + b"\n"
+        asks.settle(1, b"{}")
+        asks.receive(peek(ask(b"3", READ)))
+        asks.receive(peek(ask(b"4", READ)))
+        assert [event.number for event in asks.take_events()] == [1, 2]
+        asks.close()
+        asks.receive(peek(ask(b"5", WRITE, much)))
+        assert [event.number for event in asks.take_events()] == [3]
 
     def test_what_an_agent_has_no_room_for_becomes_an_error(self, relayed: Scene) -> None:
         backed_up = AgentBackedUp(agent="coder", waiting=9, limit=8)
@@ -337,6 +357,7 @@ def only(scene: Scene, name: str) -> None:
 
 
 class TestTerminalsOfClients:
+    @pytest.mark.requirement("terminals.stay-with-their-client")
     @pytest.mark.requirement("files.one-owner")
     @pytest.mark.parametrize("method", sorted(TERMINALS - {CREATE}))
     def test_what_concerns_a_terminal_goes_to_the_client_that_has_it(

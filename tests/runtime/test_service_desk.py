@@ -22,6 +22,7 @@ from acprelay.errors import RelayError, RequestCancelled
 from acprelay.routing.events import ServiceAsked, ServiceWithdrawn
 from acprelay.runtime import service_desk as module
 from acprelay.runtime.service_desk import ServiceDesks
+from acprelay.services.terminal_orders import read_order
 from acprelay.services.text_files import TextFiles
 from acprelay.testing.session import FakeIds
 
@@ -131,6 +132,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     return Gate(monkeypatch)
 
 
+@pytest.mark.requirement("files.keep-their-order")
 async def test_a_read_sees_the_write_before_it_and_not_the_one_behind(desk: Desk) -> None:
     path = str(desk.root / "a")
     numbers = []
@@ -195,6 +197,7 @@ async def test_a_wait_for_an_exit_is_broken_off(desk: Desk) -> None:
     desk.withdraw(99)
 
 
+@pytest.mark.requirement("files.withdrawn-requests-end")
 @pytest.mark.parametrize("method", [READ, WRITE, CREATE, WAIT])
 async def test_what_has_not_begun_is_answered_and_has_no_effect(desk: Desk, method: str) -> None:
     path = desk.root / "a"
@@ -241,7 +244,6 @@ async def test_a_terminal_that_is_not_wanted_any_more_is_not_made(
 ) -> None:
     go_on = threading.Event()
     began = threading.Event()
-    read_order = module.read_order
 
     def hold(*args: Any, **kwargs: Any) -> Any:
         began.set()
@@ -320,7 +322,6 @@ async def test_no_terminal_comes_to_be_once_the_desk_is_closed(
 ) -> None:
     go_on = threading.Event()
     began = threading.Event()
-    read_order = module.read_order
 
     def hold(*args: Any, **kwargs: Any) -> Any:
         began.set()

@@ -15,6 +15,7 @@ from tests.services.conftest import Files, tree
 from acprelay.errors import Forbidden, InvalidParams, RelayError, ServiceError
 from acprelay.services import text_files
 from acprelay.services.confinement import Place, locate
+from acprelay.services.terminal_orders import read_order
 
 
 @pytest.mark.requirement("files.stay-in-the-worktree")
@@ -46,7 +47,7 @@ def test_a_path_that_leads_out_is_refused(files: Files, root: Path, path: str) -
     assert tree(root.parent) == before
 
 
-@pytest.mark.parametrize("path", ["", "a", "./a", "../a", "~/a", "C:\\a", "/a\0b"])
+@pytest.mark.parametrize("path", ["", "a", "./a", "../a", "~/a", "C:\\a", "/a\0b", "/a" * 2049])
 def test_what_is_no_absolute_path_is_refused(files: Files, path: str) -> None:
     with pytest.raises(InvalidParams, match="as a path"):
         files.read(path)
@@ -59,6 +60,7 @@ def test_every_spelling_of_a_path_inside_is_taken(files: Files, root: Path) -> N
     for path in (
         f"{root}/folder/../folder/a",
         f"{root}//folder/./a",
+        f"/{root}/folder/a",
         f"{root.parent}/alias/folder/a",
         f"{root}/../root/folder/a",
         f"{root.parent}/outside/../root/folder/a",
@@ -87,6 +89,15 @@ def test_the_root_of_all_is_a_root(root: Path) -> None:
     assert Files(Path("/")).read(root / "a") == "x"
     with pytest.raises(ServiceError, match="no regular file"):
         Files(Path("/")).read("/")
+
+
+def test_without_a_root_nothing_is_inside(root: Path) -> None:
+    (root / "a").write_text("x")
+    with pytest.raises(Forbidden) as caught:
+        Files().read(root / "a")
+    assert caught.value.hint == "open the session with an absolute directory"
+    with pytest.raises(InvalidParams):
+        read_order(b'{"command":"true"}', roots=[], path=None)
 
 
 # --- links
@@ -194,7 +205,7 @@ def test_a_link_put_in_after_the_last_look_is_replaced_and_not_followed(
         (root / "a").symlink_to(root.parent / "outside" / "secret")
         rename(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("acprelay.services.text_files.os.rename", swap_and_rename)
+    monkeypatch.setattr(os, "rename", swap_and_rename)
     files.write(root / "a", "new")
     assert tree(root) == {"a": "new"}
     assert (root.parent / "outside" / "secret").read_text() == "secret"
@@ -209,7 +220,7 @@ def test_a_directory_made_meanwhile_is_entered(
         mkdir(name, dir_fd=dir_fd)
         mkdir(name, dir_fd=dir_fd)
 
-    monkeypatch.setattr("acprelay.services.confinement.os.mkdir", be_second)
+    monkeypatch.setattr(os, "mkdir", be_second)
     files.write(root / "new" / "a", "x")
     assert (root / "new" / "a").read_text() == "x"
 

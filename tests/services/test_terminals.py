@@ -152,6 +152,7 @@ async def test_whoever_waits_for_its_exit_is_told_how_it_ended(
     assert await waiting == [{"exitCode": status, "signal": name}] * 3
 
 
+@pytest.mark.requirement("terminals.killed-ones-can-be-read")
 async def test_a_command_that_was_killed_can_still_be_read(scene: Scene) -> None:
     name, command = scene.create()
     command.writes(b"said")
@@ -163,6 +164,7 @@ async def test_a_command_that_was_killed_can_still_be_read(scene: Scene) -> None
     assert await scene.ask("kill", name) == {}
 
 
+@pytest.mark.requirement("terminals.killed-ones-can-be-read")
 async def test_one_that_was_released_is_ended_and_forgotten(scene: Scene) -> None:
     name, command = scene.create()
     waiting = asyncio.gather(scene.ask("wait_for_exit", name))

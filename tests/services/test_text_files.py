@@ -197,6 +197,7 @@ def test_a_file_keeps_its_owner(files: Files, root: Path) -> None:
     assert ((root / "a").stat().st_uid, (root / "a").stat().st_gid) == (1234, 4321)
 
 
+@pytest.mark.requirement("files.writes-are-atomic")
 def test_whoever_reads_has_the_old_content_or_the_new(files: Files, root: Path) -> None:
     contents = {"a" * 3_000_000, "b" * 3_000_000}
     files.write(root / "a", "a" * 3_000_000)

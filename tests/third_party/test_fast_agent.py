@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -87,6 +88,27 @@ async def test_a_tool_that_is_rejected_is_not_called(
     answer = await call_the_tool(client, session_id, option="reject_once")
     assert "result" in answer
     assert "noted" not in client.text
+    await close(client, session_id, tag)
+
+
+async def test_it_reads_and_writes_files_through_the_relay(
+    dial: Dialler, workplace: Path, tag: str
+) -> None:
+    """Its own tools for files ask the client for them, which is the relay."""
+    client = await dial()
+    session_id = await client.open_session(str(workplace))
+    for tool, params, said in (
+        ("write_text_file", {"path": str(workplace / "new"), "content": "milk\n"}, "Success"),
+        ("read_text_file", {"path": str(workplace / "new")}, "milk"),
+    ):
+        call = f"***CALL_TOOL {tool} {json.dumps(params)}"
+        prompt_id = await client.begin_prompt(session_id, call)
+        ask = await client.until("session/request_permission")
+        outcome: Message = {"outcome": "selected", "optionId": "allow_once"}
+        await client.send({"id": ask["id"], "result": {"outcome": outcome}})
+        assert (await client.answer_to(prompt_id))["result"] == {"stopReason": "end_turn"}
+        assert said in client.text
+    assert (workplace / "new").read_text() == "milk\n"
     await close(client, session_id, tag)
 
 

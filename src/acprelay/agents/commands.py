@@ -9,7 +9,6 @@ ended. This module knows no terminal and no protocol.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import signal
@@ -113,13 +112,6 @@ class Command:
             self._ending = self._loop.create_task(self._end())
         await asyncio.shield(self._ending)
 
-    def discard(self) -> None:
-        """Kills and reaps it at once, where it was never watched."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        self._pipe.close()
-
     async def _end(self) -> None:
         await self._tree.carry_out()
         await self.wait_exited()
@@ -194,19 +186,21 @@ class CommandLauncher:
         finally:
             os.close(theirs)
         os.set_blocking(ours, False)
-        command = Command(
-            name=argv[0],
-            run=run,
-            process=process,
-            output=ours,
-            on_output=on_output,
-            survey=self._survey,
-            limits=self._limits,
-        )
         try:
+            command = Command(
+                name=argv[0],
+                run=run,
+                process=process,
+                output=ours,
+                on_output=on_output,
+                survey=self._survey,
+                limits=self._limits,
+            )
             command.watch()
         except BaseException:
-            command.discard()
+            os.killpg(process.pid, signal.SIGKILL)  # it is not reaped yet, so the number is its own
+            process.wait()
+            os.close(ours)
             raise
         return command
 

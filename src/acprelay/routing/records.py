@@ -78,10 +78,12 @@ class ConversationRecord:
     def roots(self) -> tuple[str, ...]:
         """The directory, and the further ones that ACP counts to the session's roots.
 
-        ACP, "Additional Workspace Roots": the `additionalDirectories` of `session/new`.
+        ACP, "Additional Workspace Roots": the `additionalDirectories` of `session/new`. What is no
+        absolute path is no root: it would depend on where the relay was started.
         """
         try:
             added = msgspec.json.decode(self.params, type=_NewSession).additional_directories
         except msgspec.DecodeError:
             added = []
-        return (self.workdir, *added)
+        named = (self.workdir, *added)
+        return tuple(root for root in named if root.startswith("/") and "\0" not in root)

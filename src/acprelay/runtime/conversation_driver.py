@@ -311,9 +311,7 @@ class ConversationDriver:
                 case AskDecided(decision):
                     self.keeper.audit(decision, now=_now())
                 case ServiceAsked() | ServiceWithdrawn():
-                    if self._slot.serving is not None:
-                        desk, roots = self._slot.serving.desk, self.record.roots
-                        desk.heed(event, roots=roots, settle=self._service_settled)
+                    self._slot.heed(event, roots=self.record.roots, settle=self._service_settled)
 
     def _service_settled(self, number: int, outcome: bytes | RelayError) -> None:
         self._conversation.settle_service(number, outcome)

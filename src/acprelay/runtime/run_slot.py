@@ -6,7 +6,11 @@ longer. When runs begin and end is not decided here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from acprelay.routing.events import ServiceAsked, ServiceWithdrawn
 from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.service_desk import Settle
 
 
 class RunSlot:
@@ -51,6 +55,19 @@ class RunSlot:
         if self.serving is not None and self.is_paused:
             self.is_paused = False
             self.serving.resume_reading()
+
+    def heed(
+        self, event: ServiceAsked | ServiceWithdrawn, *, roots: Sequence[str], settle: Settle
+    ) -> None:
+        """Has the run serve its agent with a file or a terminal; nothing if it is gone.
+
+        Args:
+            event: What the agent has asked, or no longer wants.
+            roots: The directories of its session.
+            settle: Takes the outcome.
+        """
+        if self.serving is not None:
+            self.serving.desk.heed(event, roots=roots, settle=settle)
 
     def unused_s(self, now: float, *, is_used: bool) -> float:
         """Tells for how long the run has been of no use, as far as this was asked.

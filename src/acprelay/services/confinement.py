@@ -22,6 +22,9 @@ _WALK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os
 # A name may become a pipe or a device after it was looked at: opening it must not block.
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
+_LONGEST = 4096
+"""What Linux takes; walking name by name would go on beyond it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -48,27 +51,33 @@ def locate(path: str, roots: Sequence[str]) -> Place:
 
     Args:
         path: Absolute (ACP, "File System"); it need not exist.
-        roots: The directories that it may lie in.
+        roots: The directories that it may lie in, absolute.
 
     Raises:
         InvalidParams: It is not absolute, or no path.
         Forbidden: It leads out of every root.
     """
-    if not path.startswith("/") or "\0" in path:
+    if not path.startswith("/") or "\0" in path or len(path) > _LONGEST:
         raise InvalidParams(
             f"cannot use {path[:200]!r} as a path",
-            hint="give an absolute path without NUL characters",
+            hint=f"give an absolute path of at most {_LONGEST} characters, none of them NUL",
         )
-    resolved = os.path.realpath(path)
-    for root in map(os.path.realpath, roots):
+    resolved = _resolve(path)
+    for root in map(_resolve, roots):
         inside = resolved.removeprefix(root.rstrip("/") + "/")
         if resolved == root or inside != resolved:
             parts = () if resolved == root else tuple(inside.split("/"))
             return Place(path=path, root=root, parts=parts)
     raise Forbidden(
         f"cannot reach {path[:200]!r}: it lies outside of the session's directory",
-        hint=f"stay below {roots[0][:200]}; symbolic links that lead out of it are not followed",
+        hint=f"stay below {roots[0][:200]}; symbolic links that lead out of it are not followed"
+        if roots
+        else "open the session with an absolute directory",
     )
+
+
+def _resolve(path: str) -> str:
+    return "/" + os.path.realpath(path).lstrip("/")  # POSIX lets two slashes at the start stay
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def read_order(params: bytes, *, roots: Sequence[str], path: str | None) -> Term
     env = {variable.name: variable.value for variable in asked.env or ()}
     for name in env:
         _check_variable(name)
-    place = locate(asked.cwd if asked.cwd is not None else roots[0], roots)
+    place = locate(asked.cwd if asked.cwd is not None else next(iter(roots), ""), roots)
     cwd = Path(place.resolved)
     if not cwd.is_dir():
         raise ServiceError(

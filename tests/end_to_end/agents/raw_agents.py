@@ -186,7 +186,7 @@ def ask_for(needs: list[tuple[str, Message]]) -> Iterator[object]:
         if method == "$exit":
             sys.exit(3)
         filled = {key: terminal if it == "$terminal" else it for key, it in params.items()}
-        is_cancelled = needs[number - 99 :][:1] == [["$cancel", {}]]
+        is_cancelled = [each for each, _ in needs[number - 99 :]][:1] == ["$cancel"]
         if method != "$cancel":
             filled = {"sessionId": "needing", **filled}
             send({"jsonrpc": "2.0", "id": number, "method": method, "params": filled})

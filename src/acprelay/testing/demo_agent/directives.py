@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -134,6 +135,22 @@ def _permitted(turn: Turn, call: ToolCall, **members: object) -> bool:
     return False
 
 
+def ask_client(turn: Turn, arguments: str) -> None:
+    """Asks the client for something, such as a file, and says what it answers."""
+    method, _, written = arguments.partition(" ")
+    if not method:
+        raise UsageError("METHOD is missing")
+    try:
+        params: object = json.loads(written or "{}")
+    except (ValueError, RecursionError):
+        params = None
+    if not isinstance(params, dict):
+        raise UsageError("PARAMS is a JSON object")
+    answer = turn.ask(method, params)
+    said = {name: answer[name] for name in ("result", "error") if name in answer}
+    turn.say(f"{encode(said).decode()}\n")
+
+
 def stream(turn: Turn, arguments: str) -> None:
     """Sends many text chunks of one size."""
     words = _words(arguments, least=1, most=3)
@@ -254,6 +271,7 @@ DIRECTIVES: Sequence[Directive] = (
     Directive("tool", "[TITLE]", "make a tool call, which asks for permission", call_tool),
     Directive("write", "PATH TEXT", "write a file in the session's directory", write_file),
     Directive("commit", "[MESSAGE]", "commit with git what is changed there", commit),
+    Directive("ask", "METHOD [PARAMS]", "ask the client, as for a file or a terminal", ask_client),
     Directive("mode", "|".join(MODES), "change the mode: auto asks for no permission", set_mode),
     Directive("stream", "COUNT [BYTES] [DELAY_MS]", "send COUNT chunks of text", stream),
     Directive("slow", "SECONDS", "do nothing for a while; can be cancelled", be_slow),

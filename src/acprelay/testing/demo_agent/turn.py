@@ -126,6 +126,21 @@ class Turn:
             ],
         )
 
+    def ask(self, method: str, params: JsonObject) -> JsonObject:
+        """Sends a request that concerns the session, and returns the response.
+
+        Raises:
+            TurnCancelled: The turn was interrupted.
+        """
+        response = self.peer.request(
+            method,
+            {"sessionId": self.session.session_id, **params},
+            given_up=lambda: self.interrupted,
+        )
+        if response is None:
+            raise TurnCancelled
+        return response
+
     def call_tool(self, *, title: str, kind: str, **members: object) -> ToolCall:
         """Announces a tool call, pending."""
         self.session.tool_calls += 1
