@@ -15,7 +15,10 @@ from acprelay.agents.models import AgentSpec
 from acprelay.cli.exits import ExitCode
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
+from acprelay.errors import StoreError
 from acprelay.routing.group_params import GroupSpec, RoleSpec
+from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.session.models import SessionKey
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -198,6 +201,36 @@ async def test_removed_sessions_are_listed_no_more(
     assert code == ExitCode.OK
     assert {json.loads(line)["outcome"] for line in output.splitlines()} == {"removed"}
     assert await listed(cli, relay) == []
+
+
+async def test_one_session_of_a_group_that_cannot_be_removed_does_not_keep_the_others(
+    cli: Cli, relay: RunningRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await a_group(relay, tmp_path, "auth", "db", "docs")
+    remove = ConversationHost.remove
+
+    async def refuse_db(host: ConversationHost, key: SessionKey) -> None:
+        if key.role == "db":
+            raise StoreError("cannot write", hint="make room")
+        await remove(host, key)
+
+    monkeypatch.setattr(ConversationHost, "remove", refuse_db)
+    code, output, errors = await sessions(cli, relay, "remove", "task", "task:auth")
+    assert code == ExitCode.ERROR
+    assert sorted(output.splitlines()) == ["removed task:auth", "removed task:docs"]
+    assert errors.endswith("cannot write\n  hint: make room\n")
+
+
+async def test_sessions_are_found_by_any_way_to_their_directory(
+    cli: Cli, relay: RunningRelay, tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    roundabout = f"{tmp_path}/sub/.."
+    options = ("--role", "auth", "--cwd", roundabout)
+    _, output, _ = await sessions(cli, relay, "new", "task", *options)
+    assert output.split()[-3:] == ["task:auth", "-", str(tmp_path)]
+    assert len(await listed(cli, relay, "--cwd", roundabout)) == 1
+    assert len(await listed(cli, relay, "--cwd", str(tmp_path))) == 1
 
 
 @pytest.mark.parametrize("verb", ["stop", "remove"])

@@ -47,6 +47,7 @@ SLOT = "task/main"
         (commands.own_directory(), "rev-parse --git-dir"),
         (commands.list_untracked(), "ls-files --others --exclude-standard -z"),
         (commands.merge("x"), "-c merge.autoStash=false merge --no-edit --no-stat x"),
+        (commands.resolve("x", "y"), "rev-parse x y --"),
         (commands.is_merging(), "rev-parse --quiet --verify MERGE_HEAD"),
         (commands.list_conflicts(), "diff --name-only --diff-filter=U -z"),
         (commands.abort_merge(), "merge --abort"),

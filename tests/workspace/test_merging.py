@@ -188,7 +188,7 @@ async def test_a_merge_that_cannot_be_undone_is_told_with_what_to_do(bench: Benc
     bench.repo.commit("a", "work\n", at=made.path)
     bench.repo.commit("a", "other work\n")
     git = FakeGit(bench.git)
-    git.intervene(7, instead=Ended(code=128, out=b"", err="fatal: no luck"))
+    git.intervene(8, instead=Ended(code=128, out=b"", err="fatal: no luck"))
     with pytest.raises(WorkspaceError, match="cannot undo it: git says: no luck") as caught:
         await merged(bench, git)
     assert "git merge --abort" in caught.value.hint
@@ -216,3 +216,12 @@ async def test_a_merge_that_is_cancelled_midway_is_carried_out_whole(
     assert task.cancelled()
     assert (await bench.status()).merged
     assert bench.repo.git("status", "--porcelain") == ""
+
+
+@pytest.mark.requirement("worktrees.merges-are-whole")
+async def test_a_tag_with_the_name_of_the_branch_is_not_merged_instead(bench: Bench) -> None:
+    made = await bench.create()
+    bench.repo.git("tag", made.branch)
+    bench.repo.commit("new", "work\n", at=made.path)
+    assert (await merged(bench)).commits == 1
+    assert (bench.repo.path / "new").read_text() == "work\n"

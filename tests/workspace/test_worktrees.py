@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.workspace.conftest import Bench, Repo, is_directory
+from tests.workspace.conftest import KEY, Bench, FakeGit, Repo, is_directory
 
 from acprelay.errors import WorkspaceError
 from acprelay.session.models import SessionKey
+from acprelay.workspace import names
 from acprelay.workspace.git import Git, PatientGit
+from acprelay.workspace.process import Ended
 
 pytestmark = pytest.mark.process
 
@@ -293,6 +295,34 @@ async def test_a_branch_that_is_in_the_way_is_refused_and_kept(bench: Bench, bra
     assert not bench.root.exists()
 
 
+async def test_what_an_interrupted_making_has_left_is_named(bench: Bench) -> None:
+    bench.repo.git("update-ref", names.refs_of("task/main")[2], "HEAD")
+    words = "'task:main': one is half made or half removed"
+    await refused(bench, bench.repo.path, words, "acprelay worktrees remove task:main")
+
+
+async def test_who_makes_the_same_worktree_at_the_same_time_is_faster(bench: Bench) -> None:
+    git = FakeGit(bench.git)
+    branch, base, _ = names.refs_of("task/main")
+    made = f"create {branch} HEAD\ncreate {base} HEAD\n"
+
+    def make() -> None:
+        for line in made.splitlines():
+            bench.repo.git("update-ref", *line.split()[1:])
+
+    git.intervene(3, before=make)  # after it was looked whether the names are free
+    with pytest.raises(WorkspaceError, match="it has one already"):
+        await bench.worktrees(git).create(KEY, str(bench.repo.path))
+    assert bench.repo.refs() == {"refs/heads/main", branch, base}
+
+
+async def test_a_branch_that_cannot_be_claimed_for_another_reason_is_told(bench: Bench) -> None:
+    git = FakeGit(bench.git)
+    git.intervene(3, instead=Ended(code=128, out=b"", err="fatal: disk full"))
+    with pytest.raises(WorkspaceError, match="git says: disk full"):
+        await bench.worktrees(git).create(KEY, str(bench.repo.path))
+
+
 def put_in_the_way(path: Path, kind: str, elsewhere: Path) -> None:
     path.parent.mkdir(parents=True)
     match kind:
@@ -327,7 +357,7 @@ async def test_what_is_in_the_way_of_the_directory_is_refused_and_kept(
 async def test_a_worktree_is_not_made_twice(bench: Bench) -> None:
     made = await bench.create()
     bench.repo.write("new", "work\n", at=made.path)
-    await refused(bench, bench.repo.path, "is there already", "")
+    await refused(bench, bench.repo.path, "'task:main': it has one already", "merge and remove")
     assert (Path(made.path) / "new").read_text() == "work\n"
 
 

@@ -84,7 +84,8 @@ async def _new(client: AcpClient, arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(roles)
     elif opened:
-        print_table(("SESSION", "BRANCH", "DIRECTORY"), [_opened_row(role) for role in opened])
+        rows = [_opened_row(role, cwd=str(params["cwd"])) for role in opened]
+        print_table(("SESSION", "BRANCH", "DIRECTORY"), rows)
     for note in dict.fromkeys(str(note) for role in opened for note in _notes(role)):
         complain(note)
     for role in roles:
@@ -96,7 +97,9 @@ async def _new(client: AcpClient, arguments: argparse.Namespace) -> int:
 
 
 def _absolute(directory: str) -> str:
-    return str(Path(directory).absolute())
+    path = Path(directory).absolute()
+    # One name for each directory, as sessions are found by it
+    return str(path.resolve() if ".." in path.parts else path)
 
 
 def _role(option: str) -> Mapping[str, str]:
@@ -108,12 +111,12 @@ def _role(option: str) -> Mapping[str, str]:
     return {"role": role, "agent": agent} if equals else {"role": role}
 
 
-def _opened_row(role: JsonObject) -> tuple[str, str, str]:
+def _opened_row(role: JsonObject, *, cwd: str) -> tuple[str, str, str]:
     worktree = as_object(role.get("worktree"))
     return (
         str(role["sessionId"]),
         str(worktree.get("branch", "-")),
-        str(worktree.get("workdir", "-")),
+        str(worktree.get("workdir", cwd)),
     )
 
 
@@ -129,29 +132,30 @@ async def _stop(client: AcpClient, arguments: argparse.Namespace) -> int:
         closed = await client.call("_acprelay/close_group", {"group": name})
         return as_list(closed.get("sessions"))
 
-    return await _end(arguments, stop, "stopped")
+    return await _end(arguments, arguments.names, stop, "stopped")
 
 
 async def _remove(client: AcpClient, arguments: argparse.Namespace) -> int:
     sessions = [flat(entry) for entry in await list_sessions(client)]
 
     async def remove(name: str) -> Iterable[object]:
-        removed = [entry["sessionId"] for entry in _named(sessions, name)]
-        for session_id in removed:
-            await client.call("session/delete", {"sessionId": session_id})
-        return removed
+        [entry] = _named(sessions, name)
+        await client.call("session/delete", {"sessionId": entry["sessionId"]})
+        return [name]
 
-    return await _end(arguments, remove, "removed")
+    names = [each for name in arguments.names for each in _members(sessions, name)]
+    return await _end(arguments, list(dict.fromkeys(names)), remove, "removed")
 
 
 async def _end(
     arguments: argparse.Namespace,
+    names: Iterable[str],
     end: Callable[[str], Awaitable[Iterable[object]]],
     deed: str,
 ) -> int:
     """Ends what each name stands for; one that cannot be ended does not keep the others."""
     code = ExitCode.OK
-    for name in arguments.names:
+    for name in names:
         try:
             for session_id in await end(name):
                 if arguments.json:
@@ -162,6 +166,11 @@ async def _end(
             complain(error.message, hint=error.hint)
             code = ExitCode.ERROR
     return code
+
+
+def _members(sessions: list[JsonObject], name: str) -> list[str]:
+    """Gives the sessions of the group that a name stands for; else the name."""
+    return [str(entry["sessionId"]) for entry in sessions if entry["group"] == name] or [name]
 
 
 def _named(sessions: list[JsonObject], name: str) -> list[JsonObject]:

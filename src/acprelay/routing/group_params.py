@@ -63,8 +63,8 @@ def read_open_group(params: bytes | None) -> GroupSpec:
     Raises:
         InvalidParams: They are malformed, or `check_roles` refuses the roles.
     """
-    hint = "_acprelay/open_group takes cwd, roles [{role, agent, worktree}], group, worktree"
-    asked = _read(params, GroupSpec, hint)
+    taken = "cwd, roles [{role, agent, worktree}], group, worktree, mcpServers"
+    asked = _read(params, GroupSpec, f"_acprelay/open_group takes {taken}")
     check_roles(asked)
     return asked
 

@@ -183,6 +183,11 @@ def merge(branch: str) -> Command:
     return Command(args=args, timeout_s=LONG_S, hooks=True)
 
 
+def resolve(*revisions: str) -> Command:
+    """Asks for the ids that revisions stand for, one a line."""
+    return Command(args=("rev-parse", *revisions, "--"))
+
+
 def is_merging() -> Command:
     """Fails unless a merge is under way in a tree."""
     return Command(args=("rev-parse", "--quiet", "--verify", "MERGE_HEAD"))

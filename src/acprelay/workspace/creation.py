@@ -8,6 +8,7 @@ stopped anywhere, as all that it leaves is inside of the worktree.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from acprelay.errors import WorkspaceError
@@ -44,8 +45,7 @@ class Creation:
         Raises:
             WorkspaceError: It cannot; `undo` takes back what it has done.
         """
-        await self._do(commands.claim(self.slot, base=self.base))
-        self._claimed = True
+        await self._claim()
         try:
             make_folder(self.path)
         except FileExistsError:
@@ -88,11 +88,50 @@ class Creation:
             await delete_refs(self._repository, self.slot)
             self._claimed = False
 
+    async def _claim(self) -> None:
+        top = self._repository.project.top
+        answer = await self._repository.git.run(commands.claim(self.slot, base=self.base), at=top)
+        if answer.code != 0 and (there := taken(self.slot, await self._repository.refs())):
+            raise there
+        if answer.code != 0:
+            raise failure(f"make a worktree of {top!r}", answer.err)
+        self._claimed = True
+
     async def _do(self, command: Command, *, at: str | None = None) -> None:
         top = self._repository.project.top
         answer = await self._repository.git.run(command, at=at or top)
         if answer.code != 0:
             raise failure(f"make a worktree of {top!r}", answer.err)
+
+
+def taken(slot: str, refs: Collection[str]) -> WorkspaceError | None:
+    """Tells which ref is in the way of making a slot's; None for none. Pure.
+
+    Args:
+        slot: What is to be made.
+        refs: Every ref that might be in the way.
+    """
+    name = names.key_of(slot)
+    _, base, unfinished = names.refs_of(slot)
+    if unfinished in refs:
+        return WorkspaceError(
+            f"cannot make a worktree for '{name}': one is half made or half removed",
+            hint=f"if nobody is at it, remove what is left: acprelay worktrees remove {name}",
+        )
+    if base in refs:
+        return WorkspaceError(
+            f"cannot make a worktree for '{name}': it has one already",
+            hint="see acprelay worktrees list; merge and remove that one, or choose another "
+            "session id or role",
+        )
+    ref = names.obstacle(slot, refs)
+    if ref is None:
+        return None
+    return WorkspaceError(
+        f"cannot make branch {names.branch_of(slot)!r}: {ref} is there already",
+        hint="see acprelay worktrees list; rename or delete what is in the way, or choose "
+        "another session id or role",
+    )
 
 
 def in_the_way(path: Path) -> WorkspaceError:

@@ -103,7 +103,8 @@ async def merge(repository: Repository, status: WorktreeStatus) -> Merged:
 
 async def _merge(repository: Repository, branch: str, *, into: str) -> None:
     top = repository.project.top
-    answer = await repository.git.run(commands.merge(branch), at=top)
+    name = await _unambiguous(repository, branch)
+    answer = await repository.git.run(commands.merge(name), at=top)
     if answer.code == 0:
         return
     action = f"merge {branch!r} into {into!r}"
@@ -122,6 +123,14 @@ async def _merge(repository: Repository, branch: str, *, into: str) -> None:
         f"cannot {action}: both have changed {_listed(conflicts)}",
         hint=f"nothing is changed; merge by hand with git merge {branch}, and resolve that",
     )
+
+
+async def _unambiguous(repository: Repository, branch: str) -> str:
+    """Gives the branch's short name, which git then writes of, unless a tag has it too."""
+    full = f"refs/heads/{branch}"
+    answer = await repository.ask(commands.resolve(branch, full))
+    short_id, full_id, *_ = answer.out.split()
+    return branch if short_id == full_id else full
 
 
 def _listed(paths: tuple[str, ...]) -> str:

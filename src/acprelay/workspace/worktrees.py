@@ -14,7 +14,7 @@ from acprelay.errors import WorkspaceError
 from acprelay.routing.records import Worktree
 from acprelay.session.models import SessionKey
 from acprelay.workspace import names
-from acprelay.workspace.creation import Creation, in_the_way
+from acprelay.workspace.creation import Creation, in_the_way, taken
 from acprelay.workspace.folders import is_taken
 from acprelay.workspace.git import GitRunner
 from acprelay.workspace.inventory import Inventory
@@ -155,13 +155,9 @@ class Worktrees:
         return found[0] if found else None
 
     async def _check_free(self, repository: Repository, creation: Creation) -> None:
-        ref = names.obstacle(creation.slot, await repository.refs())
-        if ref is not None:
-            raise WorkspaceError(
-                f"cannot make branch {names.branch_of(creation.slot)!r}: {ref} is there already",
-                hint="see acprelay worktrees list; rename or delete what is in the way, or choose "
-                "another session id or role",
-            )
+        there = taken(creation.slot, await repository.refs())
+        if there is not None:
+            raise there
         if is_taken(creation.path):
             raise in_the_way(creation.path)
 
