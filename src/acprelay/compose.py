@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from aiohttp import web
 
 from acprelay.agents.catalog import Catalog
+from acprelay.agents.commands import CommandLauncher
+from acprelay.agents.dialled import DialledAgent
 from acprelay.agents.launcher import StdioLauncher
 from acprelay.agents.models import AgentLimits, AgentSpec
 from acprelay.agents.orphans import end_orphans
@@ -28,18 +32,24 @@ from acprelay.errors import ConfigError
 from acprelay.routing.building import Rules
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.agent_source import JOINED, AgentSource
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.dial_ins import DialIns
 from acprelay.runtime.groups import Groups
-from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.invitation_desk import InvitationDesk
+from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.ports import ConversationStore, InvitationStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.probe import ProbedAgent, probe
+from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.server.acp import AcpEndpoint
+from acprelay.server.agents import AgentEndpoint
 from acprelay.server.app import make_app
 from acprelay.server.logs import http_logger
 from acprelay.session.manager import LifecycleManager
@@ -47,8 +57,11 @@ from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
 from acprelay.storage.disk import SystemDisk
 from acprelay.storage.files import FileStorage
+from acprelay.storage.invitations import ForgetfulInvitations, InvitationFile
 from acprelay.storage.memory import MemoryStorage
 from acprelay.storage.state_directory import StateDirectory
+from acprelay.wire.bare_link import BareEnd
+from acprelay.wire.link import LinkEnd
 from acprelay.workspace.environment import git_environment
 from acprelay.workspace.folders import default_worktree_directory
 from acprelay.workspace.git import Git, PatientGit
@@ -56,6 +69,8 @@ from acprelay.workspace.occupants import processes
 from acprelay.workspace.worktrees import Worktrees
 
 logger = logging.getLogger(__name__)
+
+_TOKEN_BYTES = 32
 
 DEMO_AGENT = AgentSpec(name="demo", argv=(sys.executable, "-m", "acprelay.testing.demo_agent"))
 """What is offered where no agent is named."""
@@ -78,6 +93,11 @@ class RunningRelay:
     groups: Groups
 
 
+class _Endpoints(NamedTuple):
+    acp: AcpEndpoint
+    agents: AgentEndpoint
+
+
 @asynccontextmanager
 async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
     """Runs a relay for as long as the context lasts.
@@ -98,32 +118,61 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             launcher=launcher,
             deadline_s=config.limits.start_s,
             authenticate_s=config.limits.authenticate_s,
+            services=config.services,
+        )
+        desks = stack.enter_context(
+            ServiceDesks(commands=_commands(owner), ids=RandomIds(), limits=config.limits)
         )
         stack.push_async_callback(pool.aclose)
+        desk = InvitationDesk(
+            store=_invitations(config),
+            clock=SystemClock(),
+            mint=partial(secrets.token_urlsafe, _TOKEN_BYTES),
+        )
+        desk.recover()
+        dial_ins = DialIns(
+            desk=desk,
+            make=partial(_dialled_agent, config.limits),
+            ids=RandomIds(),
+            background=background,
+            limits=config.limits,
+            services=config.services,
+        )
+        source = AgentSource(pool=pool, dial_ins=dial_ins)
         registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
         worktrees = WorktreeClaims(worktrees=_worktrees(config))
         manager = await stack.enter_async_context(_manager(registry, background, worktrees))
         host = ConversationHost(
             manager=manager,
             registry=registry,
-            pool=pool,
+            pool=source,
             archive=archive,
             clock=SystemClock(),
             worktrees=worktrees,
             background=background,
             limits=config.limits,
+            desks=desks,
         )
         host.recover()
-        groups = Groups(host=host, ids=RandomIds(), agents=pool.names)
+        groups = Groups(host=host, ids=RandomIds(), agents=source.names)
         background.start(_keep_house(host, config.limits), name="housekeeping")
         endpoint = AcpEndpoint(
-            agents=pool.names,
-            connect=partial(ClientConnection, host=host, pool=pool, groups=groups),
+            agents=source.names,
+            connect=partial(
+                ClientConnection,
+                host=host,
+                pool=source,
+                groups=groups,
+                invitations=InvitationRequests(desk=desk, dial_ins=dial_ins),
+            ),
             ids=RandomIds(),
             limits=config.limits,
         )
-        port = await _listen(stack, config, endpoint, manager)
+        agents = AgentEndpoint(dial_ins=dial_ins, limits=config.limits)
+        port = await _listen(stack, config, _Endpoints(endpoint, agents), manager)
         await stack.enter_async_context(_prewarming(config, launcher, pool, background))
+        # Ended over their links, which are there until then.
+        stack.push_async_callback(dial_ins.aclose)
         # Left first: clients learn what becomes of their requests while they are connected.
         stack.push_async_callback(host.aclose, reason="the relay is stopping")
         host_name = f"[{config.host}]" if ":" in config.host else config.host
@@ -161,6 +210,22 @@ async def _open_store(stack: AsyncExitStack, config: RelayConfig) -> tuple[Conve
     return await stack.enter_async_context(files), directory.id
 
 
+def _invitations(config: RelayConfig) -> InvitationStore:
+    if config.state_dir is None:
+        return ForgetfulInvitations()
+    path = config.state_dir.absolute() / "invitations.json"
+    return InvitationFile(path=path, disk=SystemDisk())
+
+
+def _dialled_agent(limits: Limits, is_resumable: bool) -> DialledAgent:
+    return DialledAgent(
+        name=JOINED,
+        end=LinkEnd() if is_resumable else BareEnd(),
+        limits=AgentLimits(max_frame=limits.max_frame),
+        grace_s=limits.link_grace_s,
+    )
+
+
 def _rules(config: RelayConfig) -> Rules:
     limits = config.limits
     return Rules(
@@ -176,6 +241,7 @@ def _rules(config: RelayConfig) -> Rules:
         silence_s=limits.silence_s,
         restarts={agent.name: agent.restarts for agent in _agents(config)},
         policy=config.policy,
+        services=config.services,
     )
 
 
@@ -213,6 +279,10 @@ def _worktrees(config: RelayConfig) -> Worktrees:
     return Worktrees(root=root, git=git, occupants=processes)
 
 
+def _commands(owner: str) -> CommandLauncher:
+    return CommandLauncher(owner=owner, environment=os.environ, limits=AgentLimits())
+
+
 def _manager(
     registry: MemoryRegistry[AgentRun, object], background: Background, worktrees: WorktreeClaims
 ) -> LifecycleManager[AgentRun, object]:
@@ -237,17 +307,20 @@ async def _keep_house(host: ConversationHost, limits: Limits) -> None:
 async def _listen(
     stack: AsyncExitStack,
     config: RelayConfig,
-    endpoint: AcpEndpoint,
+    endpoints: _Endpoints,
     manager: LifecycleManager[AgentRun, object],
 ) -> int:
     """Begins to listen; gives the port."""
     bound: list[int] = []
-    app = make_app(acp=endpoint, manager=manager, port=lambda: bound[0])
+    app = make_app(
+        acp=endpoints.acp, agents=endpoints.agents, manager=manager, port=lambda: bound[0]
+    )
     # Handlers end when their sockets are closed, not by being cancelled in the middle of leaving.
     runner = web.AppRunner(app, access_log=None, logger=http_logger, shutdown_timeout=5.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    stack.push_async_callback(endpoint.close)
+    for endpoint in endpoints:
+        stack.push_async_callback(endpoint.close)
     # The name may stand for two addresses, and the system would choose a port for each.
     ambiguous = config.port == 0 and config.host.lower() == "localhost"
     site = web.TCPSite(runner, "127.0.0.1" if ambiguous else config.host, config.port)

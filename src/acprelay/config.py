@@ -9,7 +9,7 @@ from pathlib import Path
 from acprelay.agents.models import AgentSpec
 from acprelay.errors import ConfigError
 from acprelay.routing.policy import Policy
-from acprelay.routing.service_modes import Services
+from acprelay.routing.service_modes import SERVED_BY_RELAY, Services
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8137
@@ -39,6 +39,12 @@ class Limits:
         linger_s: How long an attachment can be adopted after its connection is lost.
         idle_s: How long a run may be of no use to anybody before it is ended; its conversation
             stays.
+        dialled_agents: How many agents may have dialled in at a time.
+        link_grace_s: How long the link to such an agent may be without a connection before the
+            agent is lost.
+        read_bytes: The most bytes of a file that one `fs/read_text_file` may give.
+        terminal_bytes: How much of the end of a terminal's output is kept at most.
+        terminals: How many terminals a session may have at once.
         heartbeat_s: How often what sessions have done is told to the session manager, and how runs
             do is looked at.
         sessions: How many runs may live at once, those that are ending included.
@@ -66,6 +72,11 @@ class Limits:
     elicitation_s: float = 600.0
     linger_s: float = 300.0
     idle_s: float = 1800.0
+    dialled_agents: int = 100
+    link_grace_s: float = 60.0
+    read_bytes: int = 8 * 1024 * 1024
+    terminal_bytes: int = 1024 * 1024
+    terminals: int = 32
     heartbeat_s: float = 1.0
     sessions: int = 1000
     processes: int = 1000
@@ -107,7 +118,7 @@ class RelayConfig:
     state_dir: Path | None = None
     worktree_dir: Path | None = None
     policy: Policy = field(default_factory=Policy)
-    services: Services = field(default_factory=Services)
+    services: Services = SERVED_BY_RELAY
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host):

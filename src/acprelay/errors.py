@@ -9,13 +9,16 @@ RelayError
 │   ├── SessionEnded
 │   ├── InvalidTransition
 │   ├── NotRestorable         the agent cannot take up an earlier run
+│   ├── RoleTaken             an agent has dialled in to the role already
 │   └── InvalidKey            also a ValueError
 ├── AgentError
 │   ├── SpawnFailed
 │   ├── AgentExited
 │   ├── AgentUnresponsive
 │   ├── AgentBackedUp
-│   └── AgentRefused          the agent answered a request of the relay with an error
+│   ├── AgentRefused          the agent answered a request of the relay with an error
+│   ├── AgentAbsent           no agent has dialled in
+│   └── LinkGone              the link that an agent wants to take up is no longer there
 ├── ProtocolError
 │   ├── LocalProtocolError    the relay itself broke the protocol
 │   └── RemoteProtocolError   the peer did
@@ -26,11 +29,14 @@ RelayError
 │       ├── RequestCancelled
 │       └── FrameTooLarge
 ├── ClientError
+│   ├── Unauthorized          nobody is known by what was shown
 │   ├── Forbidden
 │   ├── CursorExpired
 │   ├── LimitReached
 │   ├── RelayUnreachable
 │   └── RequestRefused
+├── ServiceError              a file or a terminal cannot be served to an agent
+│   └── FileMissing
 ├── WorkspaceError            git or a worktree cannot do what is asked
 └── StoreError
     ├── Conflict
@@ -90,13 +96,13 @@ class SessionError(RelayError):
 
 
 class SessionNotFound(SessionError):
-    """No session lives under the key."""
+    """No session lives under the key, or none in the group."""
 
     code = "session_not_found"
 
-    def __init__(self, *, key: str) -> None:
+    def __init__(self, *, key: str, what: str = "session") -> None:
         super().__init__(
-            f"cannot find session {key!r}",
+            f"cannot find {what} {key!r}",
             hint="see session/list; take part in one with session/load or session/resume, "
             "or open one with session/new",
             key=key,
@@ -175,6 +181,19 @@ class NotRestorable(SessionError):
             hint="load it to read it, and open a new session to go on",
             key=key,
             reason=reason,
+        )
+
+
+class RoleTaken(SessionError):
+    """An agent has dialled in to the role already."""
+
+    code = "role_taken"
+
+    def __init__(self, *, key: str) -> None:
+        super().__init__(
+            f"cannot join {key!r}: an agent has joined it already",
+            hint="end that agent first, or join another role",
+            key=key,
         )
 
 
@@ -281,6 +300,34 @@ class AgentRefused(AgentError):
         )
 
 
+class AgentAbsent(AgentError):
+    """No agent has dialled in to the role, and a client cannot wait any longer."""
+
+    code = "agent_absent"
+    retryable = True
+
+    def __init__(self, *, session_id: str, role: str, after_s: float) -> None:
+        super().__init__(
+            f"cannot reach an agent: none has joined {session_id}:{role} within {after_s:g} s",
+            hint=f"start one with: acprelay join --session {session_id} --role {role} -- COMMAND; "
+            "acprelay invite gives it a token",
+            key=f"{session_id}:{role}",
+            after_s=after_s,
+        )
+
+
+class LinkGone(AgentError):
+    """The link that an agent wants to take up is no longer there: its agent is to be ended."""
+
+    code = "link_gone"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot take the link up again: the relay has given it up",
+            hint="end the agent, and join with another one",
+        )
+
+
 class ProtocolError(RelayError):
     """JSON-RPC or ACP was broken."""
 
@@ -368,8 +415,14 @@ class ClientError(RelayError):
     code = "client_error"
 
 
+class Unauthorized(ClientError):
+    """The request shows no token, or one that is unknown, has expired or was revoked."""
+
+    code = "unauthorized"
+
+
 class Forbidden(ClientError):
-    """The request comes from where none is taken."""
+    """The request comes from where none is taken, or reaches for what is out of bounds."""
 
     code = "forbidden"
 
@@ -422,6 +475,25 @@ class RequestRefused(ClientError):
     """A request was answered with a JSON-RPC error, or an upgrade with a problem document."""
 
     code = "request_refused"
+
+
+class ServiceError(RelayError):
+    """A file or a terminal cannot be served to an agent as it asks."""
+
+    code = "service_error"
+
+
+class FileMissing(ServiceError):
+    """There is no file at a path."""
+
+    code = "file_missing"
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(
+            f"cannot find {path[:200]!r}: resource not found",
+            hint="check the path; fs/write_text_file makes a file that is not there",
+            path=path[:200],
+        )
 
 
 class WorkspaceError(RelayError):

@@ -10,11 +10,13 @@ import socket
 import sys
 import termios
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 import uvloop
+from tests.agents.cable import CabledAgent, dial_in
 
 from acprelay.agents import AgentExit, AgentLimits, AgentSpec, Catalog, StdioAgent, StdioLauncher
 from acprelay.agents.models import MARKER
@@ -112,11 +114,17 @@ class Witness:
 
 
 class Starter:
-    """Starts misbehaving agents; remembers them so that a test can end with none left."""
+    """Starts misbehaving agents; remembers them so that a test can end with none left.
 
-    def __init__(self, cwd: Path) -> None:
+    Args:
+        cwd: Where they start.
+        is_dialled: Whether they dial in, each over a cable of its own.
+    """
+
+    def __init__(self, cwd: Path, *, is_dialled: bool = False) -> None:
         self._cwd = cwd
-        self.agents: list[StdioAgent] = []
+        self._is_dialled = is_dialled
+        self.agents: list[StdioAgent | CabledAgent] = []
 
     def launcher(self, *argv: str, limits: AgentLimits | None = None) -> StdioLauncher:
         return StdioLauncher(
@@ -131,14 +139,18 @@ class Starter:
         program = (sys.executable, "-m", "acprelay.testing.misbehaving_agent")
         return self.launcher(*program, *steps, limits=limits)
 
-    async def __call__(self, *steps: str, limits: AgentLimits | None = None) -> StdioAgent:
+    async def __call__(
+        self, *steps: str, limits: AgentLimits | None = None
+    ) -> StdioAgent | CabledAgent:
         return await self._launch(self.misbehaving(*steps, limits=limits))
 
-    async def program(self, *argv: str, limits: AgentLimits | None = None) -> StdioAgent:
+    async def program(
+        self, *argv: str, limits: AgentLimits | None = None
+    ) -> StdioAgent | CabledAgent:
         return await self._launch(self.launcher(*argv, limits=limits))
 
-    async def _launch(self, launcher: StdioLauncher) -> StdioAgent:
-        agent = await launcher.launch("test")
+    async def _launch(self, launcher: StdioLauncher) -> StdioAgent | CabledAgent:
+        agent = await (dial_in(launcher) if self._is_dialled else launcher.launch("test"))
         self.agents.append(agent)
         return agent
 
@@ -155,19 +167,31 @@ class Starter:
         return found
 
     @staticmethod
-    def left_in_pipe(agent: StdioAgent) -> int:
+    def left_in_pipe(agent: StdioAgent | CabledAgent) -> int:
         """How many bytes the agent has written that nobody has read."""
-        answer = fcntl.ioctl(agent._child.stdout._fd, termios.FIONREAD, bytes(4))
+        answer = fcntl.ioctl(agent._program.stdout._fd, termios.FIONREAD, bytes(4))
         return int.from_bytes(answer, sys.byteorder)
 
 
-@pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Starter]:
-    starter = Starter(tmp_path)
+@asynccontextmanager
+async def starting(cwd: Path, *, is_dialled: bool = False) -> AsyncIterator[Starter]:
+    """Starts agents; nothing of them is left in the end."""
+    starter = Starter(cwd, is_dialled=is_dialled)
     yield starter
     for agent in starter.agents:
+        if isinstance(agent, CabledAgent):
+            agent.cable.mend()
         await agent.end()
+        if isinstance(agent, CabledAgent):
+            await agent.cable.unplug()
         assert starter.marked_processes(agent.run) == []
+
+
+@pytest.fixture(params=["stdio", "dialled"])
+async def start(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Starter]:
+    """Starts agents that are children, and agents that have dialled in."""
+    async with starting(tmp_path, is_dialled=request.param == "dialled") as starter:
+        yield starter
 
 
 @pytest.fixture

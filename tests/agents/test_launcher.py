@@ -6,11 +6,13 @@ import asyncio
 import errno
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from tests.agents.conftest import Starter, starting
 
 from acprelay.agents import (
     AgentLauncher,
@@ -24,9 +26,16 @@ from acprelay.agents.child import Child
 from acprelay.errors import AgentError, SpawnFailed
 
 if TYPE_CHECKING:
-    from tests.agents.conftest import FakeSink, Starter
+    from tests.agents.conftest import FakeSink
 
 pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Starter]:
+    """Starts agents that are children."""
+    async with starting(tmp_path) as starter:
+        yield starter
 
 
 def descriptors() -> int:

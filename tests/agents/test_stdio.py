@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.process
 
+of_a_child = pytest.mark.parametrize("start", ["stdio"], indirect=True)
+"""Marks what holds for the pipes of a child alone."""
+
 MIB = 1024 * 1024
 
 
@@ -21,11 +24,11 @@ MIB = 1024 * 1024
 async def test_an_agent_is_a_connection_that_leads_its_own_group_and_session(
     start: Starter,
 ) -> None:
-    agent = await start("linger")
-    connection: AgentConnection = agent
-    assert connection.name == "test"
-    assert connection.exit is None
-    assert connection.waiting_since is None
+    agent: AgentConnection = await start("linger")
+    assert agent.name == "test"
+    assert agent.exit is None
+    assert agent.pid is not None
+    assert agent.waiting_since is None
     assert os.getpgid(agent.pid) == os.getsid(agent.pid) == agent.pid
 
 
@@ -36,6 +39,7 @@ async def test_lines_arrive_in_order_and_whole(start: Starter, sink: FakeSink) -
     assert sink.lines == [b'{"line":%d}' % number for number in range(20_000)]
 
 
+@of_a_child
 async def test_all_that_one_read_brings_is_one_batch(
     start: Starter, sink: FakeSink, witness: Witness
 ) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.process
 
+of_a_child = pytest.mark.parametrize("start", ["stdio"], indirect=True)
+"""Marks what holds for the pipes of a child alone."""
+
 
 async def _loop_turns(count: int) -> None:
     for _ in range(count):
@@ -48,6 +51,7 @@ async def test_a_sink_takes_over_where_the_one_before_left(
     assert (sink.lines, heir.lines) == ([b"1"], [b"2"])
 
 
+@of_a_child
 async def test_pausing_makes_the_agent_wait_and_resuming_gives_everything(
     start: Starter, sink: FakeSink, witness: Witness
 ) -> None:
@@ -71,6 +75,7 @@ async def test_pausing_makes_the_agent_wait_and_resuming_gives_everything(
     assert sum(len(line) + 1 for line in filling) >= left - len(b"last\n")
 
 
+@of_a_child
 async def test_a_pause_within_a_batch_stops_the_next_one(
     start: Starter, sink: FakeSink, witness: Witness
 ) -> None:
@@ -85,6 +90,7 @@ async def test_a_pause_within_a_batch_stops_the_next_one(
     assert start.left_in_pipe(agent) > 60_000
 
 
+@of_a_child
 async def test_lines_stay_in_the_pipe_while_nobody_is_attached(
     start: Starter, witness: Witness
 ) -> None:
@@ -108,6 +114,7 @@ async def test_whoever_listens_and_pauses_every_line_arrives_once_in_order_and_n
     agent = start.agents[0] if start.agents else await start("echo")
     sinks = {"first": sink, "second": heir, "nobody": None}
     arrived: list[bytes] = []
+    agent.attach(None)  # the example before has left a sink
     listening: FakeSink | None = None
     paused = False
     sent = 0

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.process
 
+of_a_child = pytest.mark.parametrize("start", ["stdio"], indirect=True)
+"""Marks what holds for the pipes of a child alone."""
+
 MIB = 1024 * 1024
 
 
@@ -56,6 +59,7 @@ async def test_an_agent_that_exits_when_it_is_sent_something_says_why(
     assert agent.stderr_tail == "bye"
 
 
+@of_a_child
 async def test_sending_to_an_agent_that_is_being_ended_is_refused(start: Starter) -> None:
     agent = await start("linger")
     agent.close_stdin()

@@ -66,6 +66,7 @@ def test_a_zombie_uses_nothing_and_has_used_cpu_time() -> None:
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("start", ["stdio"], indirect=True)
 @pytest.mark.requirement("supervision.usage-is-the-trees")
 async def test_an_agents_use_is_that_of_its_whole_tree(start: Starter, witness: Witness) -> None:
     kinds = ("group", "own-group", "own-session", "orphan")
@@ -73,10 +74,19 @@ async def test_an_agents_use_is_that_of_its_whole_tree(start: Starter, witness: 
     agent = await start(witness.step, *steps, "tell=ready", "linger")
     await witness.hears("ready")
     used = await agent.measure()
+    assert used is not None
     assert used.processes == 1 + len(kinds)
     alone = await asyncio.to_thread(lambda: psutil.Process(agent.pid).memory_info().rss)
     assert used.memory_bytes > alone
     assert used.cpu_s > 0
     await agent.end()
     left = await agent.measure()
+    assert left is not None
     assert (left.memory_bytes, left.processes) == (0, 0)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("start", ["dialled"], indirect=True)
+async def test_what_an_agent_uses_elsewhere_is_not_known(start: Starter) -> None:
+    agent = await start("linger")
+    assert await agent.measure() is None

@@ -62,7 +62,7 @@ def test_everything_that_can_be_written_is_taken() -> None:
     queued-prompts = 3
 
     [services]
-    fs = "relay"
+    fs = "client"
     """
     assert parse(text) == FileConfig(
         path=FILE,
@@ -82,7 +82,7 @@ def test_everything_that_can_be_written_is_taken() -> None:
             ),
         },
         limits=Limits(idle_s=60.0, start_s=2.5, queued_prompts=3),
-        services=Services(fs=ServiceMode.RELAY),
+        services=Services(fs=ServiceMode.CLIENT, terminal=ServiceMode.RELAY),
     )
     assert parse("ephemeral = true").ephemeral
     assert not parse("ephemeral = false").ephemeral

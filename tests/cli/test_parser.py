@@ -14,7 +14,18 @@ from acprelay.cli.exits import EXIT_CODES, STOP_REASONS, ExitCode
 from acprelay.cli.parser import build_parser
 from acprelay.config import RelayConfig
 
-COMMANDS = ("serve", "run", "connect", "agents", "policy", "demo-agent")
+COMMANDS = (
+    "serve",
+    "run",
+    "sessions",
+    "worktrees",
+    "connect",
+    "invite",
+    "join",
+    "agents",
+    "policy",
+    "demo-agent",
+)
 
 
 def _help(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
@@ -64,6 +75,22 @@ def _help(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         ),
         (["agents", "probe", "a=x y", "--timeout", "2.5"], {"agent": "a=x y", "timeout": 2.5}),
         (["demo-agent"], {}),
+        (
+            ["invite", "--session", "s"],
+            {"session": "s", "role": "main", "ttl": None, "json": False, "revoke": False},
+        ),
+        (
+            ["join", "--session", "s", "--", "agent", "--acp", "--role"],
+            {
+                "session": "s",
+                "role": "main",
+                "agent_command": ["agent", "--acp", "--role"],
+                "token_file": None,
+                "wait": 60.0,
+                "again": False,
+                "pass_env": [],
+            },
+        ),
     ],
 )
 def test_arguments_are_taken_as_they_are_typed(
@@ -90,6 +117,13 @@ def test_arguments_are_taken_as_they_are_typed(
         (["agents", "probe", "a", "--timeout", "soon"], "'soon' is no positive number"),
         (["agents", "probe", "a", "--timeout", "0"], "'0' is no positive number"),
         (["agents", "probe", "a", "--timeout", "inf"], "'inf' is no positive number"),
+        (["invite"], "--session"),
+        (["invite", "--session", "s", "--ttl", "day"], "--ttl"),
+        (["join", "--session", "s"], "COMMAND"),
+        (["join", "--", "agent"], "--session"),
+        (["join", "--session", "s", "--wait", "-1", "--", "agent"], "cannot wait -1 seconds"),
+        (["join", "--session", "s", "--wait", "nan", "--", "agent"], "cannot wait nan seconds"),
+        (["join", "--session", "s", "--wait", "soon", "--", "agent"], "--wait"),
     ],
 )
 def test_what_cannot_be_parsed_is_a_usage_error(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from acprelay.cli.urls import endpoint
+from acprelay.cli.urls import agent_endpoint, endpoint
 from acprelay.errors import ConfigError
+from acprelay.session.models import SessionKey
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,17 @@ def test_an_address_that_cannot_be_used_is_a_configuration_error(written: str) -
         endpoint(written)
     assert caught.value.message.startswith("cannot use the address")
     assert caught.value.hint == "an address looks like ws://127.0.0.1:8137/acp"
+
+
+@pytest.mark.parametrize(
+    ("written", "joined"),
+    [
+        ("ws://127.0.0.1:8137", "ws://127.0.0.1:8137/agents/task/db"),
+        ("ws://127.0.0.1:8137/acp", "ws://127.0.0.1:8137/agents/task/db"),
+        ("https://relay.example/", "wss://relay.example/agents/task/db"),
+        ("ws://relay.example/proxied/acp?agent=x", "ws://relay.example/proxied/agents/task/db"),
+        ("ws://relay.example/proxied/", "ws://relay.example/proxied/agents/task/db"),
+    ],
+)
+def test_an_agent_joins_beside_where_clients_connect(written: str, joined: str) -> None:
+    assert agent_endpoint(written, SessionKey("task", "db")) == joined

@@ -11,8 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 import uvloop
+from tests.end_to_end.joining import JoinedDialler, JoinedRelay, Serve, serve_joined
 from tests.end_to_end.relays import RelayProcess, Witness, tagged
-from tests.server.relays import Complaints, Dialler
+from tests.server.relays import Complaints, Dialler, serve
+
+from acprelay.compose import DEMO_AGENT
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -50,6 +53,25 @@ async def dial(demo_relay: RelayProcess) -> AsyncIterator[Dialler]:
     """Opens WebSockets to that relay."""
     with Dialler(demo_relay.url) as dialler:
         yield dialler
+
+
+@pytest.fixture(params=["stdio", "joined"])
+async def any_relay(
+    request: pytest.FixtureRequest, demo_relay: RelayProcess
+) -> AsyncIterator[RelayProcess | JoinedRelay]:
+    """That relay with its own agent, and with one that has joined the one session of a test."""
+    if request.param == "stdio":
+        yield demo_relay
+        return
+    async with JoinedDialler(demo_relay.url, DEMO_AGENT).staying() as dial:
+        url = await dial.address()
+        yield JoinedRelay(url=url, base_url=demo_relay.base_url, joined=dial.joined["demo"])
+
+
+@pytest.fixture(params=["stdio", "joined"])
+def serve_any(request: pytest.FixtureRequest) -> Serve:
+    """Runs a relay in this process that starts its agents, and one whose agents join."""
+    return serve if request.param == "stdio" else serve_joined
 
 
 @pytest.fixture

@@ -76,6 +76,8 @@ class RelayProcess:
     Args:
         agents: What it offers; none offers the demo agent.
         log: Where its standard error goes; relays with the same one have the same state.
+        port: The port; 0 lets the system choose.
+        options: Further options of the command.
 
     Attributes:
         url: Where its clients connect.
@@ -84,8 +86,12 @@ class RelayProcess:
         worktree_dir: Where it makes worktrees.
     """
 
-    def __init__(self, *agents: AgentSpec, log: Path) -> None:
+    def __init__(
+        self, *agents: AgentSpec, log: Path, port: int = 0, options: tuple[str, ...] = ()
+    ) -> None:
         self._agents = agents
+        self._port = port
+        self._options = options
         self._log_path = log
         self.state_dir = log.parent / f"{log.stem}.state"
         self.worktree_dir = log.parent / f"{log.stem}.worktrees"
@@ -133,9 +139,10 @@ class RelayProcess:
         program = Path(sysconfig.get_path("scripts")) / "acprelay"
         options = [f"--agent={agent.name}={shlex.join(agent.argv)}" for agent in self._agents]
         return [
-            *(program, "serve", "--no-config", "--port", "0"),
+            *(program, "serve", "--no-config", "--port", str(self._port)),
             *("--state-dir", self.state_dir, "--worktree-dir", self.worktree_dir),
             *options,
+            *self._options,
         ]
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.end_to_end.joining import Serve
 from tests.end_to_end.relays import raw_agent, sdk_agent
 from tests.server.clients import AcpClient
 from tests.server.peers import Message
@@ -26,10 +27,10 @@ RAW_AGENTS = ("counting",)
 
 
 @pytest.fixture
-async def dial() -> AsyncIterator[Dialler]:
-    """Opens WebSockets to a relay that offers all of these agents."""
+async def dial(serve_any: Serve) -> AsyncIterator[Dialler]:
+    """Opens WebSockets to a relay that has all of these agents."""
     agents = (*map(sdk_agent, SDK_AGENTS), *map(raw_agent, RAW_AGENTS))
-    async with serve(RelayConfig(port=0, agents=agents)) as (_, dialler):
+    async with serve_any(RelayConfig(port=0, agents=agents)) as (_, dialler):
         yield dialler
 
 
@@ -75,6 +76,7 @@ async def test_an_agent_asks_and_is_answered(dial: Dialler) -> None:
     assert len(set(ask_ids)) == 2
 
 
+@pytest.mark.parametrize("serve_any", ["stdio"], indirect=True)
 async def test_asks_of_several_sessions_have_ids_of_their_own(dial: Dialler) -> None:
     client = await dial("?agent=asking")
     await client.initialize()
@@ -210,9 +212,9 @@ def sdk_example(name: str) -> AgentSpec:
     return AgentSpec(name="example", argv=(sys.executable, str(folder / name)))
 
 
-async def test_the_sdks_echo_agent_echoes() -> None:
+async def test_the_sdks_echo_agent_echoes(serve_any: Serve) -> None:
     config = RelayConfig(port=0, agents=(sdk_example("echo_agent.py"),))
-    async with serve(config) as (_, dial):
+    async with serve_any(config) as (_, dial):
         client = await dial()
         session_id = await client.open_session()
         answer = await client.prompt(session_id, "Ahoy")

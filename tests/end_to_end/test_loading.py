@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.end_to_end.editors import position, sit_down, stamp
+from tests.end_to_end.joining import Serve
 from tests.end_to_end.relays import raw_agent
 from tests.server.peers import Message
-from tests.server.relays import Dialler, serve
+from tests.server.relays import Dialler
 
 from acprelay.config import Limits, RelayConfig
 
@@ -28,9 +29,9 @@ def is_entry(message: Message) -> bool:
 
 
 @pytest.fixture
-async def dial() -> AsyncIterator[Dialler]:
+async def dial(serve_any: Serve) -> AsyncIterator[Dialler]:
     """Opens WebSockets to a relay with the demo agent."""
-    async with serve(RelayConfig(port=0)) as (_, dialler):
+    async with serve_any(RelayConfig(port=0)) as (_, dialler):
         yield dialler
 
 
@@ -60,9 +61,11 @@ async def test_a_load_in_the_middle_of_a_turn_gives_what_was_then_what_comes(
 
 
 @pytest.mark.requirement("order.replayed-before-live", "order.one-contiguous-slice")
-async def test_clients_that_load_under_a_stream_get_all_of_it_once_and_in_order() -> None:
+async def test_clients_that_load_under_a_stream_get_all_of_it_once_and_in_order(
+    serve_any: Serve,
+) -> None:
     count = 20_000
-    async with serve(RelayConfig(port=0, agents=(raw_agent("firehose"),))) as (_, dial):
+    async with serve_any(RelayConfig(port=0, agents=(raw_agent("firehose"),))) as (_, dial):
         first = await dial()
         session_id = await first.open_session()
         await first.begin_prompt(session_id, f"{count} 6")
@@ -107,10 +110,12 @@ async def test_a_resume_answers_then_tells_the_state_and_then_asks_what_is_open(
 
 
 @pytest.mark.requirement("replay.truncated-history-says-so-first")
-async def test_a_load_of_a_log_whose_start_is_gone_says_so_before_anything_else() -> None:
+async def test_a_load_of_a_log_whose_start_is_gone_says_so_before_anything_else(
+    serve_any: Serve,
+) -> None:
     limits = Limits(history_bytes=100_000)
     config = RelayConfig(port=0, agents=(raw_agent("firehose"),), limits=limits)
-    async with serve(config) as (_, dial):
+    async with serve_any(config) as (_, dial):
         first = await dial()
         session_id = await first.open_session()
         await first.prompt(session_id, "1000 1000")
@@ -129,9 +134,11 @@ async def test_a_load_of_a_log_whose_start_is_gone_says_so_before_anything_else(
 
 
 @pytest.mark.requirement("peers.dropped-readers-go-on", "positions.return-gets-the-rest")
-async def test_a_client_that_refuses_a_message_for_its_size_goes_on_after_what_it_saw() -> None:
-    async with serve(RelayConfig(port=0, agents=(raw_agent("firehose"),))) as (_, dial):
-        async with sit_down(dial.url) as desk:
+async def test_a_client_that_refuses_a_message_for_its_size_goes_on_after_what_it_saw(
+    serve_any: Serve,
+) -> None:
+    async with serve_any(RelayConfig(port=0, agents=(raw_agent("firehose"),))) as (_, dial):
+        async with sit_down(await dial.address()) as desk:
             session_id = (await desk.open()).session_id
             await desk.prompt(session_id, "3 6")
             # More than the package's WebSocket takes: the editor itself hangs up.

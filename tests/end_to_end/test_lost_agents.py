@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.end_to_end.joining import AnyRelay
 from tests.end_to_end.relays import (
     RelayProcess,
     Witness,
@@ -29,21 +30,24 @@ NEW = {"cwd": "/", "mcpServers": []}
 
 
 @pytest.fixture
-async def client(demo_relay: RelayProcess, dial: Dialler) -> AsyncIterator[AcpClient]:
+async def client(any_relay: AnyRelay) -> AsyncIterator[AcpClient]:
     """A client of the demo agent, the only one there is; no run is left in the end."""
-    await until_no_session_is_left(demo_relay.base_url)
-    yield await dial()
-    await until_no_session_is_left(demo_relay.base_url)
+    await until_no_session_is_left(any_relay.base_url)
+    with Dialler(any_relay.url) as dial:
+        yield await dial()
+    await until_no_session_is_left(any_relay.base_url)
 
 
-def the_agent(relay: RelayProcess) -> psutil.Process:
+def the_agent(relay: AnyRelay) -> psutil.Process:
     (agent,) = relay.tree()
     return agent
 
 
 def expect_exit(error: Message, *, status: str, stderr: str = "") -> None:
     assert error["code"] == -32021
-    assert error["message"] == f"cannot reach agent 'demo': it ended with {status}"
+    agent = error["data"]["agent"]
+    assert agent in {"demo", "joined"}
+    assert error["message"] == f"cannot reach agent {agent!r}: it ended with {status}"
     assert error["data"]["code"] == "agent_exited"
     assert error["data"]["status"] == status
     assert error["data"]["retryable"] is True
@@ -52,10 +56,10 @@ def expect_exit(error: Message, *, status: str, stderr: str = "") -> None:
 
 
 async def test_an_agent_that_is_killed_while_idle_is_a_notice_and_the_end_of_its_run_alone(
-    demo_relay: RelayProcess, client: AcpClient
+    any_relay: AnyRelay, client: AcpClient
 ) -> None:
     session_id = await client.open_session()
-    the_agent(demo_relay).kill()
+    the_agent(any_relay).kill()
     notice = (await client.until("_acprelay/notice"))["params"]
     assert (notice["sessionId"], notice["code"]) == (session_id, "agent_exited")
     assert notice["status"] == "signal SIGKILL"
@@ -66,12 +70,12 @@ async def test_an_agent_that_is_killed_while_idle_is_a_notice_and_the_end_of_its
 
 @pytest.mark.requirement("turns.death-fails-what-waits", "turns.death-closes-dialogs")
 async def test_an_agent_that_is_killed_in_a_turn_fails_all_that_waits_for_it(
-    demo_relay: RelayProcess, client: AcpClient
+    any_relay: AnyRelay, client: AcpClient
 ) -> None:
     session_id = await client.open_session()
     prompt_id = await client.begin_prompt(session_id, "/tool")
     ask = await client.until("session/request_permission")
-    the_agent(demo_relay).kill()
+    the_agent(any_relay).kill()
     withdrawn = await client.until("$/cancel_request")
     assert withdrawn["params"]["requestId"] == ask["id"]
     answer = await client.answer_to(prompt_id)
@@ -91,16 +95,16 @@ async def test_an_agent_that_crashes_leaves_its_last_words(client: AcpClient) ->
 
 
 async def test_an_answer_to_an_agent_that_has_died_is_dropped(
-    demo_relay: RelayProcess, client: AcpClient
+    any_relay: AnyRelay, client: AcpClient
 ) -> None:
     session_id = await client.open_session()
     await client.begin_prompt(session_id, "/tool")
     ask = await client.until("session/request_permission")
-    the_agent(demo_relay).kill()
+    the_agent(any_relay).kill()
     await client.until("$/cancel_request")
     outcome = {"outcome": {"outcome": "selected", "optionId": "allow"}}
     await client.send({"id": ask["id"], "result": outcome})
-    await until_no_session_is_left(demo_relay.base_url)
+    await until_no_session_is_left(any_relay.base_url)
     await client.result("session/list", {})
     assert [message["id"] for message in client.heard if "error" in message] == [3]
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.end_to_end.joining import Serve
 from tests.server.clients import AcpClient
 from tests.server.peers import Message
 from tests.server.relays import Dialler, serve
@@ -87,11 +88,11 @@ async def test_while_a_permission_waits_all_else_goes_on(dial: Dialler) -> None:
 
 @pytest.mark.requirement("policy.answers-before-clients", "policy.decisions-are-audited")
 async def test_what_the_policy_decides_is_asked_of_nobody_and_is_in_the_audit_log(
-    tmp_path: Path,
+    tmp_path: Path, serve_any: Serve
 ) -> None:
     policy = Policy((Rule(action=Action.REJECT, name="run nothing", command=("true",)),))
     config = RelayConfig(port=0, state_dir=tmp_path / "state", policy=policy)
-    async with serve(config) as (_, dial):
+    async with serve_any(config) as (_, dial):
         client = await dial()
         session_id = await client.open_session()
         answer = await client.prompt(session_id, "/tool")

@@ -10,7 +10,8 @@ import acp
 import pytest
 from acp import schema
 from tests.end_to_end.editors import Desk, position, sit_down, stamp
-from tests.end_to_end.relays import RelayProcess, until_gone, until_no_session_is_left
+from tests.end_to_end.joining import AnyRelay
+from tests.end_to_end.relays import until_gone, until_no_session_is_left
 from tests.server.peers import PATIENCE_S, Message
 from tests.server.relays import Complaints
 
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"
 class Room:
     """Editors at one relay; everything that they began is over when they leave it."""
 
-    def __init__(self, relay: RelayProcess, stack: AsyncExitStack) -> None:
+    def __init__(self, relay: AnyRelay, stack: AsyncExitStack) -> None:
         self._relay = relay
         self._stack = stack
 
@@ -55,15 +56,15 @@ class Room:
 
 
 @asynccontextmanager
-async def enter(relay: RelayProcess) -> AsyncIterator[Room]:
+async def enter(relay: AnyRelay) -> AsyncIterator[Room]:
     async with AsyncExitStack() as stack:
         yield Room(relay, stack)
 
 
 @pytest.fixture
-async def room(demo_relay: RelayProcess) -> AsyncIterator[Room]:
+async def room(any_relay: AnyRelay) -> AsyncIterator[Room]:
     """Editors at the relay with the demo agent."""
-    async with enter(demo_relay) as it:
+    async with enter(any_relay) as it:
         yield it
 
 
@@ -234,11 +235,11 @@ async def test_an_editor_that_drops_in_its_turn_and_loads_sees_how_the_turn_ende
 
 @pytest.mark.requirement("replay.load-answers-last", "replay.live-loads-reach-no-agent")
 async def test_loads_on_one_connection_give_a_whole_history_each(
-    room: Room, demo_relay: RelayProcess
+    room: Room, any_relay: AnyRelay
 ) -> None:
     first, session_id = await room.opener()
     await first.prompt(session_id, "hello there")
-    processes = demo_relay.tree()
+    processes = any_relay.tree()
     second = await room.seat()
     histories = []
     for _ in range(3):
@@ -249,7 +250,7 @@ async def test_loads_on_one_connection_give_a_whole_history_each(
     assert histories[0] == histories[1] == histories[2]
     assert [stamp(entry)["seq"] for entry in histories[0]] == list(range(1, len(histories[0]) + 1))
     assert [each for each in histories[0] if each not in own_prompts(second)] == first.log
-    assert demo_relay.tree() == processes
+    assert any_relay.tree() == processes
     await room.close(first, session_id)
 
 
@@ -274,12 +275,13 @@ async def test_an_editor_that_resumes_late_knows_the_agents_commands_and_mode(ro
 
 
 @pytest.mark.requirement("replay.dormant-loads-start-nothing")
+@pytest.mark.parametrize("any_relay", ["stdio"], indirect=True)
 async def test_a_load_of_a_dormant_conversation_starts_nothing_and_the_next_prompt_does(
-    room: Room, demo_relay: RelayProcess
+    room: Room, any_relay: AnyRelay
 ) -> None:
     first, session_id = await room.opener()
     await first.prompt(session_id, "hello there")
-    processes = demo_relay.tree()
+    processes = any_relay.tree()
     await room.close(first, session_id)
     await until_gone(processes)
 
@@ -290,10 +292,10 @@ async def test_a_load_of_a_dormant_conversation_starts_nothing_and_the_next_prom
     )
     listed = await second.agent.list_sessions()
     assert session_id in [session.session_id for session in listed.sessions]
-    assert demo_relay.tree() == []
+    assert any_relay.tree() == []
 
     assert (await second.prompt(session_id, "and again")).stop_reason == "end_turn"
-    assert len(demo_relay.tree()) == 1
+    assert len(any_relay.tree()) == 1
     assert "".join(second.editor.texts[session_id]).count("You wrote") == 2
     assert seqs(second)[: len(history) + 1] == list(range(1, len(history) + 2))
     await room.close(second, session_id)

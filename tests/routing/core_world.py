@@ -24,7 +24,6 @@ from acprelay.errors import (
     InvalidParams,
     InvalidRequest,
     LimitReached,
-    MethodNotFound,
     RelayError,
     RemoteProtocolError,
     RequestCancelled,
@@ -34,6 +33,7 @@ from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.events import AskDecided, Event, RunUnwanted, RunWanted, TurnChanged
 from acprelay.routing.frames import cancel_request, error_fields, error_reply, loss_notice
 from acprelay.routing.log_memory import MemoryLog
+from acprelay.routing.service_modes import unserved
 from acprelay.routing.snapshot import Snapshot
 from acprelay.wire import OversizedFrame, peek, walk
 
@@ -699,9 +699,7 @@ class World:
         """A request of the agent: most are for a permission."""
         agent_id = b"%d" % (choice % 3)
         if choice % 5 == 0:
-            hint = "the relay does not serve agents with it"
-            error = MethodNotFound(method="fs/read_text_file", hint=hint)
-            self.to_agent.append(error_reply(agent_id, error))
+            self.to_agent.append(error_reply(agent_id, unserved("fs/read_text_file")))
             return b'{"id":%b,"method":"fs/read_text_file","params":{}}' % agent_id
         self.asked += 1
         ask = Ask(self.asked, agent_id, self.now + RULES.permission_s)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from acprelay.errors import AgentBackedUp
 from acprelay.routing.agent_link import AgentLink
 from acprelay.wire import peek
 
+BACKED_UP = AgentBackedUp(agent="coder", waiting=9, limit=8)
 ASKED = peek(b'{"id":"a","method":"_x","params":{"sessionId":"s:main","_meta":{"acprelay":1}}}')
 
 
@@ -24,16 +26,16 @@ def test_messages_are_given_line_by_line_in_order_and_once(link: AgentLink) -> N
     link.forward(ASKED)
     link.send(b'{"b":2}')
     asked = b'{"id":%b,"method":"_x","params":{"sessionId":"own","_meta":{}}}\n'
-    assert link.take() == (b'{"a": 1}\n', True, ())
-    assert link.take() == (asked % b"7" + asked % b'"a"', False, (b"7",))
-    assert link.take() == (b'{"b":2}\n', True, ())
+    assert link.take() == (b'{"a": 1}\n', True, (), ())
+    assert link.take() == (asked % b"7" + asked % b'"a"', False, (b"7",), ())
+    assert link.take() == (b'{"b":2}\n', True, (), ())
     assert link.take() is None
 
 
 def test_a_notification_has_no_id_of_the_relays(link: AgentLink) -> None:
     link.forward(peek(b'{"method":"_x","params":{"sessionId":"s:main"}}'))
-    assert link.take() == (b'{"method":"_x","params":{"sessionId":"own"}}\n', False, ())
-    assert link.take_refused() == ()
+    assert link.take() == (b'{"method":"_x","params":{"sessionId":"own"}}\n', False, (), ())
+    assert link.refuse(BACKED_UP) == ()
 
 
 def test_what_was_taken_last_can_be_refused_once(link: AgentLink) -> None:
@@ -43,10 +45,10 @@ def test_what_was_taken_last_can_be_refused_once(link: AgentLink) -> None:
     link.forward(ASKED, b"3")
     link.take()
     link.forward(ASKED, b"4")
-    assert link.take_refused() == (b"2", b"3")
-    assert link.take_refused() == ()
+    assert link.refuse(BACKED_UP) == (b"2", b"3")
+    assert link.refuse(BACKED_UP) == ()
     link.take()
-    assert link.take_refused() == (b"4",)
+    assert link.refuse(BACKED_UP) == (b"4",)
 
 
 def test_without_a_run_nothing_is_gathered() -> None:
@@ -62,7 +64,7 @@ def test_with_its_run_everything_is_gone(link: AgentLink) -> None:
     link.forward(ASKED, b"2")
     link.close()
     assert link.session_id is None
-    assert link.take_refused() == ()
+    assert link.refuse(BACKED_UP) == ()
     link.session_id = "other"
     assert link.take() is None
-    assert link.take_refused() == ()
+    assert link.refuse(BACKED_UP) == ()

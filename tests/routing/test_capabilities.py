@@ -16,6 +16,7 @@ from acprelay.routing.capabilities import (
     client_result,
     initialize_params,
 )
+from acprelay.routing.service_modes import NOT_SERVED, ServiceMode, Services
 
 OURS = {"acprelay": {"version": __version__, "attach": True}}
 SERVED: dict[str, object] = {"list": {}, "resume": {}, "close": {}, "delete": {}}
@@ -33,7 +34,7 @@ def capabilities(offered: dict[str, object]) -> object:
 
 
 def test_to_an_agent_the_relay_is_a_client_that_serves_nothing_itself() -> None:
-    assert json.loads(initialize_params()) == {
+    assert json.loads(initialize_params(NOT_SERVED)) == {
         "protocolVersion": 1,
         "clientCapabilities": {
             "fs": {"readTextFile": False, "writeTextFile": False},
@@ -41,6 +42,14 @@ def test_to_an_agent_the_relay_is_a_client_that_serves_nothing_itself() -> None:
         },
         "clientInfo": {"name": "acprelay", "title": "acprelay", "version": __version__},
     }
+
+
+@pytest.mark.parametrize("mode", [ServiceMode.RELAY, ServiceMode.CLIENT])
+def test_an_agent_is_promised_what_is_served_and_no_more(mode: ServiceMode) -> None:
+    files = json.loads(initialize_params(Services(fs=mode)))["clientCapabilities"]
+    assert files == {"fs": {"readTextFile": True, "writeTextFile": True}, "terminal": False}
+    terminals = json.loads(initialize_params(Services(terminal=mode)))["clientCapabilities"]
+    assert terminals == {"fs": {"readTextFile": False, "writeTextFile": False}, "terminal": True}
 
 
 class TestClients:

@@ -21,6 +21,8 @@ TABLE: dict[str, tuple[Destination | type[RelayError], Destination]] = {
     "_acprelay/turns": (Destination.DESCRIBE_TURNS, Destination.NOWHERE),
     "_acprelay/cancel_turn": (Destination.CANCEL_TURN, Destination.NOWHERE),
     "_acprelay/run": (Destination.DESCRIBE_RUN, Destination.NOWHERE),
+    "_acprelay/invite": (Destination.INVITE, Destination.NOWHERE),
+    "_acprelay/revoke_invitations": (Destination.REVOKE_INVITATIONS, Destination.NOWHERE),
     "authenticate": (Destination.AGENT_PROCESS, Destination.NOWHERE),
     "logout": (Destination.AGENT_PROCESS, Destination.NOWHERE),
     "$/cancel_request": (MethodNotFound, Destination.CANCEL_REQUEST),
@@ -107,7 +109,17 @@ def test_a_notification_of_an_initialized_client_goes_where_the_table_says(metho
     assert destination(notification(method), initialized=True) is TABLE[method][1]
 
 
-@pytest.mark.parametrize("method", TABLE.keys() - {"initialize"})
+ABOUT_NO_AGENT = {"_acprelay/invite", "_acprelay/revoke_invitations"}
+
+
+@pytest.mark.parametrize("method", sorted(ABOUT_NO_AGENT))
+def test_what_concerns_no_agent_that_initialize_would_start_is_served_without_it(
+    method: str,
+) -> None:
+    assert destination(request(method), initialized=False) is TABLE[method][0]
+
+
+@pytest.mark.parametrize("method", sorted(TABLE.keys() - {"initialize"} - ABOUT_NO_AGENT))
 def test_no_request_is_served_before_initialize(method: str) -> None:
     with pytest.raises(InvalidRequest, match="before initialize") as caught:
         destination(request(method), initialized=False)

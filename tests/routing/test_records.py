@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -31,3 +31,23 @@ def test_it_is_a_value() -> None:
     assert record() == record()
     with pytest.raises(FrozenInstanceError):
         record().run = 2  # type: ignore[misc]  # that is what must not be possible
+
+
+@pytest.mark.parametrize(
+    ("params", "added"),
+    [
+        (b"{}", ()),
+        (b'{"additionalDirectories":[]}', ()),
+        (b'{"cwd":"/x","additionalDirectories":["/a","/b"]}', ("/a", "/b")),
+        (b'{"additionalDirectories":null}', ()),
+        (b'{"additionalDirectories":"/a"}', ()),
+        (b'{"additionalDirectories":["/a",1]}', ()),
+        (b"null", ()),
+    ],
+)
+def test_its_roots_are_its_directory_and_what_its_client_has_added(
+    params: bytes, added: tuple[str, ...]
+) -> None:
+    kept = replace(record(), params=params)
+    assert kept.workdir == "/home/me"
+    assert kept.roots == ("/home/me", *added)

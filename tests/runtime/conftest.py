@@ -13,32 +13,44 @@ from typing import Any
 import pytest
 import uvloop
 
+from acprelay.agents.commands import CommandLauncher
+from acprelay.agents.dialled import DialledAgent
+from acprelay.agents.models import AgentLimits
 from acprelay.config import Limits
 from acprelay.errors import RelayError
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import Choice
 from acprelay.routing.records import ConversationRecord, Worktree
+from acprelay.routing.service_modes import SERVED_BY_RELAY
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.dial_ins import DialIns
 from acprelay.runtime.groups import Groups
+from acprelay.runtime.invitation_desk import InvitationDesk
+from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.ports import ConversationStore
+from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.models import Process, Session, SessionKey, SessionSpec
 from acprelay.session.ports import LifecycleHooks, SessionStore
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
+from acprelay.storage.invitations import ForgetfulInvitations
 from acprelay.storage.memory import MemoryStorage
 from acprelay.testing.agents import FakeAgent, Message, encode
 from acprelay.testing.launcher import FakeLauncher
 from acprelay.testing.outlet import MemoryOutlet
 from acprelay.testing.session import FakeClock, FakeIds, RecordingHooks
+from acprelay.wire.bare_link import BareEnd
+from acprelay.wire.link import LinkEnd
 
 PATIENCE_S = 30.0
 MOST_STEPS = 2_000
@@ -290,7 +302,27 @@ class World:
         self.background = background
         self.store = store
         self.storage = storage
+        self.commands = CommandLauncher(owner="test", environment={}, limits=AgentLimits())
         self.pool = AgentPool(launcher=self.launcher, deadline_s=limits.start_s)
+        self.clock = FakeClock()
+        tokens = map("token-{}".format, itertools.count(1))
+        self.desk = InvitationDesk(
+            store=ForgetfulInvitations(), clock=self.clock, mint=lambda: next(tokens)
+        )
+        self.dial_ins = DialIns(
+            desk=self.desk,
+            make=lambda is_resumable: DialledAgent(
+                name="joined",
+                end=LinkEnd() if is_resumable else BareEnd(),
+                limits=AgentLimits(),
+                grace_s=limits.link_grace_s,
+            ),
+            ids=FakeIds(),
+            background=background,
+            limits=limits,
+            services=SERVED_BY_RELAY,
+        )
+        self.source = AgentSource(pool=self.pool, dial_ins=self.dial_ins)
         self.registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
         self.manager = TracingManager(
             trace=self.trace,
@@ -300,7 +332,6 @@ class World:
             hooks=self.hooks,
             claims=self.claims,
         )
-        self.clock = FakeClock()
         self.archive = Archive(
             store=storage,
             ids=FakeIds(),
@@ -310,12 +341,15 @@ class World:
         self.host = ConversationHost(
             manager=self.manager,
             registry=self.registry,
-            pool=self.pool,
+            pool=self.source,
             archive=self.archive,
             clock=self.clock,
             worktrees=self.claims,
             background=background,
             limits=limits,
+            desks=stack.enter_context(
+                ServiceDesks(commands=self.commands, ids=FakeIds(), limits=limits)
+            ),
         )
         self._stack = stack
         self._connected = itertools.count(1)
@@ -354,8 +388,9 @@ class World:
             choice=Choice(agent=agent, role=role, group=session_id),
             outlet=outlet,
             host=self.host,
-            pool=self.pool,
-            groups=Groups(host=self.host, ids=FakeIds(), agents=self.pool.names),
+            pool=self.source,
+            groups=Groups(host=self.host, ids=FakeIds(), agents=self.source.names),
+            invitations=InvitationRequests(desk=self.desk, dial_ins=self.dial_ins),
         )
         await self._stack.enter_async_context(connection)
         return Client(connection, outlet)

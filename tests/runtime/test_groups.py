@@ -247,8 +247,27 @@ async def test_a_role_on_its_way_is_ended_with_its_group(world: World, groups: G
     assert list(world.storage.records()) == []
 
 
+@pytest.mark.requirement("groups.end-together")
+async def test_the_end_of_a_group_reaches_what_was_asked_for_right_before_it(
+    world: World, client: Client
+) -> None:
+    roles = [{"role": "auth"}, {"role": "db"}]
+    opening = client.request(
+        "_acprelay/open_group", {"cwd": "/repo", "group": "task", "roles": roles}
+    )
+    alone = new_session(client, role="docs", group="task")
+    closed = await client.call("_acprelay/close_group", {"group": "task"})
+    assert closed["result"] == {"sessions": ["task:auth", "task:db", "task:docs"]}
+    for role in (await client.answer(opening))["result"]["roles"]:
+        assert role["error"]["data"]["code"] == "session_ended"
+    assert (await client.answer(alone))["error"]["data"]["code"] == "session_ended"
+    await world.gone(AUTH)
+    assert list(world.storage.records()) == []
+
+
 async def test_a_group_that_is_not_there_cannot_be_ended(client: Client, groups: Groups) -> None:
     with pytest.raises(SessionNotFound):
         await groups.close("nothing")
     answer = await client.call("_acprelay/close_group", {"group": "nothing"})
     assert answer["error"]["data"]["code"] == "session_not_found"
+    assert answer["error"]["message"] == "cannot find group 'nothing'"

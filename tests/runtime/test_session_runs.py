@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Client, World
 
     from acprelay.runtime.run_ports import Purpose
+from acprelay.runtime.service_desk import ServiceDesk
 
 KEY = SessionKey("task", "main")
 PATIENCE_S = 30.0
@@ -271,8 +272,9 @@ def test_nothing_can_be_sent_to_an_agent_that_is_not_there_yet(world: World) -> 
         key=KEY,
         purpose=cast("Purpose", None),
         manager=world.manager,
-        pool=world.pool,
+        pool=world.source,
         limits=Limits(),
+        desk=cast("ServiceDesk", None),
     )
     with pytest.raises(LocalProtocolError):
         run.send(b"{}\n")

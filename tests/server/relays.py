@@ -53,9 +53,14 @@ class Dialler:
         receive_buffer: int | None = None,
     ) -> WebSocketPeer:
         """A WebSocket on which nothing was said yet."""
-        peer = await connect(self.url + query, headers=headers, receive_buffer=receive_buffer)
+        url = await self.address(query)
+        peer = await connect(url, headers=headers, receive_buffer=receive_buffer)
         self.peers.append(peer)
         return peer
+
+    async def address(self, query: str = "") -> str:
+        """Where a client connects that is none of these."""
+        return self.url + query
 
     async def __call__(self, query: str = "", *, receive_buffer: int | None = None) -> AcpClient:
         """A client that said nothing yet."""

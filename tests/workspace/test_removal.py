@@ -220,3 +220,48 @@ async def test_a_removal_that_was_interrupted_is_completed_by_the_next(
     assert status.work is None
     await removed(bench)
     bench.assert_nothing_is_left()
+
+
+@pytest.mark.requirement("worktrees.work-is-not-removed")
+async def test_a_change_that_has_hindered_a_removal_hinders_the_next_one_too(
+    bench: Bench,
+) -> None:
+    made = await bench.create()
+    bench.repo.write("new", "work\n", at=made.path)
+    with pytest.raises(WorkspaceError):
+        await removed(bench)
+    status = await bench.status()
+    assert (status.finished, status.changes) == (True, ("new",))
+    with pytest.raises(WorkspaceError):
+        await removed(bench)
+    assert (Path(made.path) / "new").read_text() == "work\n"
+
+
+@pytest.mark.requirement("worktrees.work-is-not-removed")
+@pytest.mark.parametrize("change", ["a", "new"])
+async def test_work_after_an_interrupted_removal_is_not_removed(bench: Bench, change: str) -> None:
+    made = await bench.create()
+    git = FakeGit(bench.git)
+    git.intervene(2, instead=WorkspaceError("cannot wait any longer"))
+    with pytest.raises(WorkspaceError, match="cannot wait"):
+        await removed(bench, git=git)
+    (Path(made.path) / "sub/b").unlink()  # as far as the removal had come
+    bench.repo.write(change, "work\n", at=made.path)
+    status = await bench.status()
+    assert (status.finished, status.changes) == (False, (change,))
+
+
+async def test_a_removal_that_has_begun_to_delete_is_completed_by_the_next(bench: Bench) -> None:
+    made = await bench.create()
+    git = FakeGit(bench.git)
+    git.intervene(
+        2,
+        before=(Path(made.path) / "a").unlink,
+        instead=Ended(code=255, out=b"", err="error: failed to delete"),
+    )
+    with pytest.raises(WorkspaceError, match="failed to delete"):
+        await removed(bench, git=git)
+    status = await bench.status()
+    assert (status.finished, status.work) == (False, None)
+    await removed(bench)
+    bench.assert_nothing_is_left()

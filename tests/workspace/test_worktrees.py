@@ -208,6 +208,18 @@ async def refused(bench: Bench, cwd: Path, words: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
+async def test_a_directory_without_its_whole_path_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench.repo.path)
+    for path in (".", "sub", "~"):
+        await refused(bench, Path(path), "it is no absolute path", "its whole path")
+
+
+async def test_a_directory_whose_name_is_too_long_is_refused(bench: Bench, tmp_path: Path) -> None:
+    await refused(bench, tmp_path / ("x" * 5000), "there is no such directory", "that exists")
+
+
 async def test_a_directory_that_is_not_there_is_refused(bench: Bench, tmp_path: Path) -> None:
     await refused(bench, tmp_path / "nowhere", "there is no such directory", "that exists")
 
@@ -444,6 +456,25 @@ async def test_ignored_files_are_no_work(bench: Bench) -> None:
     bench.repo.write("a.o", "built\n", at=made.path)
     assert await bench.worktrees().discard(made) is None
     bench.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("gone", [".", ".git"])
+async def test_a_worktree_whose_project_is_gone_is_left_and_that_is_said(
+    bench: Bench, gone: str
+) -> None:
+    made = await bench.create()
+    shutil.rmtree(bench.repo.path / gone)
+    kept = await bench.worktrees().discard(made)
+    assert kept == f"the repository {str(bench.repo.path)!r} is gone"
+
+
+async def test_a_worktree_whose_project_git_does_not_read_is_not_taken_for_discarded(
+    bench: Bench,
+) -> None:
+    made = await bench.create()
+    (bench.repo.path / ".git/HEAD").write_text("rubbish\n")
+    with pytest.raises(WorkspaceError):
+        await bench.worktrees().discard(made)
 
 
 async def test_a_worktree_whose_directory_is_gone_is_discarded(bench: Bench) -> None:

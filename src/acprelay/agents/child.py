@@ -12,14 +12,13 @@ This module knows no line, no marker and no process but the one it starts.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from acprelay.agents.exit_watch import watch_exit
 from acprelay.agents.pipes import ReadPipe, StandardStreams, WritePipe, open_pipes
 
 
@@ -97,13 +96,7 @@ class Child:
         `process_exited` comes once, after all that the process wrote, whoever else holds its pipes.
         """
         self._protocol = protocol
-        try:
-            pidfd = os.pidfd_open(self.pid)
-        except (AttributeError, OSError):  # no Linux, or an old one
-            watch = threading.Thread(target=self._watch, name=f"child-{self.pid}", daemon=True)
-            watch.start()
-        else:
-            self._loop.add_reader(pidfd, self._on_pidfd, pidfd)
+        watch_exit(self._process, loop=self._loop, on_exit=self._on_exit)
         self.stderr.resume()
 
     def discard(self) -> None:
@@ -119,17 +112,6 @@ class Child:
             on_data=lambda data: self._protocol.pipe_data_received(number, data),
             on_end=lambda: self._protocol.pipe_connection_lost(number, None),
         )
-
-    def _watch(self) -> None:
-        self._process.wait()
-        with contextlib.suppress(RuntimeError):  # the loop was closed before its child was ended
-            self._loop.call_soon_threadsafe(self._on_exit)
-
-    def _on_pidfd(self, pidfd: int) -> None:
-        self._loop.remove_reader(pidfd)
-        os.close(pidfd)
-        self._process.wait()
-        self._on_exit()
 
     def _on_exit(self) -> None:
         # Scheduled first: a receiver of the last data that fails must not keep the exit a secret.

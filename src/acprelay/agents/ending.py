@@ -1,4 +1,6 @@
-"""The end of an agent: its program, its process group, and whoever of its tree has left the group.
+"""The end of a child: its program, its process group, and whoever of its tree has left the group.
+
+A child is an agent, or the command of a terminal.
 
 One order for every cause. The process table is read first, since descent is lost once parents are
 gone. Then stdin is closed *and* SIGTERM is sent, at once: closing alone is ignored by some agents,
@@ -27,11 +29,11 @@ _POLL_S = 0.01
 
 
 class EndingProcess(Protocol):
-    """The agent's program, as far as ending it goes."""
+    """The program, as far as ending it goes."""
 
     @property
     def name(self) -> str:
-        """The agent's name in the catalog."""
+        """What it is called in messages; an agent by its name in the catalog."""
         ...
 
     @property
@@ -64,18 +66,25 @@ class EndingProcess(Protocol):
 
 
 class Ending:
-    """Ends one agent's process tree.
+    """Ends one child's process tree.
 
     Args:
-        process: The agent's program.
+        process: The program.
         survey: Gives readings of the process table.
         limits: How long to wait.
+        what: What the child is, in a word.
     """
 
     def __init__(
-        self, *, process: EndingProcess, survey: ProcessSurvey, limits: AgentLimits
+        self,
+        *,
+        process: EndingProcess,
+        survey: ProcessSurvey,
+        limits: AgentLimits,
+        what: str = "agent",
     ) -> None:
         self._process = process
+        self._what = what
         self._survey = survey
         self._limits = limits
         self._members: list[ProcessEntry] = []
@@ -160,9 +169,9 @@ class Ending:
     def _survivors(self) -> AgentError:
         pids = ", ".join(str(entry.pid) for entry in self._members)
         return AgentError(
-            f"cannot end agent {self._process.name!r}: processes {pids} survive SIGKILL",
-            hint="look at what they wait for and whose they are; ending the agent again retries",
-            agent=self._process.name,
+            f"cannot end {self._what} {self._process.name!r}: processes {pids} survive SIGKILL",
+            hint="look at what they wait for and whose they are; ending it again retries",
+            **{self._what: self._process.name},
         )
 
 

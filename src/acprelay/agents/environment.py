@@ -1,7 +1,7 @@
-"""The environment of an agent's process: an allowlist, never a copy of the relay's.
+"""The environment of what the relay starts: an allowlist, never a copy of the relay's.
 
-Agents run what a model asks them to run, and show what they see. So a variable passes only for a
-reason:
+Agents, and the commands of their terminals, run what a model asks for, and show what they see. So a
+variable passes only for a reason:
 
 - *Who and where*: without `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `TMPDIR` and the XDG
   directories a program does not find its tools, its login or its caches.
@@ -38,6 +38,15 @@ _ALLOWED_PREFIX = "LC_"
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
 
 
+def allowed(parent: Mapping[str, str]) -> dict[str, str]:
+    """Picks what every child may see.
+
+    Args:
+        parent: The relay's environment.
+    """
+    return {name: value for name, value in parent.items() if _passes(name, value)}
+
+
 def child_environment(parent: Mapping[str, str], *, spec: AgentSpec, run: str) -> dict[str, str]:
     """Chooses what an agent's process sees.
 
@@ -48,9 +57,8 @@ def child_environment(parent: Mapping[str, str], *, spec: AgentSpec, run: str) -
         spec: The catalog entry.
         run: The value of the marker variable, unique to this run of the agent.
     """
-    allowed = {name: value for name, value in parent.items() if _passes(name, value)}
     named = {name: parent[name] for name in spec.pass_env if name in parent}
-    return {**allowed, **named, **spec.env, MARKER: run}
+    return {**allowed(parent), **named, **spec.env, MARKER: run}
 
 
 def _passes(name: str, value: str) -> bool:

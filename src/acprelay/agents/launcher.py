@@ -14,6 +14,7 @@ from acprelay.agents.child import Child
 from acprelay.agents.environment import child_environment
 from acprelay.agents.models import AgentLimits, AgentSpec
 from acprelay.agents.process_table import ProcessSurvey, read_process_table
+from acprelay.agents.program import Program
 from acprelay.agents.spawn_failure import spawn_failure
 from acprelay.agents.stdio import StdioAgent
 
@@ -60,18 +61,27 @@ class StdioLauncher:
             AgentError: No agent has that name.
             SpawnFailed: Its program cannot be started; the hint says what to do.
         """
+        return StdioAgent(program=self.start(name))
+
+    def start(self, name: str) -> Program:
+        """Starts an agent's program; it belongs to the caller, who sets its owner at once.
+
+        Raises:
+            AgentError: No agent has that name.
+            SpawnFailed: It cannot be started; the hint says what to do.
+        """
         spec = self._catalog.lookup(name)
         run = f"{self._owner}.{secrets.token_hex(16)}"
         child = self._spawn(spec, child_environment(self._environment, spec=spec, run=run))
         try:
-            agent = StdioAgent(
+            program = Program(
                 name=name, run=run, child=child, survey=self._survey, limits=self._limits
             )
-            child.connect(agent)
+            child.connect(program)
         except BaseException:
             child.discard()
             raise
-        return agent
+        return program
 
     def _spawn(self, spec: AgentSpec, environment: Mapping[str, str]) -> Child:
         try:

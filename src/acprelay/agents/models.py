@@ -109,15 +109,17 @@ def _can_be_passed(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentExit:
-    """How an agent's program ended: with a status, or by a signal.
+    """How an agent's program ended: with a status, or by a signal, as far as that is known.
 
     Attributes:
         returncode: The exit status; None if a signal ended it.
         signal: The number of the signal; None if it ended by itself.
+        is_lost: Whether it is not known, since the link to the agent was lost.
     """
 
     returncode: int | None = None
     signal: int | None = None
+    is_lost: bool = False
 
     @classmethod
     def from_returncode(cls, returncode: int) -> AgentExit:
@@ -127,7 +129,9 @@ class AgentExit:
         return cls(returncode=returncode)
 
     def describe(self) -> str:
-        """In words: `exit status 3`, `signal SIGKILL`."""
+        """In words: `exit status 3`, `signal SIGKILL`, `the loss of its link`."""
+        if self.is_lost:
+            return "the loss of its link"
         if self.signal is None:
             return f"exit status {self.returncode}"
         try:

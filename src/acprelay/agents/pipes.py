@@ -92,20 +92,29 @@ class ReadPipe:
             self._reading = False
             self._loop.remove_reader(self._fd)
 
-    def finish(self) -> None:
-        """Passes on what the pipe holds at this instant, paused or not, and closes it.
+    def drain(self) -> None:
+        """Passes on what the pipe holds at this instant, paused or not. Does nothing once closed.
 
         For the moment when the writer that counts is gone: all that it wrote is in the pipe, and
         the amount is known, so nobody else who holds the pipe can prolong this.
         """
-        if self._closed:
-            return
-        answer = fcntl.ioctl(self._fd, termios.FIONREAD, bytes(_C_INT))
-        held = int.from_bytes(answer, byteorder=sys.byteorder)
-        data = os.read(self._fd, held) if held else b""
+        data = self._take()
+        if data:
+            self._on_data(data)
+
+    def finish(self) -> None:
+        """Does as `drain`, and closes the pipe first. Idempotent."""
+        data = self._take()
         self.close()
         if data:
             self._on_data(data)
+
+    def _take(self) -> bytes:
+        if self._closed:
+            return b""
+        answer = fcntl.ioctl(self._fd, termios.FIONREAD, bytes(_C_INT))
+        held = int.from_bytes(answer, byteorder=sys.byteorder)
+        return os.read(self._fd, held) if held else b""
 
     def close(self) -> None:
         """Closes the descriptor; what the pipe holds is lost. Idempotent."""
@@ -134,6 +143,9 @@ class WritePipe:
         fd: Non-blocking; belongs to this object from now on.
         on_end: Called once when a write finds every reader gone; the descriptor is closed by then,
             and what waited is lost.
+
+    Attributes:
+        on_taken: Called when nothing waits any more that did.
     """
 
     def __init__(
@@ -142,6 +154,7 @@ class WritePipe:
         self._loop = loop
         self._fd = fd
         self._on_end = on_end
+        self.on_taken: Callable[[], None] = lambda: None
         self._waiting = bytearray()
         self._stuck_since: float | None = None
         self._accepting = True
@@ -215,3 +228,4 @@ class WritePipe:
             self._loop.remove_writer(self._fd)
             if not self._accepting:
                 self.abort()
+            self.on_taken()

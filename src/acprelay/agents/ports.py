@@ -43,7 +43,7 @@ class AgentConnection(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """The number of the agent's process; None where it is no process of this machine."""
+        """The number of the agent's process; None where that runs on another machine."""
         ...
 
     @property

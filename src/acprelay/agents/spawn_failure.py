@@ -23,11 +23,19 @@ def spawn_failure(error: OSError, *, spec: AgentSpec, path: str | None, cwd: Pat
         path: The `PATH` that the program was looked for in.
         cwd: The directory it was to start in.
     """
-    reason, hint = _explain(error, program=spec.argv[0], path=path, cwd=cwd)
+    reason, hint = explain(error, program=spec.argv[0], path=path, cwd=cwd)
     return SpawnFailed(f"cannot start agent {spec.name!r}: {reason}", hint=hint, agent=spec.name)
 
 
-def _explain(error: OSError, *, program: str, path: str | None, cwd: Path) -> tuple[str, str]:
+def explain(error: OSError, *, program: str, path: str | None, cwd: Path) -> tuple[str, str]:
+    """Says why a program does not start, and what to do about it.
+
+    Args:
+        error: What the system said.
+        program: What was to be started.
+        path: The `PATH` that it was looked for in.
+        cwd: The directory it was to start in.
+    """
     if not cwd.is_dir():
         return f"there is no directory {str(cwd)!r} to start it in", "create the directory"
     if isinstance(error, FileNotFoundError):
@@ -50,12 +58,12 @@ def _explain_missing(program: str, *, path: str | None, cwd: Path) -> tuple[str,
         if shutil.which(program, path=path) is None:
             return (
                 f"there is no program {program!r} on PATH",
-                "install it, or give its full path in the agent's command",
+                "install it, or give its full path",
             )
     elif not (cwd / program).exists():
         return (
             f"there is no file {program!r}",
-            "check the path in the agent's command",
+            "check the path",
         )
     return (
         f"the interpreter of {program!r} is missing",

@@ -1,122 +1,88 @@
 """One agent as a child process: lines in, lines out, and its end.
 
-Its exit is learned from the operating system, not from the end of its stdout, which any process it
-left behind may hold open. It is reported after the last line, and then whatever else is left of its
-tree is ended. This module knows no JSON and no catalog.
+How it is ended is `acprelay.agents.program`'s business. This module knows no JSON and no catalog.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from typing import cast
-
-import psutil
-
-from acprelay.agents.child import Child
-from acprelay.agents.ending import Ending
-from acprelay.agents.models import AgentExit, AgentLimits, Usage
+from acprelay.agents.delivery import Delivery
+from acprelay.agents.models import AgentExit, Usage
 from acprelay.agents.ports import AgentSink
-from acprelay.agents.process_table import ProcessHandle, ProcessSurvey
-from acprelay.agents.process_tree import belonging
-from acprelay.agents.stderr_tail import StderrTail
-from acprelay.agents.usage import measure
-from acprelay.errors import AgentBackedUp, AgentError, AgentExited, LocalProtocolError
-from acprelay.wire.framing import LineSplitter, OversizedFrame
-
-_STDERR_LINES = 20
+from acprelay.agents.process_table import ProcessHandle
+from acprelay.agents.program import Program
+from acprelay.agents.refusals import being_ended, check_whole
+from acprelay.agents.stderr_tail import STDERR_LINES, StderrTail
+from acprelay.errors import AgentBackedUp, AgentExited
+from acprelay.wire.framing import LineSplitter
 
 
-class StdioAgent(asyncio.SubprocessProtocol):
+class StdioAgent:
     """An `AgentConnection` over a child's standard streams.
 
     Args:
-        name: The agent's name in the catalog.
-        run: The value of the marker in the child's environment.
-        child: The process; it is to be connected to this object next.
-        survey: Finds what the agent leaves behind.
-        limits: Bounds.
+        program: The child, which tells this object from now on.
     """
 
-    def __init__(
-        self, *, name: str, run: str, child: Child, survey: ProcessSurvey, limits: AgentLimits
-    ) -> None:
-        self._name = name
-        self._run = run
-        self._child = child
-        self._handle = psutil.Process(child.pid)
-        self._survey = survey
-        self._limits = limits
-        self._loop = asyncio.get_running_loop()
-        self._tree = Ending(process=self, survey=survey, limits=limits)
-        self._stderr_tail = StderrTail(limit=limits.max_stderr_bytes)
-        self._splitter = LineSplitter(max_frame=limits.max_frame)
-        self._sink: AgentSink | None = None
-        self._told = False  # the sink knows of the exit
-        self._paused = False
-        self._unsaid: deque[tuple[list[bytes], list[OversizedFrame]]] = deque()
-        self._exited: asyncio.Future[AgentExit] = self._loop.create_future()
-        self._ending: asyncio.Task[AgentExit] | None = None
-        self._deaf = False  # nobody reads what it is sent
-        self._last_moments: asyncio.TimerHandle | None = None
+    def __init__(self, *, program: Program) -> None:
+        self._program = program
+        self._limits = program.limits
+        self._stderr_tail = StderrTail(limit=program.limits.max_stderr_bytes)
+        self._splitter = LineSplitter(max_frame=program.limits.max_frame)
+        self._delivery = Delivery()
+        program.owner = self
 
     @property
     def name(self) -> str:
         """The agent's name in the catalog."""
-        return self._name
+        return self._program.name
 
     @property
     def run(self) -> str:
         """The value of the marker in the environment of the agent's processes."""
-        return self._run
+        return self._program.run
 
     @property
     def pid(self) -> int:
         """The number of the agent's process, and of the group it leads."""
-        return self._child.pid
+        return self._program.pid
 
     @property
     def handle(self) -> ProcessHandle:
         """The agent's process."""
-        return self._handle
+        return self._program.handle
 
     @property
     def exit(self) -> AgentExit | None:
         """How the agent ended; None while it lives."""
-        returncode = self._child.returncode
-        return None if returncode is None else AgentExit.from_returncode(returncode)
+        return self._program.exit
 
     @property
     def stderr_tail(self) -> str:
         """The last lines that the agent wrote to its standard error."""
-        return self._stderr_tail.text(lines=_STDERR_LINES)
+        return self._stderr_tail.text(lines=STDERR_LINES)
 
     @property
     def waiting_since(self) -> float | None:
         """Since when the agent has taken nothing of what waits for it; None if nothing waits."""
-        return self._child.stdin.waiting_since
+        return self._program.stdin.waiting_since
 
     async def measure(self) -> Usage:
         """Tells what the agent's processes use; see `AgentConnection.measure`."""
-        table = await self._survey.take()
-        tree = belonging(table, group=self.pid, leader=self._handle, run=self._run, known=())
-        return await asyncio.to_thread(measure, tree)
+        return await self._program.measure()
 
     def attach(self, sink: AgentSink | None) -> None:
         """Chooses who receives what the agent says from now on; see `AgentConnection.attach`."""
-        if sink is not self._sink:
-            self._sink = sink
-            self._told = False
+        self._delivery.attach(sink)
         self._regulate()
 
     def pause_reading(self) -> None:
         """Stops calls to the sink until `resume_reading`. Idempotent."""
-        self._paused = True
+        self._delivery.pause()
         self._regulate()
 
     def resume_reading(self) -> None:
         """Takes `pause_reading` back. Idempotent."""
-        self._paused = False
+        self._delivery.resume()
         self._regulate()
 
     def send(self, data: bytes, *, is_owed: bool = False) -> None:
@@ -129,23 +95,16 @@ class StdioAgent(asyncio.SubprocessProtocol):
             LocalProtocolError: The last line has no newline.
         """
         if (ended := self.exit) is not None:
-            raise AgentExited(agent=self._name, status=ended.describe(), stderr=self.stderr_tail)
-        if not data.endswith(b"\n"):
-            raise LocalProtocolError(
-                f"cannot send part of a line to agent {self._name!r}", hint="end it with a newline"
-            )
-        stdin = self._child.stdin
+            raise AgentExited(agent=self.name, status=ended.describe(), stderr=self.stderr_tail)
+        check_whole(self.name, data)
+        stdin = self._program.stdin
         is_full = stdin.waiting and stdin.waiting + len(data) > self._limits.max_stdin_bytes
         if is_full and not is_owed:
             raise AgentBackedUp(
-                agent=self._name, waiting=stdin.waiting, limit=self._limits.max_stdin_bytes
+                agent=self.name, waiting=stdin.waiting, limit=self._limits.max_stdin_bytes
             )
-        if not stdin.write(data) and not self._deaf:
-            raise AgentError(
-                f"cannot send to agent {self._name!r}: it is being ended",
-                hint="open a new session",
-                agent=self._name,
-            )
+        if not stdin.write(data) and not self._program.is_deaf:
+            raise being_ended(self.name)
 
     async def end(self) -> AgentExit:
         """Ends the agent and every process it has left behind; see `AgentConnection.end`.
@@ -153,80 +112,42 @@ class StdioAgent(asyncio.SubprocessProtocol):
         Raises:
             AgentError: A process survives; the next call tries again.
         """
-        return await asyncio.shield(self._begin_ending())
+        return await self._program.end()
 
     def close_stdin(self) -> None:
         """Closes the agent's standard input, once it has taken what waits."""
-        self._child.stdin.close()
+        self._program.close_stdin()
 
     async def wait_exited(self) -> AgentExit:
         """Gives how the agent ended, once it did or was made to. Cancelling is safe."""
-        return await asyncio.shield(self._exited)
+        return await self._program.wait_exited()
 
-    # The child's events.
+    # The program's events.
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Takes what the child wrote."""
-        if fd == 2:  # noqa: PLR2004 - stderr
-            self._stderr_tail.append(data)
-        else:
-            self._hand_on(self._splitter.feed(data))
+    def output_received(self, data: bytes) -> None:
+        """Takes what the agent wrote."""
+        self._hand_on(self._splitter.feed(data))
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        """Takes note that nothing more can come from a living child, or reach it.
+    def complaint_received(self, data: bytes) -> None:
+        """Takes what it wrote to its standard error."""
+        self._stderr_tail.append(data)
 
-        Most often it is about to exit, and its exit will say why. One that has closed its stdin or
-        stdout and lives on can never answer again, so it is ended.
-        """
-        if fd == 0:
-            self._deaf = True
-        if fd == 1:
-            self._hand_on(self._splitter.finish())
-        if fd in (0, 1) and self._last_moments is None:
-            self._last_moments = self._loop.call_later(self._limits.grace_s, self._begin_ending)
+    def output_ended(self) -> None:
+        """Takes the end of what it wrote, be that in the middle of a line."""
+        self._hand_on(self._splitter.finish())
 
-    def process_exited(self) -> None:
-        """Takes note that the child has ended, though others may hold its pipes."""
-        if self._last_moments is not None:
-            self._last_moments.cancel()
-        self._exited.set_result(AgentExit.from_returncode(cast("int", self._child.returncode)))
-        self._begin_ending()
+    def program_exited(self, exit: AgentExit) -> None:  # noqa: A002 - the word for it; nobody exits here
+        """Takes note that the program has ended."""
+        self._delivery.close(exit)
         self._hand_on(self._splitter.finish())
 
     def _hand_on(self, lines: list[bytes]) -> None:
-        oversized = self._splitter.take_oversized()
-        if lines or oversized:
-            self._unsaid.append((lines, oversized))
-        self._deliver()
+        self._delivery.add(lines, self._splitter.take_oversized())
+        self._delivery.deliver()
 
     def _regulate(self) -> None:
-        if self._sink is None or self._paused:
-            self._child.stdout.pause()
+        if self._delivery.flows:
+            self._program.stdout.resume()
+            self._delivery.deliver()
         else:
-            self._child.stdout.resume()
-            self._deliver()
-
-    def _deliver(self) -> None:
-        if self._sink is None or self._paused:
-            return
-        if self._unsaid:
-            try:
-                self._sink.lines_received(*self._unsaid.popleft())
-            finally:  # a sink that fails still learns what follows
-                self._deliver()
-        elif self._exited.done() and not self._told:
-            self._told = True
-            self._sink.agent_exited(self._exited.result())
-
-    def _begin_ending(self) -> asyncio.Task[AgentExit]:
-        if self._ending is None or _failed(self._ending):
-            self._ending = self._loop.create_task(self._end())
-        return self._ending
-
-    async def _end(self) -> AgentExit:
-        await self._tree.carry_out()
-        return await self.wait_exited()
-
-
-def _failed(task: asyncio.Task[AgentExit]) -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)
+            self._program.stdout.pause()

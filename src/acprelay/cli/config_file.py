@@ -36,7 +36,7 @@ from acprelay.cli.toml_table import Table
 from acprelay.config import Limits
 from acprelay.directories import own_directory
 from acprelay.errors import ConfigError
-from acprelay.routing.service_modes import ServiceMode, Services
+from acprelay.routing.service_modes import SERVED_BY_RELAY, ServiceMode, Services
 
 WHAT = "configuration"
 
@@ -69,7 +69,7 @@ class FileConfig:
     agents: Mapping[str, AgentSettings] = field(default_factory=dict)
     default_agent: str | None = None
     limits: Limits = field(default_factory=Limits)
-    services: Services = field(default_factory=Services)
+    services: Services = SERVED_BY_RELAY
     host: str | None = None
     port: int | None = None
     state_dir: Path | None = None
@@ -195,7 +195,8 @@ def _services(table: Table) -> Services:
     names = tuple(service.name for service in dataclasses.fields(Services))
     table.check_keys(names)
     modes = {name: table.word(name, map(str, ServiceMode)) for name in names}
-    return Services(**{name: ServiceMode(mode) for name, mode in modes.items() if mode is not None})
+    written = {name: ServiceMode(mode) for name, mode in modes.items() if mode is not None}
+    return dataclasses.replace(SERVED_BY_RELAY, **written)
 
 
 def _path(table: Table, key: str, base: Path) -> Path | None:

@@ -22,6 +22,7 @@ from acprelay.cli.policy_file import read_policy
 from acprelay.compose import DEMO_AGENT
 from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, RelayConfig
 from acprelay.routing.policy import Policy
+from acprelay.routing.service_modes import ServiceMode, Services
 from acprelay.storage.state_directory import default_state_directory
 
 _Value = TypeVar("_Value")
@@ -61,7 +62,7 @@ def serving(
         if arguments.worktree_dir is None
         else Path(arguments.worktree_dir),
         policy=_policy(file.policy if arguments.policy is None else arguments.policy),
-        services=file.services,
+        services=_services(arguments, file),
     )
 
 
@@ -129,6 +130,12 @@ def _state_dir(
     if arguments.ephemeral or file.ephemeral:
         return None
     return file.state_dir or default_state_directory(environ)
+
+
+def _services(arguments: argparse.Namespace, file: FileConfig) -> Services:
+    typed = {"fs": arguments.fs, "terminal": arguments.terminal}
+    chosen = {name: ServiceMode(mode) for name, mode in typed.items() if mode is not None}
+    return dataclasses.replace(file.services, **chosen)
 
 
 def _policy(path: str | Path | None) -> Policy:

@@ -13,6 +13,8 @@ from acprelay.cli.arguments import (
     agents,
     connect,
     demo_agent,
+    invite,
+    join,
     policy,
     run,
     serve,
@@ -20,7 +22,11 @@ from acprelay.cli.arguments import (
     worktrees,
 )
 
-_COMMANDS = (serve, run, sessions, worktrees, connect, agents, policy, demo_agent)
+_COMMANDS = (
+    *(serve, run, sessions, worktrees),
+    *(connect, invite, join),
+    *(agents, policy, demo_agent),
+)
 """In the order of the help."""
 
 _MAIN = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from acprelay.errors import ConfigError
+from acprelay.session.models import SessionKey
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _PATH = "/acp"
@@ -57,3 +58,19 @@ def endpoint(
             "",
         )
     )
+
+
+def agent_endpoint(url: str, key: SessionKey) -> str:
+    """Gives the WebSocket address that an agent dials in to.
+
+    Args:
+        url: A relay's address, as for `endpoint`: the one that clients use is as good.
+        key: The role that it joins.
+
+    Raises:
+        ConfigError: The address cannot be used.
+    """
+    parts = urlsplit(endpoint(url))
+    base = parts.path.removesuffix(_PATH).rstrip("/")
+    path = f"{base}/agents/{key.session_id}/{key.role}"
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))

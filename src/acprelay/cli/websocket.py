@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
@@ -61,7 +61,7 @@ class RelaySocket:
                 data: bytes = message.data
                 return data
             if message.type is WSMsgType.CLOSE:
-                raise self._lost(_close_reason(message.data, message.extra))
+                raise self._lost(close_reason(message.data, message.extra))
             if message.type is not WSMsgType.BINARY:
                 raise self._lost(str(self._websocket.exception() or "it ended without a word"))
 
@@ -70,11 +70,7 @@ class RelaySocket:
         await self._websocket.close()
 
     def _lost(self, reason: str) -> RelayUnreachable:
-        return RelayUnreachable(
-            f"cannot go on: the connection to {self.url} is lost: {reason}",
-            hint="see what the relay says on its standard error, then try again",
-            url=self.url,
-        )
+        return connection_lost(self.url, reason)
 
 
 @asynccontextmanager
@@ -88,8 +84,36 @@ async def open_socket(url: str) -> AsyncIterator[RelaySocket]:
         RequestRefused: It does not take the connection, and says why.
         RelayUnreachable: It cannot be reached, or what answers is no relay.
     """
+    async with open_websocket(url) as websocket:
+        yield RelaySocket(url=url, websocket=websocket)
+
+
+@asynccontextmanager
+async def open_websocket(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    protocols: Sequence[str] = (),
+    heartbeat_s: float | None = None,
+) -> AsyncIterator[ClientWebSocketResponse[Literal[False]]]:
+    """Connects to a relay, and closes the connection in the end.
+
+    Args:
+        url: The address, with its query.
+        headers: Further headers of the request.
+        protocols: Subprotocols that are offered.
+        heartbeat_s: How often a relay that says nothing is asked for a sign of life; None leaves
+            that to the system.
+
+    Raises:
+        RequestRefused: It does not take the connection, and says why. Its fields `refusal` and
+            `is_temporary` tell the error's code, and whether another attempt can help.
+        RelayUnreachable: It cannot be reached, or what answers is no relay.
+    """
     # The timeout is around the connecting alone: a turn may take hours.
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http:
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=None), headers=headers
+    ) as http:
         try:
             async with asyncio.timeout(_CONNECT_S):
                 websocket = await http.ws_connect(
@@ -97,26 +121,37 @@ async def open_socket(url: str) -> AsyncIterator[RelaySocket]:
                     autoclose=False,
                     decode_text=False,
                     max_msg_size=0,
+                    protocols=protocols,
+                    heartbeat=heartbeat_s,
                     timeout=ClientWSTimeout(ws_close=_CLOSE_S),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            raise await _refused(http, url, error.status) from None
+            raise await _refused(http, url, error.status, protocols) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(url, error) from None
         async with websocket:
             _keep_alive(websocket.get_extra_info("socket"))
-            yield RelaySocket(url=url, websocket=websocket)
+            yield websocket
 
 
-async def _refused(http: aiohttp.ClientSession, url: str, status: int) -> RelayError:
+async def _refused(
+    http: aiohttp.ClientSession, url: str, status: int, protocols: Sequence[str]
+) -> RelayError:
     """Asks once more, without a WebSocket key, for the reason that a failed upgrade hides."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    if protocols:
+        headers["Sec-WebSocket-Protocol"] = ",".join(protocols)
     with suppress(aiohttp.ClientError, OSError, TimeoutError, ValueError):
         async with asyncio.timeout(_CONNECT_S), http.get(url, headers=headers) as response:
             problem = as_object(await response.json(content_type=_PROBLEM))
             if "title" in problem:
                 reason, hint = str(problem["title"]), str(problem.get("hint", ""))
-                return RequestRefused(f"cannot connect: {reason}", hint=hint)
+                return RequestRefused(
+                    f"cannot connect: {reason}",
+                    hint=hint,
+                    refusal=str(problem.get("code", "")),
+                    is_temporary=problem.get("retryable") is True,
+                )
     return RelayUnreachable(
         f"cannot reach a relay at {url}: what answers there sends HTTP status {status}",
         hint="check the address: a relay's path is /acp",
@@ -136,7 +171,17 @@ def _unreachable(url: str, error: Exception) -> RelayUnreachable:
     return RelayUnreachable(f"cannot reach a relay at {url}: {reason}", hint=hint, url=url)
 
 
-def _close_reason(code: object, reason: object) -> str:
+def connection_lost(url: str, reason: str) -> RelayUnreachable:
+    """What is said of a connection that is lost."""
+    return RelayUnreachable(
+        f"cannot go on: the connection to {url} is lost: {reason}",
+        hint="see what the relay says on its standard error, then try again",
+        url=url,
+    )
+
+
+def close_reason(code: object, reason: object) -> str:
+    """What is said of a connection that the relay closed."""
     said = f": {reason}" if reason else ""
     return f"the relay closed it ({code}{said})"
 

@@ -21,6 +21,7 @@ from acprelay.routing.events import Oddities
 from acprelay.routing.frames import error_reply
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.requests import Outstanding, RequestLedger
+from acprelay.routing.service_asks import ServiceAsks
 from acprelay.routing.snapshot import Snapshot
 from acprelay.routing.turn_taking import TurnTaking
 from acprelay.wire import (
@@ -46,6 +47,7 @@ class AgentOutput:
         requests: The requests that the agent has not answered.
         turns: Takes turns.
         asks: The open asks.
+        services: The requests that the relay serves itself.
         snapshot: What is noted of the updates.
         link: The way to the agent.
         max_frame: The limit that an oversized frame went over, in bytes.
@@ -63,6 +65,7 @@ class AgentOutput:
         requests: RequestLedger,
         turns: TurnTaking,
         asks: Asks,
+        services: ServiceAsks,
         snapshot: Snapshot,
         link: AgentLink,
         max_frame: int,
@@ -74,6 +77,7 @@ class AgentOutput:
         self._requests = requests
         self._turns = turns
         self._asks = asks
+        self._services = services
         self._snapshot = snapshot
         self._link = link
         self._max_frame = max_frame
@@ -98,7 +102,7 @@ class AgentOutput:
 
     def refused(self, error: RelayError) -> None:
         """Takes note that what was last to be written to the agent could not be."""
-        for minted in self._link.take_refused():
+        for minted in self._link.refuse(error):
             request = self._requests.settle(minted)
             if request is not None:
                 self._fail(request, error)
@@ -130,6 +134,7 @@ class AgentOutput:
             self._note_noise(line)  # these are the relay's words: clients rely on them
         elif envelope.method == "$/cancel_request":
             self._asks.withdraw(envelope.request_id or b"", now=now)
+            self._services.withdraw(envelope.request_id or b"")
         elif envelope.body or not _is_array(envelope.member("params")):
             self._receive_notification(envelope)
         else:
@@ -143,6 +148,8 @@ class AgentOutput:
         if (envelope.method or "").startswith("_acprelay/"):
             error = MethodNotFound(method=envelope.method or "", hint="the name is the relay's own")
             self._link.send(error_reply(envelope.id or b"null", error))
+            return
+        if self._services.receive(envelope):
             return
         self._asks.receive(
             envelope,

@@ -2,8 +2,9 @@
 
 A permission is put to every client, and the first valid answer decides, unless a policy has decided
 before. An elicitation is for the client that owns the turn; any other request is for that one too,
-or for the only client there is. However an ask ends, its agent gets exactly one answer, and every
-client that was asked and has not answered gets `$/cancel_request`.
+or for the only client there is. Files and terminals have rules of their own (`client_services`),
+and a turn that is cancelled does not take them along. However an ask ends, its agent gets exactly
+one answer, and every client that was asked and has not answered gets `$/cancel_request`.
 
 The broker knows attachments by their ids, and the time as it is told it: no clock and no socket.
 """
@@ -21,6 +22,7 @@ from acprelay.errors import (
 )
 from acprelay.routing.ask_frames import answer_refused, ask_frame
 from acprelay.routing.audit import Decider, Decision
+from acprelay.routing.client_services import ClientServices, left
 from acprelay.routing.frames import error_reply
 from acprelay.routing.open_asks import (
     ELICITATION,
@@ -37,13 +39,11 @@ from acprelay.routing.permissions import outcome_reply, read_request
 from acprelay.routing.policy import Policy
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.referee import Referee
+from acprelay.routing.service_modes import is_service
 from acprelay.wire import Envelope, describe, rewrite
 
 ClientRequest = Callable[[str, bytes], bytes | None]
 """Gives a client's own id of its request, by its attachment's id and the agent's id of it."""
-
-# The relay tells agents that it serves neither (ACP, "Initialization": clientCapabilities).
-_UNSERVED = ("fs/", "terminal/")
 
 
 class Asks:
@@ -81,6 +81,7 @@ class Asks:
         self._publisher = publisher
         self._to_agent = to_agent
         self._open = OpenAsks(publisher=publisher, to_agent=to_agent)
+        self._services = ClientServices(publisher=publisher)
         self._referee = Referee(policy=policy, agent=agent, role=role, cwd=cwd)
         self._patience_s = {PERMISSION: permission_s, ELICITATION: elicitation_s}
         self._most_open = most_open
@@ -143,12 +144,12 @@ class Asks:
             client_request: Gives a client's own id of its request.
         """
         method = envelope.method or ""
-        if method.startswith(_UNSERVED):
-            error = MethodNotFound(method=method, hint="the relay does not serve agents with it")
+        try:
+            ask = self._read(envelope, now, turn, owner)
+        except RelayError as error:
             self._refuse(envelope, error)
             return
-        ask = self._read(envelope, now, turn, owner)
-        if is_cancelling:
+        if is_cancelling and not is_service(method):
             self._open.settle(ask, cancellation(ask, Decider.CANCEL, now))
         elif ask.permission is not None and ask.permission.ruling.option_id is not None:
             option_id = ask.permission.ruling.option_id
@@ -200,6 +201,7 @@ class Asks:
         for ask in self._open:
             self._open.settle(ask, Ending(Decider.AGENT_GONE, now, None))
         self._referee.forget()
+        self._services.forget()
 
     def tick(self, now: float) -> None:
         """Refuses what nobody has answered in time."""
@@ -236,6 +238,8 @@ class Asks:
         # Who has answered is not asked again when its connection is lost and it comes back.
         self._publisher.retract_ask(attachment_id, ask.raw_id)
         said = rewrite(envelope, id=ask.agent_id)
+        if (unusable := self._services.answered(ask.method, attachment_id, envelope)) is not None:
+            said = error_reply(ask.agent_id, unusable)
         try:
             ending = count(ask, envelope, Ending(Decider.CLIENT, now, said, client=attachment_id))
         except InvalidParams as error:
@@ -246,12 +250,14 @@ class Asks:
         return True
 
     def _hand_over(self, ask: Ask) -> None:
-        """Asks somebody else what a client that has left did not answer."""
-        ask.addressee = self._addressee(ask.method, ask.owner)
-        if ask.addressee is not None:
-            self._open.offer(ask, ask.addressee)
-            return
-        error = MethodNotFound(method=ask.method, hint="the client that was asked has left")
+        """Asks somebody else what a client that has left did not answer, where that is harmless."""
+        error: RelayError = left(ask.method)
+        if not is_service(ask.method):
+            ask.addressee = self._addressee(ask.method, ask.owner)
+            if ask.addressee is not None:
+                self._open.offer(ask, ask.addressee)
+                return
+            error = MethodNotFound(method=ask.method, hint="the client that was asked has left")
         answer = error_reply(ask.agent_id, error)
         self._open.settle(ask, Ending(Decider.CLIENT, ask.asked_at, answer))
 
@@ -267,6 +273,11 @@ class Asks:
         self._minted += 1
         method = envelope.method or ""
         permission = None
+        if is_service(method):
+            addressee: str | None = self._services.choose(envelope, owner)
+            turn = None  # what was begun has to be ended, also where the turn is cancelled
+        else:
+            addressee = self._addressee(method, owner)
         if method == PERMISSION:
             request = read_request(envelope)
             permission = Permission(request, self._referee.rule(request))
@@ -276,7 +287,7 @@ class Asks:
             method=method,
             turn=turn,
             owner=owner,
-            addressee=self._addressee(method, owner),
+            addressee=addressee,
             permission=permission,
             asked_at=now,
         )

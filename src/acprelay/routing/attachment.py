@@ -37,9 +37,13 @@ class Attachment:
 
     Attributes:
         is_blind: Whether the client is given nothing of the log, only what its lane holds.
+        serves: Which of the methods for files and terminals its client has said that it serves.
     """
 
-    __slots__ = ("_lane", "_session_id", "_skips", "cursor", "id", "is_blind", "log", "secret")
+    __slots__ = (
+        *("_lane", "_session_id", "_skips"),
+        *("cursor", "id", "is_blind", "log", "secret", "serves"),
+    )
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class Attachment:
         self.id = id
         self.secret = secret
         self.is_blind = False
+        self.serves: frozenset[str] = frozenset()
         self._session_id = session_id
         self.log = log
         self.cursor = cursor

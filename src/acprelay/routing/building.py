@@ -14,6 +14,8 @@ from acprelay.routing.policy import Policy
 from acprelay.routing.presence import Presence
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.requests import RequestLedger
+from acprelay.routing.service_asks import ServiceAsks
+from acprelay.routing.service_modes import NOT_SERVED, Services
 from acprelay.routing.snapshot import Snapshot
 from acprelay.routing.turn_taking import TurnTaking
 from acprelay.routing.turns import Turns
@@ -38,6 +40,7 @@ class Rules:
         restarts: How many runs in a row are begun unasked after an agent's process has ended, for
             each agent by name; none where it is not named.
         policy: Decides about permissions before anybody is asked.
+        services: Who serves files and terminals to agents.
     """
 
     max_frame: int = 64 * 1024 * 1024
@@ -52,6 +55,7 @@ class Rules:
     silence_s: float = 300.0
     restarts: Mapping[str, int] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
+    services: Services = NOT_SERVED
 
 
 def build_conversation(
@@ -103,12 +107,14 @@ def build_conversation(
         link=link,
         asks=asks,
     )
+    services = ServiceAsks(services=rules.services, link=link)
     output = AgentOutput(
         agent=agent,
         publisher=publisher,
         requests=requests,
         turns=turns,
         asks=asks,
+        services=services,
         snapshot=snapshot,
         link=link,
         max_frame=rules.max_frame,
@@ -126,6 +132,7 @@ def build_conversation(
         link=link,
         turns=turns,
         asks=asks,
+        services=services,
         agent=output,
         presence=presence,
         snapshot=snapshot,

@@ -1,8 +1,8 @@
 """What the relay promises in the handshake, on both of its sides (ACP, "Initialization").
 
-To an agent the relay is a client that serves nothing by itself. To a client it is the agent, less
-what the relay would have to keep and does not, plus what it serves from what it keeps, whatever the
-agent can: a capability is a promise.
+To an agent the relay is a client that serves files and terminals as far as it was told to, itself
+or through its clients. To a client it is the agent, less what the relay would have to keep and does
+not, plus what it serves from what it keeps, whatever the agent can: a capability is a promise.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 
 from acprelay import __version__
 from acprelay.errors import AgentRefused, InvalidParams
+from acprelay.routing.service_modes import ServiceMode, Services
 
 PROTOCOL_VERSION = 1
 
@@ -38,14 +39,19 @@ class _AgentInitialized(msgspec.Struct, rename="camel"):
     meta: dict[str, Any] | None = msgspec.field(default=None, name="_meta")
 
 
-def initialize_params() -> bytes:
-    """The params of the `initialize` that the relay sends to an agent."""
+def initialize_params(services: Services) -> bytes:
+    """The params of the `initialize` that the relay sends to an agent.
+
+    Args:
+        services: What is served to it, and so promised.
+    """
+    serves_files = services.fs is not ServiceMode.OFF
     return msgspec.json.encode(
         {
             "protocolVersion": PROTOCOL_VERSION,
             "clientCapabilities": {
-                "fs": {"readTextFile": False, "writeTextFile": False},
-                "terminal": False,
+                "fs": {"readTextFile": serves_files, "writeTextFile": serves_files},
+                "terminal": services.terminal is not ServiceMode.OFF,
             },
             "clientInfo": _OWN_INFO,
         }

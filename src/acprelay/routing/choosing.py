@@ -44,6 +44,11 @@ class Choice:
     def __post_init__(self) -> None:
         SessionKey("any" if self.group is None else self.group, self.role)
 
+    @property
+    def key(self) -> SessionKey | None:
+        """The session, where its group is named."""
+        return None if self.group is None else SessionKey(self.group, self.role)
+
 
 class _Chosen(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     agent: str | None = None

@@ -22,6 +22,7 @@ from acprelay.routing.frames import TURN_ENDED, cancel_request, error_reply
 from acprelay.routing.presence import Presence
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.requests import Outstanding, RequestLedger, request_id_in_use
+from acprelay.routing.service_asks import ServiceAsks
 from acprelay.routing.snapshot import Snapshot
 from acprelay.routing.turn_taking import TurnTaking
 from acprelay.routing.turns import TurnList
@@ -39,6 +40,7 @@ class Conversation:
         link: The way to the agent.
         turns: Takes turns.
         asks: The open asks.
+        services: The agent's requests that the relay serves itself.
         agent: Routes what the agent writes.
         presence: The attachments.
         snapshot: What the agent has told of its state.
@@ -52,6 +54,7 @@ class Conversation:
         link: AgentLink,
         turns: TurnTaking,
         asks: Asks,
+        services: ServiceAsks,
         agent: AgentOutput,
         presence: Presence,
         snapshot: Snapshot,
@@ -63,6 +66,7 @@ class Conversation:
         self._link = link
         self._turns = turns
         self._asks = asks
+        self._services = services
         self._agent = agent
         self._held: list[Outstanding] = []
         self._run_is_wanted = False
@@ -81,6 +85,7 @@ class Conversation:
         if self._turns.turn != self._told_turn:
             self._told_turn = self._turns.turn
             self._events.append(TurnChanged())
+        self._events += self._services.take_events()
         events, self._events = self._events, []
         return events
 
@@ -113,7 +118,8 @@ class Conversation:
     @property
     def is_idle(self) -> bool:
         """Whether nobody waits for the agent, and the agent for nobody."""
-        return self._turns.is_idle and not (self._held or self._asks.is_open or self._is_asked)
+        waits = self._asks.is_open or self._services.is_open
+        return self._turns.is_idle and not (self._held or waits or self._is_asked)
 
     @property
     def open_asks(self) -> int:
@@ -167,6 +173,7 @@ class Conversation:
             if request.method != "session/prompt":
                 self._answer(request, error_reply(request.id, error))
         self._asks.close(now=now)
+        self._services.close()
         self._link.close()
         self._publisher.flush()
 
@@ -210,6 +217,10 @@ class Conversation:
         """Takes note that what `take_agent_output` gave could not be written."""
         self._agent.refused(error)
         self._go_on()
+
+    def settle_service(self, number: int, outcome: bytes | RelayError) -> None:
+        """Answers what a `ServiceAsked` asked for; nothing if the run that asked is over."""
+        self._services.settle(number, outcome)
 
     # -- the clients' side
 

@@ -30,6 +30,8 @@ class Destination(Enum):
     OPEN_GROUP = auto()
     CLOSE_GROUP = auto()
     DESCRIBE_RUN = auto()
+    INVITE = auto()
+    REVOKE_INVITATIONS = auto()
     AGENT_PROCESS = auto()
     """An agent before it has a session: authentication."""
     SESSION = auto()
@@ -54,9 +56,14 @@ _REQUESTS = {
     "_acprelay/open_group": Destination.OPEN_GROUP,
     "_acprelay/close_group": Destination.CLOSE_GROUP,
     "_acprelay/run": Destination.DESCRIBE_RUN,
+    "_acprelay/invite": Destination.INVITE,
+    "_acprelay/revoke_invitations": Destination.REVOKE_INVITATIONS,
     "authenticate": Destination.AGENT_PROCESS,
     "logout": Destination.AGENT_PROCESS,
 }
+
+_WITHOUT_AGENT = frozenset({"_acprelay/invite", "_acprelay/revoke_invitations"})
+"""Served before `initialize` too, which would start an agent that these do not concern."""
 
 
 def destination(envelope: Envelope, *, initialized: bool) -> Destination:
@@ -88,7 +95,7 @@ def _of_notification(method: str, *, initialized: bool) -> Destination:
 
 
 def _of_request(method: str, *, initialized: bool) -> Destination:
-    if not initialized and method != "initialize":
+    if not initialized and method != "initialize" and method not in _WITHOUT_AGENT:
         raise InvalidRequest(
             f"cannot serve {method[:120]!r} before initialize",
             hint="send initialize first, and wait for its answer",

@@ -39,7 +39,33 @@ class AskDecided:
     decision: Decision
 
 
-Event = RunWanted | RunUnwanted | TurnChanged | AskDecided
+@dataclass(frozen=True, slots=True)
+class ServiceAsked:
+    """The agent asks for a file or a terminal that the relay serves.
+
+    Attributes:
+        number: Names the request; no other one of the conversation ever has it.
+        method: What is asked.
+        params: The raw JSON value; `null` where there is none.
+    """
+
+    number: int
+    method: str
+    params: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceWithdrawn:
+    """The agent no longer wants what it has asked for; an outcome is awaited all the same.
+
+    Attributes:
+        number: The request.
+    """
+
+    number: int
+
+
+Event = RunWanted | RunUnwanted | TurnChanged | AskDecided | ServiceAsked | ServiceWithdrawn
 
 
 @dataclass(slots=True)

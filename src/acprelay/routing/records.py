@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from acprelay.session.models import SessionKey
+
+
+class _NewSession(msgspec.Struct, rename="camel"):
+    additional_directories: list[str] = msgspec.field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +73,15 @@ class ConversationRecord:
     def workdir(self) -> str:
         """The directory that the agent works in."""
         return self.cwd if self.worktree is None else self.worktree.workdir
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The directory, and the further ones that ACP counts to the session's roots.
+
+        ACP, "Additional Workspace Roots": the `additionalDirectories` of `session/new`.
+        """
+        try:
+            added = msgspec.json.decode(self.params, type=_NewSession).additional_directories
+        except msgspec.DecodeError:
+            added = []
+        return (self.workdir, *added)

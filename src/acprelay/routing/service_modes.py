@@ -1,4 +1,4 @@
-"""Who serves files and terminals to agents.
+"""Who serves files and terminals to agents, and what a client says that it can serve.
 
 ACP, "File System" and "Terminals": an agent may ask its client to read and write files and to run
 commands, where `initialize` has said that the client does. For an agent, that is the relay.
@@ -8,6 +8,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from acprelay.errors import MethodNotFound
+
+READ = "fs/read_text_file"
+WRITE = "fs/write_text_file"
+TERMINAL_CREATE = "terminal/create"
+TERMINAL_OUTPUT = "terminal/output"
+TERMINAL_WAIT = "terminal/wait_for_exit"
+TERMINAL_KILL = "terminal/kill"
+TERMINAL_RELEASE = "terminal/release"
+
+FILES = frozenset({READ, WRITE})
+"""The methods for files."""
+
+TERMINALS = frozenset(
+    {TERMINAL_CREATE, TERMINAL_OUTPUT, TERMINAL_WAIT, TERMINAL_KILL, TERMINAL_RELEASE}
+)
+"""The methods for terminals."""
+
+_PREFIXES = ("fs/", "terminal/")
 
 
 class ServiceMode(StrEnum):
@@ -23,7 +46,7 @@ class ServiceMode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What is served, and by whom.
+    """What is served, and by whom; nothing is, unless it is said.
 
     Attributes:
         fs: `fs/read_text_file` and `fs/write_text_file`.
@@ -32,3 +55,49 @@ class Services:
 
     fs: ServiceMode = ServiceMode.OFF
     terminal: ServiceMode = ServiceMode.OFF
+
+    def mode(self, method: str) -> ServiceMode:
+        """Tells who serves a method for which `is_service` holds."""
+        if method in FILES:
+            return self.fs
+        return self.terminal if method in TERMINALS else ServiceMode.OFF
+
+
+NOT_SERVED = Services()
+"""Neither, by anybody."""
+
+SERVED_BY_RELAY = Services(fs=ServiceMode.RELAY, terminal=ServiceMode.RELAY)
+"""Both, by the relay."""
+
+
+def is_service(method: str) -> bool:
+    """Whether a method belongs to files or terminals, served or not."""
+    return method.startswith(_PREFIXES)
+
+
+def unserved(method: str) -> MethodNotFound:
+    """What an agent is told that asks for what nobody serves."""
+    return MethodNotFound(method=method, hint="see clientCapabilities in the relay's initialize")
+
+
+def read_offer(params: bytes | None) -> frozenset[str]:
+    """Reads which of these methods a client serves; what cannot be read is not served.
+
+    Args:
+        params: The raw params of its `initialize`.
+    """
+    try:
+        said = _member(msgspec.json.decode(params or b"null"), "clientCapabilities")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return frozenset()
+    files = _member(said, "fs")
+    offered = {
+        READ: _member(files, "readTextFile"),
+        WRITE: _member(files, "writeTextFile"),
+        **dict.fromkeys(TERMINALS, _member(said, "terminal")),
+    }
+    return frozenset(method for method, is_offered in offered.items() if is_offered is True)
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None

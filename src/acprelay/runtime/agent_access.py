@@ -1,7 +1,7 @@
 """What a connection has to do with its agent before it has a session: initialize, authenticate.
 
 ACP, "Initialization" and "Authentication": both concern the connection, and come before any
-session. The process that answers them comes from the pool; this module knows no session.
+session. The agent that answers them comes from the pool; this module knows no session.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from acprelay.errors import InvalidRequest
 from acprelay.routing.capabilities import check_client, client_result, relay_result
 from acprelay.routing.choosing import NO_AGENT
 from acprelay.routing.frames import result_reply
-from acprelay.runtime.agent_pool import AgentPool
+from acprelay.routing.service_modes import read_offer
+from acprelay.runtime.agent_source import AgentSource
+from acprelay.session.models import SessionKey
 from acprelay.wire import Envelope, peek, rewrite
 
 
@@ -19,13 +21,21 @@ class AgentAccess:
 
     Args:
         agent: Which one; `NO_AGENT` for the relay itself.
+        key: The session that the address names, if it names one.
         pool: Gives agents.
+
+    Attributes:
+        initialized: Whether the client has been greeted.
+        credentials: The params of an `authenticate` that it made, if any.
+        serves: Which of the methods for files and terminals it has said that it serves.
     """
 
-    def __init__(self, *, agent: str, pool: AgentPool) -> None:
+    def __init__(self, *, agent: str, key: SessionKey | None, pool: AgentSource) -> None:
         self.initialized = False
         self.credentials: bytes | None = None
+        self.serves: frozenset[str] = frozenset()
         self._agent = agent
+        self._key = key
         self._pool = pool
         self._greeting = False
 
@@ -54,15 +64,21 @@ class AgentAccess:
             AgentError: The agent cannot be started or initialised.
         """
         try:
-            check_client(envelope.member("params"))
+            params = envelope.member("params")
+            check_client(params)
             result = client_result(await self._describe())
         finally:
             self._greeting = False
         self.initialized = True
+        self.serves = read_offer(params)
         return result_reply(envelope.id or b"null", result)
 
     async def _describe(self) -> bytes:
-        return relay_result() if self._agent == NO_AGENT else await self._pool.describe(self._agent)
+        return (
+            relay_result()
+            if self._agent == NO_AGENT
+            else await self._pool.describe(self._agent, key=self._key)
+        )
 
     async def pass_on(self, envelope: Envelope) -> bytes:
         """Lets the process that serves the next session answer `authenticate` or `logout`.
@@ -77,10 +93,10 @@ class AgentAccess:
         """
         params = peek(rewrite(envelope, strip_stamp=True)).member("params") or b"{}"
         if envelope.method == "authenticate":
-            answer = await self._pool.authenticate(self._agent, params)
+            answer = await self._pool.authenticate(self._agent, params, key=self._key)
             kept = params
         else:
-            answer = await self._pool.logout(self._agent, params)
+            answer = await self._pool.logout(self._agent, params, key=self._key)
             kept = None
         if not answer.is_error:
             self.credentials = kept

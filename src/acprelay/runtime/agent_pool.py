@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 
 from acprelay.agents.ports import AgentLauncher
 from acprelay.errors import LimitReached
+from acprelay.routing.service_modes import NOT_SERVED, Services
 from acprelay.runtime.handshake import Handshake
 from acprelay.runtime.ready_processes import ReadyProcesses
 from acprelay.wire import Envelope
@@ -27,6 +28,7 @@ class AgentPool:
         launcher: Starts processes.
         deadline_s: How long an agent may take to answer each request of the handshake.
         authenticate_s: How long it may take to answer `authenticate`.
+        services: What agents are promised.
 
     Attributes:
         ready: Processes that wait for a session; given away before another one is started, and
@@ -34,12 +36,18 @@ class AgentPool:
     """
 
     def __init__(
-        self, *, launcher: AgentLauncher, deadline_s: float, authenticate_s: float = 600.0
+        self,
+        *,
+        launcher: AgentLauncher,
+        deadline_s: float,
+        authenticate_s: float = 600.0,
+        services: Services = NOT_SERVED,
     ) -> None:
         self._launcher = launcher
         self._deadline_s = deadline_s
         self._authenticate_s = authenticate_s
         self.ready = ReadyProcesses()
+        self._services = services
         self._warm: dict[str, Handshake] = {}
         self._described: dict[str, bytes] = {}
         self._holds: Counter[str] = Counter()
@@ -180,7 +188,10 @@ class AgentPool:
         """
         agent = await self._launcher.launch(name)
         handshake = Handshake(
-            agent=agent, deadline_s=self._deadline_s, authenticate_s=self._authenticate_s
+            agent=agent,
+            deadline_s=self._deadline_s,
+            authenticate_s=self._authenticate_s,
+            services=self._services,
         )
         try:
             agent.attach(handshake)

@@ -27,9 +27,11 @@ from acprelay.errors import (
 )
 from acprelay.routing.opening import SessionOpening
 from acprelay.routing.restoring import can_restore
-from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_source import AgentSource
+from acprelay.runtime.background import together
 from acprelay.runtime.handshake import Handshake
 from acprelay.runtime.run_ports import Purpose, RunSink
+from acprelay.runtime.service_desk import ServiceDesk
 from acprelay.session.models import Handle, SessionKey
 from acprelay.session.ports import SessionManager
 from acprelay.wire import Envelope, OversizedFrame, to_line
@@ -46,8 +48,10 @@ class AgentRun:
         manager: Is told how far it has come.
         pool: Gives the agent's process.
         limits: Bounds.
+        desk: Serves the agent with files and terminals; the run's from now on.
 
     Attributes:
+        desk: Where that is done.
         failure: Why nothing more comes of it, once that is so.
         can_restore: Whether its agent can take up what an earlier run has left.
         last_output_at: When its agent last said something; the event loop's time.
@@ -59,10 +63,12 @@ class AgentRun:
         key: SessionKey,
         purpose: Purpose,
         manager: SessionManager[AgentRun],
-        pool: AgentPool,
+        pool: AgentSource,
         limits: Limits,
+        desk: ServiceDesk,
     ) -> None:
         self.key = key
+        self.desk = desk
         self.failure: RelayError | None = None
         self.can_restore = False
         self.last_output_at = 0.0
@@ -103,7 +109,7 @@ class AgentRun:
         await self._manager.begin_spawn(self.key)
         await self._purpose.prepare()
         handshake = await self._pool.take(
-            self._purpose.agent, credentials=self._purpose.credentials
+            self._purpose.agent, key=self.key, credentials=self._purpose.credentials
         )
         self._agent = handshake.agent
         try:
@@ -267,7 +273,7 @@ class AgentRun:
     # -- taking it down
 
     async def stop(self, reason: str) -> None:
-        """Ends the agent's process tree; whoever still waits for an answer gets an error.
+        """Ends the agent's process tree and its terminals; what waits for an answer gets an error.
 
         Idempotent. Cancelling it does not stop the ending of the process.
 
@@ -276,6 +282,9 @@ class AgentRun:
         """
         self._stopping = True
         self._end(SessionEnded(key=str(self.key), reason=reason))
+        await together(self._end_agent(), self.desk.aclose())
+
+    async def _end_agent(self) -> None:
         await self._process().end()
 
     def _process(self) -> AgentConnection:

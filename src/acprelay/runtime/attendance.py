@@ -25,6 +25,11 @@ from acprelay.wire import Envelope, rewrite
 class Client(Protocol):
     """The connection of a client that is present."""
 
+    @property
+    def serves(self) -> frozenset[str]:
+        """Which of the methods for files and terminals it has said that it serves."""
+        ...
+
     def flush(self) -> None:
         """Writes what is due to it."""
         ...
@@ -249,4 +254,5 @@ class Attendance:
 
     def _admit(self, client: Client, attachment: Attachment) -> Attachment:
         self._clients[attachment.id] = client
+        attachment.serves = client.serves
         return attachment

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
 logger = logging.getLogger(__name__)
+
+
+async def together(*work: Awaitable[None]) -> None:
+    """Does several things at once, and returns once all are done, also where some of them fail.
+
+    Raises:
+        Exception: The first failure, in the order of the arguments.
+    """
+    for failure in await asyncio.gather(*work, return_exceptions=True):
+        if failure is not None:
+            raise failure
 
 
 class Background:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -21,13 +22,14 @@ from acprelay.routing.choosing import Choice, choose
 from acprelay.routing.destinations import Destination, destination
 from acprelay.routing.frames import error_reply
 from acprelay.runtime.agent_access import AgentAccess
-from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.background import Background
 from acprelay.runtime.client_sessions import ClientSessions
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.group_requests import GroupRequests
 from acprelay.runtime.groups import Groups
+from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.opening import Opening, read_cwd
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.ports import Outlet
@@ -35,6 +37,9 @@ from acprelay.runtime.session_requests import SessionRequests, answer, defect
 from acprelay.wire import Envelope, MessageKind, peek, peek_refused
 
 logger = logging.getLogger(__name__)
+
+Work = Callable[[Envelope], Awaitable[bytes]]
+"""Gives the reply to a request, some time later."""
 
 
 class ClientConnection:
@@ -50,6 +55,7 @@ class ClientConnection:
         host: Opens and ends sessions.
         pool: Gives agents.
         groups: Opens and ends groups.
+        invitations: Serves what concerns agents that are to join.
     """
 
     def __init__(
@@ -59,15 +65,22 @@ class ClientConnection:
         choice: Choice,
         outlet: Outlet,
         host: ConversationHost,
-        pool: AgentPool,
+        pool: AgentSource,
         groups: Groups,
+        invitations: InvitationRequests,
     ) -> None:
         self.id = id
         self._choice = choice
         self._host = host
         self._pool = pool
-        self._access = AgentAccess(agent=choice.agent, pool=pool)
+        self._access = AgentAccess(agent=choice.agent, key=choice.key, pool=pool)
         self._groups = GroupRequests(groups=groups)
+        self._works: Mapping[Destination, Work] = {
+            Destination.AGENT_PROCESS: self._access.pass_on,
+            Destination.OPEN_GROUP: self._groups.open,
+            Destination.INVITE: invitations.invite,
+            Destination.REVOKE_INVITATIONS: invitations.revoke,
+        }
         self._outbox = Outbox(outlet=outlet)
         self._tasks = Background()
         self._exit = AsyncExitStack()
@@ -113,6 +126,11 @@ class ClientConnection:
         """How much waits for the client alone."""
         return self._outbox.lane_bytes + self._sessions.lane_bytes
 
+    @property
+    def serves(self) -> frozenset[str]:
+        """Which of the methods for files and terminals the client has said that it serves."""
+        return self._access.serves
+
     # -- what the client says
 
     def receive(self, frame: bytes) -> None:
@@ -147,15 +165,9 @@ class ClientConnection:
                 self._cancel_request(envelope.request_id or b"")
             case Destination.INITIALIZE:
                 self._access.begin_greeting()
-                self._tasks.start(answer(envelope, self._access.greet, self.say), name="initialize")
+                self._serve(envelope, self._access.greet)
             case Destination.OPEN_SESSION:
                 self._open(envelope)
-            case Destination.AGENT_PROCESS:
-                self._tasks.start(
-                    answer(envelope, self._access.pass_on, self.say), name=envelope.method or ""
-                )
-            case Destination.OPEN_GROUP:
-                self._tasks.start(answer(envelope, self._groups.open, self.say), name="open_group")
             case Destination.CLOSE_GROUP:
                 # Who asked may leave: what was begun is carried through.
                 self._host.background.start(
@@ -163,8 +175,14 @@ class ClientConnection:
                 )
             case Destination.NOWHERE:
                 pass
+            case other if other in self._works:
+                self._serve(envelope, self._works[other])
             case other:
                 self._requests.serve(other, envelope)
+
+    def _serve(self, envelope: Envelope, work: Work) -> None:
+        """Serves a request beside what else the client says."""
+        self._tasks.start(answer(envelope, work, self.say), name=envelope.method or "")
 
     def _cancel_request(self, request_id: bytes) -> None:
         opening = self._sessions.withdraw(request_id)

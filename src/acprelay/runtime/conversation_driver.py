@@ -14,7 +14,14 @@ from collections.abc import Iterable, Sequence
 from acprelay.errors import AgentError, RelayError, SessionEnded
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.conversation import Conversation
-from acprelay.routing.events import AskDecided, RunUnwanted, RunWanted, TurnChanged
+from acprelay.routing.events import (
+    AskDecided,
+    RunUnwanted,
+    RunWanted,
+    ServiceAsked,
+    ServiceWithdrawn,
+    TurnChanged,
+)
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord
 from acprelay.routing.turns import TurnList
@@ -303,6 +310,14 @@ class ConversationDriver:
                     self.keeper.sync()
                 case AskDecided(decision):
                     self.keeper.audit(decision, now=_now())
+                case ServiceAsked() | ServiceWithdrawn():
+                    if self._slot.serving is not None:
+                        desk, roots = self._slot.serving.desk, self.record.roots
+                        desk.heed(event, roots=roots, settle=self._service_settled)
+
+    def _service_settled(self, number: int, outcome: bytes | RelayError) -> None:
+        self._conversation.settle_service(number, outcome)
+        self._carry_out()
 
     def save(self) -> None:
         """Stores the record as things stand."""

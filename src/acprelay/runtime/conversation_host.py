@@ -22,14 +22,15 @@ from acprelay.errors import (
 )
 from acprelay.routing.listing import Listed
 from acprelay.routing.records import ConversationRecord
-from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.purposes import Founding, Restoration
 from acprelay.runtime.run_lifecycle import RunLifecycle
+from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.session.models import Handle, SessionFilter, SessionKey, SessionSpec
 from acprelay.session.ports import Clock, ConnectionRegistry, SessionManager
@@ -50,6 +51,7 @@ class ConversationHost:
         worktrees: Makes worktrees for those that want one.
         background: Owns the tasks.
         limits: Bounds of runs.
+        desks: Serve agents with files and terminals.
     """
 
     def __init__(
@@ -57,12 +59,13 @@ class ConversationHost:
         *,
         manager: SessionManager[AgentRun],
         registry: ConnectionRegistry[AgentRun, object],
-        pool: AgentPool,
+        pool: AgentSource,
         archive: Archive,
         clock: Clock,
         worktrees: WorktreeClaims,
         background: Background,
         limits: Limits,
+        desks: ServiceDesks,
     ) -> None:
         self.runs = RunLifecycle(
             manager=manager, registry=registry, background=background, most=limits.sessions
@@ -74,7 +77,8 @@ class ConversationHost:
         self.clock = clock
         self._worktrees = worktrees
         self._limits = limits
-        self._creations: set[asyncio.Task[None]] = set()
+        self._desks = desks
+        self._creations: dict[asyncio.Task[None], str | None] = {}
         self._closing = False
 
     def find(self, public_id: str) -> ConversationDriver:
@@ -98,7 +102,8 @@ class ConversationHost:
 
     def open(self, opening: Opening) -> None:
         """Begins to open a session; its client is answered once it is open, or why it is not."""
-        self._create(self._open(opening), name="opening of a session")
+        group = opening.choice.group
+        self._create(self._open(opening), name="opening of a session", group=group)
 
     async def _open(self, opening: Opening) -> None:
         spec = opening.spec
@@ -238,13 +243,20 @@ class ConversationHost:
 
     def _run(self, key: SessionKey, purpose: Founding | Restoration) -> AgentRun:
         return AgentRun(
-            key=key, purpose=purpose, manager=self._manager, pool=self._pool, limits=self._limits
+            key=key,
+            purpose=purpose,
+            manager=self._manager,
+            pool=self._pool,
+            limits=self._limits,
+            desk=self._desks.open(),
         )
 
-    def _create(self, work: Coroutine[object, object, None], *, name: str) -> None:
+    def _create(
+        self, work: Coroutine[object, object, None], *, name: str, group: str | None = None
+    ) -> None:
         task = self.background.start(work, name=name)
-        self._creations.add(task)
-        task.add_done_callback(self._creations.discard)
+        self._creations[task] = group
+        task.add_done_callback(self._creations.pop)
 
     def _check_open(self) -> None:
         if self._closing:
@@ -287,10 +299,14 @@ class ConversationHost:
             SessionNotFound: The group has none.
             AgentError: A process of an agent survives; the others are ended all the same.
         """
+        # What is being created is not listed yet
+        creations = [task for task, wanted in self._creations.items() if wanted == group]
+        if creations:
+            await asyncio.wait(creations)
         starting = await self._manager.list(SessionFilter(session_id=group))
         keys = sorted({*self._archive.group(group), *(session.key for session in starting)})
         if not keys:
-            raise SessionNotFound(key=group[:200])
+            raise SessionNotFound(key=group[:200], what="group")
         for driver in filter(None, map(self._archive.awake, keys)):
             driver.end_session(reason)
         endings = [

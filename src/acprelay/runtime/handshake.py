@@ -24,6 +24,7 @@ from acprelay.errors import (
 )
 from acprelay.routing.capabilities import check_agent, initialize_params
 from acprelay.routing.frames import error_reply
+from acprelay.routing.service_modes import NOT_SERVED, Services
 from acprelay.wire import Envelope, MessageKind, OversizedFrame, peek, request, to_line
 
 logger = logging.getLogger(__name__)
@@ -39,13 +40,19 @@ class Handshake:
         agent: The process; its output comes here from now on.
         deadline_s: How long an answer may take.
         authenticate_s: How long the answer to `authenticate` may take: a person may have to log in.
+        services: What the agent is promised.
 
     Attributes:
         on_exit: Called when the process has ended, if somebody wants to know.
     """
 
     def __init__(
-        self, *, agent: AgentConnection, deadline_s: float, authenticate_s: float = 600.0
+        self,
+        *,
+        agent: AgentConnection,
+        deadline_s: float,
+        authenticate_s: float = 600.0,
+        services: Services = NOT_SERVED,
     ) -> None:
         self.agent = agent
         self.last_id = 0
@@ -57,6 +64,7 @@ class Handshake:
         self._is_full = False
         self._deadline_s = deadline_s
         self._authenticate_s = authenticate_s
+        self._services = services
         self._waiting: tuple[bytes, asyncio.Future[Envelope]] | None = None
 
     async def initialize(self) -> None:
@@ -67,7 +75,7 @@ class Handshake:
             AgentUnresponsive: It did not answer in time.
             AgentRefused: It answered with an error, or speaks another version.
         """
-        answer = await self.call("initialize", initialize_params())
+        answer = await self.call("initialize", initialize_params(self._services))
         if answer.is_error:
             reason = (answer.member("error") or b"")[:500].decode(errors="replace")
             raise AgentRefused(agent=self.agent.name, method="initialize", reason=reason)

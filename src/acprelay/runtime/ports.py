@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from acprelay.errors import RelayError
+from acprelay.routing.invitations import Invitation
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord, Worktree
 from acprelay.session.models import SessionKey
@@ -31,6 +32,30 @@ class Outlet(Protocol):
         Raises:
             ConnectionError: The connection is lost.
         """
+        ...
+
+
+class AgentSocketConnection(Protocol):
+    """What a socket of an agent that has dialled in belongs to, as far as the socket goes."""
+
+    def receive(self, message: bytes) -> None:
+        """Takes a message that came.
+
+        Raises:
+            RemoteProtocolError: It breaks the rules: close the socket.
+        """
+        ...
+
+    async def room(self) -> None:
+        """Returns once the next message can be taken. Cancelling is safe."""
+        ...
+
+    async def outgoing(self) -> Sequence[bytes]:
+        """Gives what is to be sent next; nothing once the socket is to be closed."""
+        ...
+
+    def lost(self) -> None:
+        """Takes note that the socket has ended. Idempotent."""
         ...
 
 
@@ -120,5 +145,25 @@ class Worktrees(Protocol):
 
         Raises:
             WorkspaceError: It cannot be removed.
+        """
+        ...
+
+
+class InvitationStore(Protocol):
+    """Keeps invitations."""
+
+    def load(self) -> Sequence[Invitation]:
+        """Gives what was saved last.
+
+        Raises:
+            ConfigError: It cannot be read.
+        """
+        ...
+
+    def save(self, invitations: Sequence[Invitation]) -> None:
+        """Keeps invitations in place of those before; may block for as long as a disk takes.
+
+        Raises:
+            Unavailable: They cannot be stored.
         """
         ...

@@ -9,7 +9,6 @@ guard's.
 from __future__ import annotations
 
 import asyncio
-import socket as socket_module
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -17,16 +16,16 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
 from acprelay.config import Limits
-from acprelay.errors import InvalidParams, InvalidRequest, RelayError, Unavailable
+from acprelay.errors import InvalidParams, RelayError, Unavailable
 from acprelay.routing.choosing import DEFAULT_ROLE, NO_AGENT, Choice, check_agent_name
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.ports import Outlet
 from acprelay.server.problems import problem
+from acprelay.server.upgrades import check_upgrade, notice_death, refuse_without_upgrade
 from acprelay.session.ports import IdGenerator
 
 CONNECTION_ID_HEADER = "Acp-Connection-Id"
 _FAREWELL_S = 1.0
-_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
 class Connect(Protocol):
@@ -59,14 +58,8 @@ class AcpEndpoint:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serves one WebSocket from its upgrade to its end."""
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            return problem(
-                InvalidRequest(
-                    "cannot serve /acp without an upgrade", hint="connect to it with a WebSocket"
-                ),
-                status=426,
-                headers={"Upgrade": "websocket"},
-            )
+        if (refusal := refuse_without_upgrade(request)) is not None:
+            return refusal
         try:
             choice = self._admit(request)
         except RelayError as error:
@@ -89,11 +82,7 @@ class AcpEndpoint:
             raise Unavailable(
                 "cannot take a client: the relay is stopping", hint="connect again later"
             )
-        if not request.headers.get("Sec-WebSocket-Key", "").isascii():
-            # aiohttp checks everything else of an upgrade, and takes for granted that this holds.
-            raise InvalidRequest(
-                "cannot upgrade: Sec-WebSocket-Key is no ASCII", hint="send a key as RFC 6455 says"
-            )
+        check_upgrade(request)
         # Refuses now what every session/new of the connection would be refused for.
         agent = request.query.get("agent") or self._agents[0]
         if agent != NO_AGENT:
@@ -114,7 +103,7 @@ class AcpEndpoint:
         connection_id = self._ids.mint()
         socket.headers[CONNECTION_ID_HEADER] = connection_id
         writer = await socket.prepare(request)
-        _notice_death(request)
+        notice_death(request)
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
         try:
@@ -189,19 +178,6 @@ class SocketOutlet:
         """Ends the connection at once, with all that it still holds."""
         if self._protocol.transport is not None:
             self._protocol.transport.abort()
-
-
-def _notice_death(request: web.Request) -> None:
-    """Has the system end a connection whose other end is gone without a word.
-
-    A ping of our own would also end one whose client sleeps, or does not read for a while.
-    """
-    transport = request.transport
-    connection = None if transport is None else transport.get_extra_info("socket")
-    for name, value in _KEEPALIVE.items():
-        option = getattr(socket_module, name, None)  # each system has some of them
-        if connection is not None and option is not None:
-            connection.setsockopt(socket_module.IPPROTO_TCP, option, value)
 
 
 async def _dismiss(socket: web.WebSocketResponse, outlet: SocketOutlet) -> None:

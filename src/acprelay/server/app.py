@@ -11,18 +11,25 @@ from aiohttp.typedefs import Handler, Middleware
 
 from acprelay.errors import InvalidRequest, RelayError
 from acprelay.server.acp import AcpEndpoint
+from acprelay.server.agents import PATH as AGENTS_PATH
+from acprelay.server.agents import AgentEndpoint
 from acprelay.server.guard import check_headers
 from acprelay.server.problems import problem
 from acprelay.session.ports import SessionManager
 
 
 def make_app(
-    *, acp: AcpEndpoint, manager: SessionManager[Never], port: Callable[[], int]
+    *,
+    acp: AcpEndpoint,
+    agents: AgentEndpoint,
+    manager: SessionManager[Never],
+    port: Callable[[], int],
 ) -> web.Application:
     """Makes the application; it serves once somebody runs it.
 
     Args:
         acp: Serves `/acp`.
+        agents: Serves agents that dial in.
         manager: Tells what `/healthz` and `/readyz` report.
         port: Gives the port that the relay listens on, once it does.
     """
@@ -30,6 +37,7 @@ def make_app(
     health = Health(manager=manager)
     # A HEAD that asks for an upgrade would get one.
     app.router.add_get("/acp", acp.handle, allow_head=False)
+    app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False)
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
     return app

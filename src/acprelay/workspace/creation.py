@@ -81,7 +81,7 @@ class Creation:
             WorkspaceError: Something is left, and still marked unfinished.
         """
         if self._made:
-            await remove_directory(self._repository, str(self.path), force=True)
+            await remove_directory(self._repository, str(self.path))
             self._made = False
         if self._claimed:
             remove_empty(self.path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,8 +33,16 @@ def default_worktree_directory(environ: Mapping[str, str]) -> Path:
 
 
 def is_directory(path: str) -> bool:
-    """Whether there is a directory."""
-    return Path(path).is_dir()
+    """Whether there is a directory, as far as this process can tell."""
+    try:
+        return Path(path).is_dir()
+    except OSError:  # such as a name that is too long, or a way that is closed
+        return False
+
+
+def is_taken(path: Path) -> bool:
+    """Whether there is anything, as far as this process can tell."""
+    return os.path.lexists(path)
 
 
 def make_folder(path: Path) -> None:

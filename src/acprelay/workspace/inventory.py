@@ -6,6 +6,7 @@ All that it knows comes from git and from the file system, so it needs no relay 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -111,11 +112,15 @@ class Inventory:
     async def _changes(self, record: Record) -> tuple[str, ...]:
         if record.entry is None or not is_directory(record.entry.path):
             return ()
-        if not record.finished:
-            return ()  # files that are not there yet, or no longer, are nobody's change
-        if not _is_worktree(record.entry.path):
-            return (".git",)  # gone, and with it the way to tell what else has changed
-        return (await self._repository.status(record.entry.path, untracked="all")).changes
+        if not record.was_whole:
+            return ()  # files that are not there yet are nobody's change
+        path = record.entry.path
+        if not _is_worktree(path):
+            # Without it there is no way to tell what else has changed; a removal may have taken it
+            return (".git",) if record.finished else ()
+        changes = (await self._repository.status(path, untracked="all")).changes
+        # What a removal has already taken is nobody's change
+        return changes if record.finished else _still_there(path, changes)
 
     async def _has_submodules(self, record: Record) -> bool:
         if record.entry is None or not _is_worktree(record.entry.path):
@@ -140,6 +145,10 @@ class Inventory:
                 hint="forget it with acprelay worktrees remove",
             )
         return self._repository.project.top, record.tip
+
+
+def _still_there(path: str, changes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(each for each in changes if os.path.lexists(Path(path) / each))
 
 
 def _is_worktree(path: str) -> bool:

@@ -51,6 +51,11 @@ class Record:
         """Whether it is neither half made nor half removed."""
         return names.refs_of(self.slot)[2] not in self.refs
 
+    @property
+    def was_whole(self) -> bool:
+        """Whether it is, or was before its removal began, made whole."""
+        return names.refs_of(self.slot)[1] in self.refs
+
 
 def join(refs: Mapping[str, str], entries: Sequence[WorktreeEntry]) -> list[Record]:
     """Puts refs and worktrees together, sorted by name. Pure.

@@ -1,7 +1,8 @@
 """Takes a worktree away: its directory, what git knows of it, and its refs.
 
 `refusal` decides whether it may go; the rest does what is decided. A removal that is interrupted
-leaves the worktree marked unfinished, and removing it again completes that.
+leaves the worktree marked unfinished, and removing it again completes that; one that git refuses
+leaves it as it was.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from acprelay.workspace.folders import is_directory, remove_empty
 from acprelay.workspace.models import WorktreeStatus
 from acprelay.workspace.records import Record
 from acprelay.workspace.repository import Repository
+
+_DIED = 128
+"""Git's exit code where it refuses, before it has touched anything."""
 
 
 def refusal(
@@ -74,29 +78,36 @@ async def remove(repository: Repository, record: Record, *, force: bool) -> None
     if record.finished:
         await repository.ask(commands.mark_unfinished(record.slot, base=record.base))
         refs[mark] = record.base
-    if record.entry is not None:
-        forced = force or not record.finished
-        await remove_directory(repository, record.entry.path, force=forced)
+    if record.entry is not None and record.finished and not force:
+        await _remove_clean(repository, record.entry.path, mark={mark: record.base})
+    elif record.entry is not None:
+        await remove_directory(repository, record.entry.path)
     await delete_known_refs(repository, refs)
 
 
-async def remove_directory(repository: Repository, path: str, *, force: bool) -> None:
-    """Removes a worktree's directory and what git knows of it. To be carried out whole.
+async def remove_directory(repository: Repository, path: str) -> None:
+    """Removes a worktree's directory, whatever is in it, and what git knows of it.
 
-    Directories above it that are empty then go too.
+    Directories above it that are empty then go too. To be carried out whole.
 
     Args:
         repository: Whose.
         path: Where it is.
-        force: Whether it goes whatever is in it; otherwise git looks once more for itself.
 
     Raises:
         WorkspaceError: Something is left.
     """
-    if force:
-        await _remove_by_force(repository, path)
-    else:
-        await _remove_clean(repository, path)
+    top = repository.project.top
+    removal = commands.remove_worktree(path, force=True)
+    answer = await repository.git.run(removal, at=top)
+    if is_directory(path):
+        await _delete_files(path)
+    if answer.code != 0:
+        # Git knew nothing of it, or could not remove all of it: what it knows goes now.
+        await repository.git.run(removal, at=top)
+        known = await repository.worktrees()
+        if any(entry.path == path for entry in known):
+            raise failure(f"remove {path!r}", answer.err)
     remove_empty(Path(path).parent)
 
 
@@ -122,25 +133,14 @@ async def delete_known_refs(repository: Repository, refs: dict[str, str]) -> Non
             raise failure(f"delete {', '.join(refs)}", answer.err)
 
 
-async def _remove_clean(repository: Repository, path: str) -> None:
-    top = repository.project.top
-    answer = await repository.git.run(commands.remove_worktree(path), at=top)
+async def _remove_clean(repository: Repository, path: str, *, mark: dict[str, str]) -> None:
+    answer = await repository.git.run(commands.remove_worktree(path), at=repository.project.top)
+    if answer.code == _DIED:
+        # Still marked, it would go by force the next time, with the change that git has seen.
+        await delete_known_refs(repository, mark)
     if answer.code != 0:
         raise failure(f"remove {path!r}", answer.err)
-
-
-async def _remove_by_force(repository: Repository, path: str) -> None:
-    top = repository.project.top
-    removal = commands.remove_worktree(path, force=True)
-    answer = await repository.git.run(removal, at=top)
-    if is_directory(path):
-        await _delete_files(path)
-    if answer.code != 0:
-        # Git knew nothing of it, or could not remove all of it: what it knows goes now.
-        await repository.git.run(removal, at=top)
-        known = await repository.worktrees()
-        if any(entry.path == path for entry in known):
-            raise failure(f"remove {path!r}", answer.err)
+    remove_empty(Path(path).parent)
 
 
 async def _delete_files(path: str) -> None:

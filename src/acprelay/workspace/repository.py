@@ -15,6 +15,8 @@ from acprelay.workspace.git import GitRunner
 from acprelay.workspace.parsing import Location, TreeStatus, WorktreeEntry
 from acprelay.workspace.process import Ended
 
+_SHOWN = 200
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
@@ -50,11 +52,16 @@ class Repository:
         """Finds the repository that a directory belongs to.
 
         Raises:
-            WorkspaceError: There is no such directory, or it is in no tree of a repository.
+            WorkspaceError: It is no absolute path, or not there, or in no tree of a repository.
         """
+        if not Path(directory).is_absolute():
+            raise WorkspaceError(
+                f"cannot work in {directory[:_SHOWN]!r}: it is no absolute path",
+                hint="name the directory with its whole path",
+            )
         if not is_directory(directory):
             raise WorkspaceError(
-                f"cannot work in {directory!r}: there is no such directory",
+                f"cannot work in {directory[:_SHOWN]!r}: there is no such directory",
                 hint="choose a directory that exists on the machine of the relay",
             )
         answer = await git.run(commands.locate(), at=directory)

@@ -15,6 +15,7 @@ from acprelay.routing.records import Worktree
 from acprelay.session.models import SessionKey
 from acprelay.workspace import names
 from acprelay.workspace.creation import Creation, in_the_way
+from acprelay.workspace.folders import is_taken
 from acprelay.workspace.git import GitRunner
 from acprelay.workspace.inventory import Inventory
 from acprelay.workspace.occupants import Occupants
@@ -92,7 +93,13 @@ class Worktrees:
         Raises:
             WorkspaceError: Git fails, or something is left of it.
         """
-        repository = await Repository.find(self._git, worktree.repository)
+        try:
+            repository = await Repository.find(self._git, worktree.repository)
+        except WorkspaceError:
+            if is_taken(Path(worktree.repository) / ".git"):
+                raise
+            # Tried for ever, it would keep its session from ever having ended
+            return f"the repository {worktree.repository!r} is gone"
         return await self._discard(repository, names.slot_of_branch(worktree.branch))
 
     async def _make(
@@ -155,7 +162,7 @@ class Worktrees:
                 hint="see acprelay worktrees list; rename or delete what is in the way, or choose "
                 "another session id or role",
             )
-        if creation.path.exists() or creation.path.is_symlink():
+        if is_taken(creation.path):
             raise in_the_way(creation.path)
 
     def _checked_root(self, repository: Repository) -> Path:

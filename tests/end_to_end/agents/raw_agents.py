@@ -156,6 +156,50 @@ def parent() -> None:
         answer(prompt, {"stopReason": "end_turn"})
 
 
+def needing() -> None:
+    """Asks for what a prompt says, one thing after another, and says what it is answered.
+
+    A prompt is a JSON list of methods and params. In these, `$terminal` is the terminal that was
+    made last. `$cancel` in place of a method withdraws the request before; `$exit` ends the
+    program. An empty list has it say what it was promised.
+    """
+    promised: Message = {}
+    while True:
+        request = receive()
+        match request.get("method"):
+            case "initialize":
+                promised = request["params"]["clientCapabilities"]
+                answer(request, {"protocolVersion": 1})
+            case "session/new":
+                answer(request, {"sessionId": "needing"})
+            case "session/prompt":
+                needs = json.loads(request["params"]["prompt"][0]["text"])
+                for said in ask_for(needs) if needs else [promised]:
+                    send(update(json.dumps(said) + "\n", "needing"))
+                answer(request, {"stopReason": "end_turn"})
+
+
+def ask_for(needs: list[tuple[str, Message]]) -> Iterator[object]:
+    """Asks for one thing after another; gives the results and the errors."""
+    terminal = None
+    for number, (method, params) in enumerate(needs, start=100):
+        if method == "$exit":
+            sys.exit(3)
+        filled = {key: terminal if it == "$terminal" else it for key, it in params.items()}
+        is_cancelled = needs[number - 99 :][:1] == [["$cancel", {}]]
+        if method != "$cancel":
+            filled = {"sessionId": "needing", **filled}
+            send({"jsonrpc": "2.0", "id": number, "method": method, "params": filled})
+        if is_cancelled:
+            cancelled = {"requestId": number}
+            send({"jsonrpc": "2.0", "method": "$/cancel_request", "params": cancelled})
+        if method != "$cancel":
+            said = receive()
+            assert said["id"] == number, said
+            yield said.get("result", said.get("error"))
+            terminal = (said.get("result") or {}).get("terminalId", terminal)
+
+
 def take_steps(steps: list[str]) -> MisbehavingAgent:
     """Misbehaves as told."""
     agent = MisbehavingAgent(program=misbehaving_agent.__file__)
@@ -165,6 +209,6 @@ def take_steps(steps: list[str]) -> MisbehavingAgent:
 
 
 if __name__ == "__main__":
-    for program in (counting, firehose, parrot, clumsy, hesitant, parent):
+    for program in (counting, firehose, parrot, clumsy, hesitant, parent, needing):
         if program.__name__ == sys.argv[1]:
             program()

@@ -11,6 +11,7 @@ from acprelay.cli.arguments.common import (
     add_config,
     add_pass_env,
 )
+from acprelay.cli.arguments.services import add_services
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -81,3 +82,4 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="rules that decide about permissions before anybody is asked (see acprelay policy)",
     )
+    add_services(parser)

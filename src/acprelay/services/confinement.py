@@ -1,0 +1,154 @@
+"""Paths that an agent names, opened without leaving the directories of its session.
+
+A path is resolved first, every symbolic link in it followed; where that leads decides whether it is
+let in. Then it is walked again from its root's descriptor, name by name, and no link is followed on
+that way. So a link that is put in between the two is an error, never a way out.
+
+This module reads no file and knows no protocol. It confines what the relay does for an agent, and
+not the agent: that runs with the rights of whoever started the relay.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from acprelay.errors import FileMissing, Forbidden, InvalidParams, ServiceError
+
+_WALK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A name may become a pipe or a device after it was looked at: opening it must not block.
+_OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A path that was found to lie inside.
+
+    Attributes:
+        path: As the agent has named it.
+        root: The directory that it lies in, resolved.
+        parts: The names on the way from there, none of which was a link when it was resolved.
+    """
+
+    path: str
+    root: str
+    parts: tuple[str, ...]
+
+    @property
+    def resolved(self) -> str:
+        """The path, every link followed."""
+        return os.path.join(self.root, *self.parts)  # noqa: PTH118 - text in, text out
+
+
+def locate(path: str, roots: Sequence[str]) -> Place:
+    """Finds where a path leads. Reads the file system: to be called in a thread.
+
+    Args:
+        path: Absolute (ACP, "File System"); it need not exist.
+        roots: The directories that it may lie in.
+
+    Raises:
+        InvalidParams: It is not absolute, or no path.
+        Forbidden: It leads out of every root.
+    """
+    if not path.startswith("/") or "\0" in path:
+        raise InvalidParams(
+            f"cannot use {path[:200]!r} as a path",
+            hint="give an absolute path without NUL characters",
+        )
+    resolved = os.path.realpath(path)
+    for root in map(os.path.realpath, roots):
+        inside = resolved.removeprefix(root.rstrip("/") + "/")
+        if resolved == root or inside != resolved:
+            parts = () if resolved == root else tuple(inside.split("/"))
+            return Place(path=path, root=root, parts=parts)
+    raise Forbidden(
+        f"cannot reach {path[:200]!r}: it lies outside of the session's directory",
+        hint=f"stay below {roots[0][:200]}; symbolic links that lead out of it are not followed",
+    )
+
+
+@contextmanager
+def open_parent(place: Place, *, make: bool = False) -> Iterator[int]:
+    """Opens the directory that a place lies in, for as long as the context lasts.
+
+    Args:
+        place: The place.
+        make: Whether directories that are not there are made.
+
+    Raises:
+        OSError: There is none, or a name on the way has become a link.
+    """
+    directory = os.open(place.root, _WALK)
+    try:
+        for name in place.parts[:-1]:
+            below = _enter(directory, name, make=make)
+            os.close(directory)
+            directory = below
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _enter(directory: int, name: str, *, make: bool) -> int:
+    try:
+        return os.open(name, _WALK, dir_fd=directory)
+    except FileNotFoundError:
+        if not make:
+            raise
+    with suppress(FileExistsError):  # somebody else was faster
+        os.mkdir(name, dir_fd=directory)
+    return os.open(name, _WALK, dir_fd=directory)
+
+
+def status(place: Place, parent: int) -> os.stat_result | None:
+    """Looks at what is at a place; None where nothing is.
+
+    Raises:
+        ServiceError: It is no regular file.
+        OSError: It cannot be looked at.
+    """
+    if not place.parts:
+        raise _no_file(place)
+    try:
+        found = os.stat(place.parts[-1], dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise _no_file(place)
+    return found
+
+
+def open_file(place: Place, parent: int, *, flags: int) -> int:
+    """Opens the regular file at a place; never waits for a pipe, never touches a device.
+
+    Args:
+        place: The place.
+        parent: The directory it lies in.
+        flags: `os.O_RDONLY` or `os.O_WRONLY`.
+
+    Returns:
+        A descriptor, the caller's to close.
+
+    Raises:
+        FileMissing: There is none.
+        ServiceError: It is no regular file.
+        OSError: It cannot be opened.
+    """
+    if status(place, parent) is None:  # before it is opened: that alone can do harm to a device
+        raise FileMissing(path=place.path)
+    opened = os.open(place.parts[-1], flags | _OPEN, dir_fd=parent)
+    if stat.S_ISREG(os.fstat(opened).st_mode):
+        return opened
+    os.close(opened)
+    raise _no_file(place)
+
+
+def _no_file(place: Place) -> ServiceError:
+    return ServiceError(
+        f"cannot use {place.path[:200]!r}: it is no regular file",
+        hint="name a file, not a directory, a pipe or a device",
+    )
