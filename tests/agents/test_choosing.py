@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from acprelay.agents.choosing import AgentChoice, AgentSettings
+from acprelay.agents.detection import Availability
 from acprelay.agents.known_agent import KnownAgent
 from acprelay.agents.models import AgentSpec
 from acprelay.errors import ConfigError
@@ -40,7 +41,7 @@ def choice(there: str = "robo-acp", **settings: AgentSettings) -> AgentChoice:
         well_known=(ROBO, BINARY),
         own=(DEMO,),
         settings=settings,
-        is_installed=there.split().__contains__,
+        installed=lambda environment: {*there.split(), environment.get("PATH")}.__contains__,
         environment={},
     )
 
@@ -151,6 +152,15 @@ def test_naming_an_agent_that_is_missing_says_how_to_get_it(
     assert caught.value.fields == {"agent": name}
 
 
+@pytest.mark.requirement("catalog.says-what-is-missing")
+def test_the_environment_that_is_configured_for_an_agent_tells_what_it_has() -> None:
+    plain = choice("npx", robo=AgentSettings()).detect(ROBO)
+    assert (plain.availability, plain.unset) == (Availability.RUNNABLE, ("ROBO_KEY",))
+    settings = AgentSettings(env={"ROBO_KEY": "x", "PATH": "robo-acp"})
+    configured = choice("npx", robo=settings).detect(ROBO)
+    assert (configured.availability, configured.unset) == (Availability.READY, ())
+
+
 def test_a_configured_agent_that_is_missing_keeps_no_relay_from_starting() -> None:
     (spec,) = choice("", robo=AgentSettings()).offer([], default=None)
     assert spec.argv == ("robo-acp", "--acp")
@@ -180,5 +190,14 @@ def test_an_unknown_name_suggests_the_one_that_may_be_meant(name: str, near: str
 
 
 def test_a_default_agent_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(ConfigError, match="cannot find an agent named 'nobody'"):
+    with pytest.raises(ConfigError, match="cannot find an agent named 'nobody'") as caught:
         choice().offer([], default="nobody")
+    assert "acprelay agents --all --no-config lists the known ones" in caught.value.hint
+
+
+def test_a_configured_agent_that_nobody_knows_is_told_as_one_of_the_configuration() -> None:
+    chosen = choice(rob=AgentSettings(prewarm=1))
+    for names in ([], ["rob"]):
+        with pytest.raises(ConfigError, match="cannot find an agent named 'rob'") as caught:
+            chosen.offer(names, default=None)
+        assert caught.value.hint.startswith("did you mean 'robo'? the configuration names it: ")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -65,6 +67,44 @@ def test_a_process_that_ends_meanwhile_is_left_out(
 
     monkeypatch.setattr("acprelay.agents.process_table.os.getpgid", vanish)
     assert read_process_table() == []
+
+
+PATIENCE_S = 30.0
+LEAVES_A_CHILD = "read line; sleep 600 & exit"
+
+
+@pytest.mark.process
+@pytest.mark.requirement("supervision.trees-are-found-while-they-grow")
+def test_what_a_process_starts_that_ends_meanwhile_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = subprocess.Popen(
+        ["/bin/sh", "-c", LEAVES_A_CHILD], stdin=subprocess.PIPE, start_new_session=True
+    )
+    listings = []
+
+    def list_and_go_on() -> list[int]:
+        listings.append(list_pids())
+        if parent.returncode is None:  # it is listed, and gone before it is read
+            parent.communicate(b"go on\n", timeout=PATIENCE_S)
+        return listings[-1]
+
+    list_pids = psutil.pids
+    monkeypatch.setattr(psutil, "pids", list_and_go_on)
+    try:
+        (child,) = (entry for entry in read_process_table() if entry.group == parent.pid)
+        assert parent.pid in listings[0]
+        assert child.pid not in listings[0]
+        assert len(listings) >= 3  # the last one has shown nothing new
+    finally:
+        os.killpg(parent.pid, signal.SIGKILL)
+
+
+def test_a_machine_that_starts_processes_without_end_is_read_to_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pids = itertools.count(os.getpid())
+    monkeypatch.setattr(psutil, "pids", lambda: [next(pids)])
+    assert own_entry().pid == os.getpid()
+    assert next(pids) < os.getpid() + 1000
 
 
 SPINNING = """\

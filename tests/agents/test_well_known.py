@@ -82,7 +82,8 @@ def row(agent: KnownAgent) -> str:
         install,
         variables,
     )
-    return " ".join(f"| {' | '.join(cells)} |".split())
+    escaped = [cell.replace("|", r"\|") for cell in cells]  # else it would end the cell
+    return " ".join(f"| {' | '.join(escaped)} |".split())
 
 
 @pytest.mark.requirement("catalog.page-lists-every-agent")

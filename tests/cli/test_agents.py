@@ -158,6 +158,21 @@ async def test_configured_agents_come_first_and_the_default_one_before_all(
     assert words(output)[1][0] == "demo"
 
 
+async def test_what_is_configured_for_an_agent_counts_where_it_is_looked_for(
+    machine: Machine, cli: Cli
+) -> None:
+    machine.install("gemini")
+    machine.install("mine")
+    path = json.dumps(str(cli.cwd / "programs"))
+    machine.configure(
+        f'[agents.mine]\ncommand = ["mine"]\nenv = {{ PATH = {path} }}\n'
+        f'[agents.gemini]\nenv = {{ PATH = {path}, GEMINI_API_KEY = "k" }}\n'
+    )
+    code, output, errors = await machine.agents(PATH="/nowhere")
+    assert (code, errors) == (ExitCode.OK, "")
+    assert words(output)[1:3] == [["mine", "ready", "mine"], ["gemini", "ready", "gemini", "--acp"]]
+
+
 async def test_programs_get_one_object_a_line(machine: Machine) -> None:
     machine.install("gemini")
     machine.configure('[agents.mine]\ncommand = ["mine"]\n')
@@ -201,6 +216,8 @@ async def test_a_configuration_that_names_nobody_is_an_error(machine: Machine) -
     assert (code, output) == (ExitCode.USAGE, "")
     assert errors.startswith("acprelay: cannot find an agent named 'gemimi'\n")
     assert "did you mean 'gemini'? " in errors
+    code, _output, errors = await machine.agents("--all", "--no-config")  # as the hint says
+    assert (code, errors) == (ExitCode.OK, "")
 
 
 # --- trying one out

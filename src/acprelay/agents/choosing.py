@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from acprelay.agents.detection import Availability, Detection, Installed, detect
 from acprelay.agents.known_agent import KnownAgent
 from acprelay.agents.models import DEFAULT_RESTARTS, AgentSpec
 from acprelay.errors import ConfigError
+
+_HINT_TYPED = (
+    "acprelay agents --all lists the known ones; give any other its command, as in "
+    "--agent NAME='PROGRAM ARGUMENT' or in [agents.NAME] of the configuration"
+)
+# What the configuration says stands in the way of the list, too.
+_HINT_WRITTEN = (
+    "the configuration names it: give it a command in [agents.NAME] there, or leave it out; "
+    "acprelay agents --all --no-config lists the known ones"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +54,7 @@ class AgentChoice:
         well_known: The agents that a name alone can stand for.
         own: Agents that are part of the relay, which a name alone can stand for too.
         settings: What the configuration says, by the agent's name, in its order.
-        is_installed: Tells which programs there are.
+        installed: Tells which programs there are for whoever has such an environment.
         environment: The relay's environment.
     """
 
@@ -54,13 +64,13 @@ class AgentChoice:
         well_known: Iterable[KnownAgent],
         own: Iterable[AgentSpec],
         settings: Mapping[str, AgentSettings],
-        is_installed: Installed,
+        installed: Callable[[Mapping[str, str]], Installed],
         environment: Mapping[str, str],
     ) -> None:
         self._known = {agent.name: agent for agent in well_known}
         self._own = {spec.name: spec for spec in own}
         self._settings = settings
-        self._is_installed = is_installed
+        self._installed = installed
         self._environment = environment
 
     def offer(
@@ -86,7 +96,7 @@ class AgentChoice:
         ]
         taken = {spec.name for spec in specs}
         configured = dict.fromkeys([*([default] if default else []), *self._settings])
-        specs += [self.configured(name) for name in configured if name not in taken]
+        specs += [self._find(name, is_written=True) for name in configured if name not in taken]
         return tuple(specs)
 
     def choose(self, name: str) -> AgentSpec:
@@ -114,6 +124,9 @@ class AgentChoice:
         Raises:
             ConfigError: The name is unknown, or what the configuration says cannot be used.
         """
+        return self._find(name, is_written=name in self._settings)
+
+    def _find(self, name: str, *, is_written: bool) -> AgentSpec:
         settings = self._settings.get(name, AgentSettings())
         if settings.command is not None:
             spec = AgentSpec(name=name, argv=settings.command)
@@ -128,7 +141,7 @@ class AgentChoice:
                 pass_env=known.variables,
             )
         else:
-            raise self._unknown(name)
+            raise self._unknown(name, is_written=is_written)
         return dataclasses.replace(
             spec,
             env={**spec.env, **settings.env},
@@ -138,8 +151,10 @@ class AgentChoice:
         )
 
     def detect(self, known: KnownAgent) -> Detection:
-        """Tells whether a well-known agent can be started here."""
-        return detect(known, is_installed=self._is_installed, environment=self._environment)
+        """Tells whether a well-known agent can be started here, with what is configured for it."""
+        settings = self._settings.get(known.name, AgentSettings())
+        environment = {**self._environment, **settings.env}
+        return detect(known, is_installed=self._installed(environment), environment=environment)
 
     def absence(self, known: KnownAgent) -> tuple[str, str] | None:
         """Says why a well-known agent cannot be started here, and how to get it.
@@ -153,13 +168,12 @@ class AgentChoice:
         lacking = " and no ".join(found.missing)
         return f"there is no {lacking} on PATH", f"to get it: {known.how_to_get}"
 
-    def _unknown(self, name: str) -> ConfigError:
+    def _unknown(self, name: str, *, is_written: bool) -> ConfigError:
         near = self._near(name)
         return ConfigError(
             f"cannot find an agent named {name[:80]!r}",
             hint=(f"did you mean {near!r}? " if near else "")
-            + "acprelay agents --all lists the known ones; give any other its command, as in "
-            "--agent NAME='PROGRAM ARGUMENT' or in [agents.NAME] of the configuration",
+            + (_HINT_WRITTEN if is_written else _HINT_TYPED),
             agent=name[:80],
         )
 

@@ -52,7 +52,7 @@ def installed(environment: Mapping[str, str]) -> Installed:
     """Looks programs up as the start of an agent does.
 
     Args:
-        environment: The relay's environment, whose `PATH` agents get.
+        environment: The relay's, with what the agent gets besides; its `PATH` counts.
     """
     path = environment.get("PATH", os.defpath)
     return lambda program: shutil.which(program, path=path) is not None
@@ -66,7 +66,7 @@ def detect(
     Args:
         agent: Which one.
         is_installed: Tells which programs there are.
-        environment: The relay's environment.
+        environment: The relay's, with what the agent gets besides.
     """
     commands = tuple(agent.commands())
     found = next((argv for argv in commands if is_installed(argv[0])), None)

@@ -6,6 +6,7 @@ Reads the operating system; decides nothing. `acprelay.agents.process_tree` deci
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -17,6 +18,7 @@ import psutil
 
 from acprelay.agents.models import MARKER
 
+_MOST_LISTINGS = 100  # of a machine that starts processes faster than it can be read
 _TRIES = 20
 _TRY_AGAIN_S = 0.0005
 _IS_KERNEL_THREAD = 0x00200000  # PF_KTHREAD of Linux's sched.h
@@ -87,14 +89,19 @@ class ProcessEntry:
 def read_process_table() -> list[ProcessEntry]:
     """Reads the process table: some 60 µs for each process.
 
-    Processes that end while it reads are left out.
+    Processes that end while it reads are left out, but not the children that they have left: it
+    lists processes again until there is none that it has not met.
     """
     table = []
-    for pid in psutil.pids():
-        try:
-            table.append(_read_entry(pid))
-        except (psutil.NoSuchProcess, ProcessLookupError):
-            continue
+    met: set[int] = set()
+    for _ in range(_MOST_LISTINGS):
+        new = [pid for pid in psutil.pids() if pid not in met]
+        if not new:
+            break
+        met.update(new)
+        for pid in new:
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                table.append(_read_entry(pid))
     return table
 
 

@@ -69,7 +69,6 @@ def _listed(offered: tuple[AgentSpec, ...], chosen: AgentChoice) -> Iterator[Lis
     """Gives what is offered without being asked for, and then whatever can be asked for."""
     taken = {spec.name for spec in offered}
     own = () if DEMO_AGENT.name in taken else (DEMO_AGENT,)
-    is_installed = installed(os.environ)
     for spec in (*offered, *own):
         known = chosen.known(spec.name)
         yield Listed(
@@ -77,7 +76,7 @@ def _listed(offered: tuple[AgentSpec, ...], chosen: AgentChoice) -> Iterator[Lis
             source="acprelay" if spec.argv == DEMO_AGENT.argv else "configuration",
             found=chosen.detect(known)
             if known is not None
-            else detect_command(spec, is_installed=is_installed),
+            else detect_command(spec, is_installed=installed({**os.environ, **spec.env})),
             known=known,
         )
     others = [

@@ -97,7 +97,7 @@ def choice(file: FileConfig, environ: Mapping[str, str]) -> AgentChoice:
         well_known=WELL_KNOWN,
         own=(DEMO_AGENT,),
         settings=file.agents,
-        is_installed=installed(environ),
+        installed=installed,
         environment=environ,
     )
 
