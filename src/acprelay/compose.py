@@ -30,9 +30,10 @@ from acprelay.agents.process_limit import LimitedLauncher
 from acprelay.config import Limits, RelayConfig
 from acprelay.errors import ConfigError
 from acprelay.routing.building import Rules
+from acprelay.routing.choosing import JOINED
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
-from acprelay.runtime.agent_source import JOINED, AgentSource
+from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
@@ -136,7 +137,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             ids=RandomIds(),
             background=background,
             limits=config.limits,
-            services=config.services,
+            services=config.services.elsewhere,
         )
         source = AgentSource(pool=pool, dial_ins=dial_ins)
         registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()

@@ -20,6 +20,12 @@ def test_a_name_that_does_not_match_the_pattern_is_refused_with_the_pattern(name
     assert "[A-Za-z0-9]" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["none", "joined"])
+def test_a_name_that_stands_for_something_else_in_an_address_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="it stands for something else"):
+        AgentSpec(name=name, argv=("x",))
+
+
 @pytest.mark.parametrize("argv", [(), ("",), ("", "argument")])
 def test_an_empty_command_is_refused(argv: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="its command is empty"):

@@ -397,3 +397,21 @@ async def test_a_relay_that_stops_has_the_agents_ended_that_have_joined(
             assert await process.wait() == 0
             assert "the relay has ended the agent" in process.told
     assert tagged(tag) == []
+
+
+@pytest.mark.requirement("files.strangers-are-served-nothing")
+async def test_an_agent_that_has_joined_reads_no_file_and_runs_no_command_of_the_relays_machine(
+    dial: Dialler, session: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("the relay's own")
+    async with joined(dial, session):
+        client = await dial(address(session))
+        session_id = await client.open_session(str(tmp_path))
+        read = json.dumps({"path": str(tmp_path / "secret")})
+        run = json.dumps({"command": "touch", "args": [str(tmp_path / "touched")]})
+        text = f"/ask fs/read_text_file {read}\n/ask terminal/create {run}"
+        assert "result" in await client.prompt(session_id, text)
+        assert client.text.count("-32601") == 2
+        assert "the relay's own" not in client.text
+        assert not (tmp_path / "touched").exists()
+        await client.result("session/close", {"sessionId": session_id})

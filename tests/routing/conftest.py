@@ -30,13 +30,15 @@ class Scene:
     A client's attachment has the client's name, and the secret `<name>'s`.
     """
 
-    def __init__(self, *, history_bytes: int = ALL, rules: Rules = RULES) -> None:
+    def __init__(
+        self, *, history_bytes: int = ALL, rules: Rules = RULES, agent: str = "coder"
+    ) -> None:
         self.log = MemoryLog(generation="g", history_bytes=history_bytes)
         self.snapshot = Snapshot()
         self.conversation = build_conversation(
             public_id="s:main",
             prefix="g",
-            agent="coder",
+            agent=agent,
             role="main",
             cwd="/home/me",
             log=self.log,

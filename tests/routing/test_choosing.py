@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from acprelay.errors import InvalidKey, InvalidParams
-from acprelay.routing.choosing import NO_AGENT, Choice, choose
+from acprelay.routing.choosing import JOINED, NO_AGENT, Choice, choose
+from acprelay.session.models import SessionKey
 from acprelay.wire import Envelope, peek
 
 ADDRESS = Choice(agent="claude", role="main", group="task", worktree=False)
@@ -67,3 +68,16 @@ def test_a_connection_to_the_relay_itself_opens_a_session_only_with_an_agent_of_
 def test_names_that_cannot_be_part_of_a_session_id_are_refused(own: bytes) -> None:
     with pytest.raises(InvalidKey):
         chosen(own)
+
+
+def test_an_agent_from_elsewhere_gets_no_worktree_of_this_machine() -> None:
+    assert Choice(agent=JOINED).worktree is False
+    with pytest.raises(
+        InvalidParams, match=r"^cannot give an agent that has dialled in a worktree"
+    ):
+        Choice(agent=JOINED, worktree=True)
+
+
+def test_an_address_names_a_session_where_it_names_a_group() -> None:
+    assert Choice(agent="codex").key is None
+    assert Choice(agent="codex", group="task", role="db").key == SessionKey("task", "db")

@@ -66,9 +66,9 @@ def answer(ask_id: bytes, said: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","id":%b,%b}' % (ask_id, said)
 
 
-def open_scene(services: Services) -> Scene:
+def open_scene(services: Services, *, agent: str = "coder") -> Scene:
     """Ann and Bob are there, and a run serves."""
-    scene = Scene(rules=replace(RULES, services=services))
+    scene = Scene(rules=replace(RULES, services=services), agent=agent)
     scene.open("ann", "bob")
     return scene
 
@@ -91,6 +91,21 @@ def asked_of(scene: Scene, name: str) -> list[tuple[object, object]]:
     """The ids and methods of what a client is asked now."""
     said = scene.reads(name)
     return [(each["id"], each["method"]) for each in said if "id" in each and "method" in each]
+
+
+class TestAgentsFromElsewhere:
+    @pytest.mark.requirement("files.strangers-are-served-nothing")
+    @pytest.mark.parametrize("method", sorted(EVERYTHING))
+    def test_the_relay_serves_them_nothing_itself(self, method: str) -> None:
+        scene = open_scene(SERVED_BY_RELAY, agent="joined")
+        scene.agent(ask(b"7", method))
+        [answered] = scene.agent_gets()
+        assert b"-32601" in answered
+        assert not any(isinstance(event, ServiceAsked) for event in scene.events())
+
+    def test_clients_serve_them_as_they_serve_others(self) -> None:
+        assert SERVED_BY_RELAY.elsewhere == NOT_SERVED.elsewhere == NOT_SERVED
+        assert BY_CLIENTS.elsewhere == BY_CLIENTS
 
 
 class TestModes:

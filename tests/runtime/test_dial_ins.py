@@ -17,18 +17,14 @@ from acprelay.config import Limits
 from acprelay.errors import (
     AgentAbsent,
     AgentRefused,
-    ConfigError,
     LimitReached,
     RoleTaken,
     Unauthorized,
     Unavailable,
 )
-from acprelay.runtime.agent_pool import AgentPool
-from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.dial_ins import Application
 from acprelay.session.models import SessionKey
 from acprelay.testing.agents import Message
-from acprelay.testing.launcher import FakeLauncher
 
 OpenWorld: TypeAlias = Callable[..., AbstractAsyncContextManager[World]]
 
@@ -221,12 +217,6 @@ async def test_an_agent_is_let_go_at_once_where_its_role_is_revoked(world: World
     agent = await BareAgent.joins(world)
     assert world.dial_ins.sever(KEY)
     assert await agent.is_dismissed()
-
-
-def test_no_agent_that_is_started_has_the_name_of_those_that_join(world: World) -> None:
-    pool = AgentPool(launcher=FakeLauncher("joined"), deadline_s=1.0)
-    with pytest.raises(ConfigError, match="cannot offer an agent named 'joined'"):
-        AgentSource(pool=pool, dial_ins=world.dial_ins)
 
 
 async def test_an_invitation_that_cannot_be_stored_is_none(

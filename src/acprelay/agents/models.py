@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from acprelay.errors import ConfigError
+from acprelay.routing.choosing import JOINED, NO_AGENT
 
 MARKER = "ACPRELAY_RUN"
 """The environment variable that marks every process of one run of an agent."""
@@ -21,7 +22,7 @@ DEFAULT_RESTARTS = 3
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RESERVED = frozenset({"none"})
+_RESERVED = frozenset({NO_AGENT, JOINED})
 _OWN_PREFIX = "ACPRELAY_"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -31,8 +32,8 @@ class AgentSpec:
     """An entry of the catalog: how one agent is started.
 
     Attributes:
-        name: What clients call it; matches `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`, and is not `none`,
-            which in a client's address means no agent.
+        name: What clients call it; matches `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`, and is neither
+            `none` nor `joined`, which in a client's address stand for something else.
         argv: The program and its arguments; no shell reads them.
         env: Variables that it gets besides the allowlist.
         pass_env: Names of variables that it gets from the relay's own environment, where they are

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from acprelay.routing.agent_link import AgentLink
 from acprelay.routing.agent_output import AgentOutput
 from acprelay.routing.asks import Asks
+from acprelay.routing.choosing import JOINED
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.log import PublicLog
 from acprelay.routing.policy import Policy
@@ -107,7 +108,8 @@ def build_conversation(
         link=link,
         asks=asks,
     )
-    services = ServiceAsks(services=rules.services, link=link)
+    served = rules.services.elsewhere if agent == JOINED else rules.services
+    services = ServiceAsks(services=served, link=link)
     output = AgentOutput(
         agent=agent,
         publisher=publisher,

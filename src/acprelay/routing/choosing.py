@@ -21,6 +21,9 @@ DEFAULT_ROLE = "main"
 NO_AGENT = "none"
 """What an address names whose connection is to the relay itself: it lists, ends and removes."""
 
+JOINED = "joined"
+"""What names the agent that has dialled in to a session's role, from whatever machine."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
@@ -34,6 +37,7 @@ class Choice:
 
     Raises:
         InvalidKey: The group or the role is malformed.
+        InvalidParams: An agent from elsewhere is to have a worktree.
     """
 
     agent: str
@@ -43,6 +47,11 @@ class Choice:
 
     def __post_init__(self) -> None:
         SessionKey("any" if self.group is None else self.group, self.role)
+        if self.worktree and self.agent == JOINED:
+            raise InvalidParams(
+                "cannot give an agent that has dialled in a worktree: it may be on another machine",
+                hint="let it work in a directory of its own machine",
+            )
 
     @property
     def key(self) -> SessionKey | None:

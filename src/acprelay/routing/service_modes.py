@@ -56,11 +56,24 @@ class Services:
     fs: ServiceMode = ServiceMode.OFF
     terminal: ServiceMode = ServiceMode.OFF
 
+    @property
+    def elsewhere(self) -> Services:
+        """What is served to an agent that may be on another machine.
+
+        Its paths and commands are not this machine's, and being let into a role is not being let
+        onto this machine: the relay serves it nothing itself.
+        """
+        return Services(fs=_elsewhere(self.fs), terminal=_elsewhere(self.terminal))
+
     def mode(self, method: str) -> ServiceMode:
         """Tells who serves a method for which `is_service` holds."""
         if method in FILES:
             return self.fs
         return self.terminal if method in TERMINALS else ServiceMode.OFF
+
+
+def _elsewhere(mode: ServiceMode) -> ServiceMode:
+    return ServiceMode.OFF if mode is ServiceMode.RELAY else mode
 
 
 NOT_SERVED = Services()

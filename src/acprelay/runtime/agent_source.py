@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from acprelay.errors import ConfigError, InvalidParams
+from acprelay.errors import InvalidParams
+from acprelay.routing.choosing import JOINED
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.dial_ins import DialIns
 from acprelay.runtime.handshake import Handshake
 from acprelay.session.models import SessionKey
 from acprelay.wire import Envelope
-
-JOINED = "joined"
-"""Names the agent that has joined the session's role, whichever it is."""
 
 
 class AgentSource:
@@ -21,18 +19,9 @@ class AgentSource:
     Args:
         pool: Those that are started.
         dial_ins: Those that have dialled in.
-
-    Raises:
-        ConfigError: One that is started has the name of the others.
     """
 
     def __init__(self, *, pool: AgentPool, dial_ins: DialIns) -> None:
-        if JOINED in pool.names:
-            raise ConfigError(
-                f"cannot offer an agent named {JOINED!r}: so are called those that dial in",
-                hint="give it another name",
-                agent=JOINED,
-            )
         self._pool = pool
         self._dial_ins = dial_ins
 
