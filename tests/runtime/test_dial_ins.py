@@ -25,7 +25,7 @@ from acprelay.errors import (
 )
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_source import AgentSource
-from acprelay.runtime.dial_ins import Application
+from acprelay.runtime.application import Application
 from acprelay.session.models import SessionKey
 from acprelay.testing.agents import Message
 from acprelay.testing.launcher import FakeLauncher
