@@ -22,7 +22,7 @@ from acprelay.errors import (
     Unauthorized,
     Unavailable,
 )
-from acprelay.runtime.dial_ins import Application
+from acprelay.runtime.application import Application
 from acprelay.session.models import SessionKey
 from acprelay.testing.agents import Message
 

@@ -20,6 +20,7 @@ from acprelay.config import Limits
 from acprelay.errors import AgentAbsent, LimitReached, LinkGone, RelayError, RoleTaken, Unavailable
 from acprelay.routing.invitations import digest_of
 from acprelay.routing.service_modes import Services
+from acprelay.runtime.application import Application
 from acprelay.runtime.background import Background
 from acprelay.runtime.handshake import Handshake
 from acprelay.runtime.invitation_desk import InvitationDesk
@@ -31,23 +32,6 @@ from acprelay.wire.link_greeting import Claim, Greeting, write
 logger = logging.getLogger(__name__)
 
 _MOST_DESCRIBED = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Application:
-    """What somebody shows who dials in.
-
-    Attributes:
-        key: The role.
-        token: The token; None without.
-        claim: The link that is taken up; None for a new one.
-        is_resumable: Whether the WebSocket speaks the link's subprotocol.
-    """
-
-    key: SessionKey
-    token: str | None
-    claim: Claim | None
-    is_resumable: bool
 
 
 @dataclass(slots=True, eq=False)

@@ -15,7 +15,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from acprelay.config import Limits
 from acprelay.errors import RelayError, RemoteProtocolError, Unauthorized
-from acprelay.runtime.dial_ins import Application, DialIns
+from acprelay.runtime.application import Application
+from acprelay.runtime.dial_ins import DialIns
 from acprelay.runtime.ports import AgentSocketConnection
 from acprelay.server.problems import problem
 from acprelay.server.upgrades import check_upgrade, notice_death, refuse_without_upgrade
