@@ -145,6 +145,7 @@ class FakeWorktrees:
     Attributes:
         root: Where they are said to be.
         there: Those that were made and not undone.
+        occupied: Where agents work.
         failure: What the next call of either kind raises, once.
         work: Why they are to be kept, if they are.
         gate: What making waits for, after it has begun.
@@ -153,6 +154,7 @@ class FakeWorktrees:
     def __init__(self, *, trace: list[str]) -> None:
         self.root = Path("/trees")
         self.there: list[Worktree] = []
+        self.occupied: list[str] = []
         self.failure: RelayError | None = None
         self.work: str | None = None
         self.gate = asyncio.Event()
@@ -170,7 +172,12 @@ class FakeWorktrees:
         self.there.append(worktree)
         return worktree
 
+    async def occupy(self, worktree: Worktree) -> Callable[[], None]:
+        self.occupied.append(worktree.path)
+        return lambda: self.occupied.remove(worktree.path)
+
     async def discard(self, worktree: Worktree) -> str | None:
+        assert worktree.path not in self.occupied
         self._trace.append("worktree discarded")
         self._fail()
         if self.work is None:

@@ -131,6 +131,26 @@ async def test_a_worktree_that_cannot_be_undone_is_tried_again(
     assert world.trace.count("worktree discarded") == 2
 
 
+@pytest.mark.requirement("worktrees.in-use-is-not-removed")
+async def test_a_worktree_is_occupied_for_as_long_as_a_run_of_its_session_lasts(
+    world: World, client: Client, tmp_path: Path
+) -> None:
+    world.program = lambda agent: agent.promise("session/resume")
+    world.worktrees.root = tmp_path
+    path = tmp_path / "task" / "main"
+    (path / "sub").mkdir(parents=True)
+    world.agent.die()  # a later one can restore
+    await client.answer(new_session(client))
+    assert world.worktrees.occupied == [str(path)]
+    await client.call("session/close", {"sessionId": "task:main"})
+    assert world.worktrees.occupied == []
+    await client.call("session/load", {"sessionId": "task:main", **RESTORED})
+    await client.answer(client.prompt("task:main"))
+    assert world.worktrees.occupied == [str(path)]
+    await client.call("session/delete", {"sessionId": "task:main"})
+    assert world.worktrees.occupied == []
+
+
 @pytest.mark.requirement("worktrees.kept-at-the-end")
 @pytest.mark.parametrize("method", ["session/close", "session/delete"])
 async def test_a_session_that_ends_leaves_its_worktree_with_its_work(

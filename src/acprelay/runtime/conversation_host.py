@@ -48,7 +48,7 @@ class ConversationHost:
         pool: Gives agents.
         archive: Has the conversations.
         clock: Wall-clock time.
-        worktrees: Makes worktrees for those that want one.
+        worktrees: Makes worktrees for those that want one, and keeps them while they run.
         background: Owns the tasks.
         limits: Bounds of runs.
         desks: Serve agents with files and terminals.
@@ -190,7 +190,8 @@ class ConversationHost:
 
     def begin_run(self, driver: ConversationDriver) -> AgentRun:
         """Begins a run for a conversation that has none."""
-        run = self._run(driver.key, Restoration(driver=driver, on_lost=self.abandon))
+        purpose = Restoration(driver=driver, worktrees=self._worktrees, on_lost=self.abandon)
+        run = self._run(driver.key, purpose)
         self._create(self._renew(driver, run), name=f"further run of {driver.key}")
         return run
 

@@ -137,6 +137,14 @@ class Worktrees(Protocol):
         """
         ...
 
+    async def occupy(self, worktree: Worktree) -> Callable[[], None]:
+        """Keeps a worktree from being removed while an agent works in it. Cancelling is safe.
+
+        Returns:
+            What ends that, to be called once; the end of this process ends it, too.
+        """
+        ...
+
     async def discard(self, worktree: Worktree) -> str | None:
         """Removes a worktree and its branch, unless there is work in it. Idempotent.
 

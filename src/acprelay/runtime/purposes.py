@@ -113,10 +113,12 @@ class Restoration:
 
     Attributes:
         driver: The conversation's.
+        worktrees: Keeps its worktree from being removed meanwhile, if it has one.
         on_lost: Called when the run cannot go on.
     """
 
     driver: ConversationDriver
+    worktrees: WorktreeClaims
     on_lost: Lost
     credentials: bytes | None = None
     _known: Sequence[bytes] = ()
@@ -132,13 +134,16 @@ class Restoration:
         return self.driver.snapshot
 
     async def prepare(self) -> None:
-        """Looks whether the session's worktree is still there, if it has one.
+        """Takes up the session's worktree, if it has one.
 
         Raises:
-            NotRestorable: It is not.
+            NotRestorable: It is gone.
         """
         worktree = self.driver.record.worktree
-        if worktree is not None and not await asyncio.to_thread(Path(worktree.workdir).is_dir):
+        if worktree is None:
+            return
+        await self.worktrees.occupy(self.driver.key, worktree)
+        if not await asyncio.to_thread(Path(worktree.workdir).is_dir):
             reason = f"its worktree {worktree.workdir} is gone"
             raise NotRestorable(key=str(self.driver.key), reason=reason)
 

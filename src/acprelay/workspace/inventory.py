@@ -15,12 +15,15 @@ from acprelay.errors import WorkspaceError
 from acprelay.workspace import commands, names, parsing
 from acprelay.workspace.failures import failure
 from acprelay.workspace.folders import is_directory
+from acprelay.workspace.holds import is_held
 from acprelay.workspace.models import WorktreeStatus
 from acprelay.workspace.occupants import Occupants, occupants_of
 from acprelay.workspace.parsing import FileNumbers
 from acprelay.workspace.process import Sink
 from acprelay.workspace.records import Record, join
 from acprelay.workspace.repository import Repository
+
+_HELD = ("an agent of a relay",)
 
 
 class Inventory:
@@ -53,7 +56,7 @@ class Inventory:
         except* WorkspaceError as errors:
             raise errors.exceptions[0] from None
         return [
-            replace(status, users=users.get(status.path or "", ()))
+            replace(status, users=(*users.get(status.path or "", ()), *status.users))
             for status in (look.result() for look in looks)
         ]
 
@@ -101,6 +104,7 @@ class Inventory:
                 changes=await self._changes(record),
                 submodules=await self._has_submodules(record),
                 locked=entry.locked if entry else None,
+                users=_HELD if entry is not None and is_held(entry.path) else (),
             )
 
     async def _count(self, tips: Sequence[str], base: str, *, unmerged: bool) -> int:

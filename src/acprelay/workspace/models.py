@@ -26,7 +26,7 @@ class WorktreeStatus:
         changes: Paths with uncommitted changes, untracked ones included, relative to `path`.
         submodules: Whether submodules are checked out in it, whose commits nothing else may hold.
         locked: Why it is locked (`git worktree lock`), maybe empty; None where it is not.
-        users: The processes that work in it.
+        users: Who works in it: processes, and agents that a relay has at work there.
     """
 
     name: str

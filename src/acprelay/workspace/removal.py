@@ -38,7 +38,7 @@ def refusal(
     if status.users:
         return WorkspaceError(
             f"cannot remove worktree {name!r}: in use by {', '.join(status.users)}",
-            hint="close its session, end what else runs there, and leave the directory",
+            hint="stop its session, end what else runs there, and leave the directory",
         )
     if status.path == top:
         return WorkspaceError(

@@ -17,6 +17,7 @@ from acprelay.workspace import names
 from acprelay.workspace.creation import Creation, in_the_way, taken
 from acprelay.workspace.folders import is_taken
 from acprelay.workspace.git import GitRunner
+from acprelay.workspace.holds import Release, hold
 from acprelay.workspace.inventory import Inventory
 from acprelay.workspace.occupants import Occupants
 from acprelay.workspace.parsing import TreeStatus
@@ -101,6 +102,14 @@ class Worktrees:
             # Tried for ever, it would keep its session from ever having ended
             return f"the repository {worktree.repository!r} is gone"
         return await self._discard(repository, names.slot_of_branch(worktree.branch))
+
+    async def occupy(self, worktree: Worktree) -> Release:
+        """Keeps a worktree from being removed while an agent works in it. Cancelling is safe.
+
+        Returns:
+            What ends that, to be called once; the end of this process ends it, too.
+        """
+        return await hold(worktree.path)
 
     async def _make(
         self, repository: Repository, creation: Creation, status: TreeStatus

@@ -38,7 +38,8 @@ _REMOVE = """\
 Remove worktrees, with their branches.
 
 One that holds unmerged commits or uncommitted changes is removed only if it is
-named, and --force is given. One that a process works in is never removed.
+named, and --force is given. One that an agent or a process works in is never
+removed.
 Ignored files go with the worktree."""
 
 _EXAMPLES = """\
