@@ -254,6 +254,44 @@ async def test_a_process_that_vanishes_while_it_is_looked_at_is_gone(
     assert vanishing.sent == []
 
 
+def leave_another(system: FakeSystem, handle: FakeHandle, *, endlessly: bool = False) -> None:
+    """Has a process end as it is looked at, and have started another one of its group."""
+
+    def status() -> str:
+        handle.state = psutil.STATUS_DEAD
+        child = system.add(FakeHandle(handle.pid + 1), group=GROUP)
+        if endlessly:
+            leave_another(system, child, endlessly=True)
+        raise psutil.NoSuchProcess(handle.pid)
+
+    handle.status = status  # type: ignore[method-assign]
+
+
+@pytest.mark.requirement("supervision.trees-are-found-while-they-grow")
+async def test_what_a_process_has_started_that_vanishes_while_it_is_looked_at_is_ended(
+    system: FakeSystem, process: FakeProcess, ending: Ending
+) -> None:
+    process.dies()
+    leave_another(system, system.add(FakeHandle(101), group=GROUP))
+
+    def on_signal(_: int) -> None:
+        system.table[-1].handle.state = psutil.STATUS_DEAD  # type: ignore[attr-defined]
+
+    system.on_group_signal = on_signal
+    await ending.carry_out()
+    assert system.table[-1].pid == 102
+    assert system.group_signals == [signal.SIGTERM]
+
+
+async def test_a_tree_that_goes_on_and_on_is_looked_at_for_a_bounded_time(
+    system: FakeSystem, process: FakeProcess, ending: Ending
+) -> None:
+    process.dies()
+    leave_another(system, system.add(FakeHandle(101), group=GROUP), endlessly=True)
+    async with asyncio.timeout(10):
+        await ending.carry_out()
+
+
 @pytest.mark.parametrize(("parent", "reaped"), [(os.getpid(), [101]), (1, [])])
 async def test_a_zombie_is_gone_and_is_reaped_where_the_relay_is_its_parent(
     system: FakeSystem, process: FakeProcess, ending: Ending, parent: int, reaped: list[int]

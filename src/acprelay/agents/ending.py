@@ -26,6 +26,7 @@ from acprelay.agents.process_tree import belonging
 from acprelay.errors import AgentError
 
 _POLL_S = 0.01
+_MOST_LOOKS = 20  # at a tree whose members go on starting others and ending, faster than is looked
 
 
 class EndingProcess(Protocol):
@@ -88,6 +89,7 @@ class Ending:
         self._survey = survey
         self._limits = limits
         self._members: list[ProcessEntry] = []
+        self._gone: set[ProcessHandle] = set()
 
     async def carry_out(self) -> None:
         """Returns once nothing of the tree is left. Cancelled, or on an error, it kills the group.
@@ -96,9 +98,9 @@ class Ending:
             AgentError: Processes survive SIGKILL.
         """
         try:
-            await self._look()
+            is_anybody_left = await self._look()
             self._process.close_stdin()
-            if self._anybody_left():
+            if is_anybody_left:
                 self._signal_all(signal.SIGTERM)
                 await self._wait_until_gone(self._limits.grace_s)
                 await self._kill()
@@ -109,23 +111,37 @@ class Ending:
     async def _kill(self) -> None:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._limits.kill_s
-        await self._look()
-        while self._anybody_left():
+        while await self._look():
             if loop.time() >= give_up_at:
                 raise self._survivors()
             self._signal_all(signal.SIGKILL)
             await self._wait_until_gone(give_up_at - loop.time())
-            await self._look()
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Tells whether anybody is left.
+
+        Whoever ended since the table was read may have left somebody who is not in it.
+        """
+        for _ in range(_MOST_LOOKS):
+            await self._find()
+            found = [entry.handle for entry in self._members]
+            if self._anybody_left():
+                return True
+            if not found:
+                break
+            self._gone.update(found)
+        return False
+
+    async def _find(self) -> None:
         table = await self._survey.take()
-        self._members = belonging(
+        found = belonging(
             table,
             group=self._process.pid,
             leader=self._process.handle,
             run=self._process.run,
             known={entry.handle for entry in self._members},
         )
+        self._members = [entry for entry in found if entry.handle not in self._gone]
 
     def _anybody_left(self) -> bool:
         while self._members and not self._lives(self._members[-1]):
