@@ -21,6 +21,8 @@ from acprelay.config import Limits
 from acprelay.errors import RelayError, RequestCancelled
 from acprelay.routing.events import ServiceAsked, ServiceWithdrawn
 from acprelay.runtime import service_desk as module
+from acprelay.runtime.background import together
+from acprelay.runtime.run_slot import RunSlot
 from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.services.terminal_orders import read_order
 from acprelay.services.text_files import TextFiles
@@ -336,3 +338,24 @@ async def test_no_terminal_comes_to_be_once_the_desk_is_closed(
     go_on.set()
     await closing
     assert not (desk.root / "a").exists()
+
+
+async def test_without_a_run_nobody_is_served() -> None:
+    RunSlot().heed(ServiceAsked(1, READ, b"{}"), roots=["/"], settle=lambda *_: None)
+    RunSlot().heed(ServiceWithdrawn(1), roots=["/"], settle=lambda *_: None)
+
+
+async def test_of_things_done_together_each_is_done_and_the_first_failure_is_told() -> None:
+    done = []
+
+    async def do(name: str, failure: Exception | None = None) -> None:
+        await asyncio.sleep(0)
+        done.append(name)
+        if failure is not None:
+            raise failure
+
+    await together()
+    await together(do("a"), do("b"))
+    with pytest.raises(KeyError, match="first"):
+        await together(do("c", KeyError("first")), do("d"), do("e", ValueError("second")))
+    assert sorted(done) == ["a", "b", "c", "d", "e"]
