@@ -251,7 +251,7 @@ async def test_an_end_that_fails_is_told_and_can_be_tried_again(start: Start) ->
         limits=AgentLimits(grace_s=0.01, kill_s=0.0),
     )
     await heard.until(b"ready")
-    with pytest.raises(AgentError, match="cannot end command 'sh': processes .* SIGKILL"):
+    with pytest.raises(AgentError, match=r"cannot end command 'sh': processes .* SIGKILL"):
         await command.end()
     assert await exit_of(command) == AgentExit(signal=signal.SIGKILL)
     await command.end()
