@@ -15,7 +15,7 @@ from types import MappingProxyType
 from acprelay.errors import ConfigError
 
 MARKER = "ACPRELAY_RUN"
-"""The environment variable that marks every process of one run of an agent."""
+"""The variable that marks every process of one run of an agent, or of one terminal's command."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
