@@ -16,7 +16,7 @@ from acprelay.errors import ConfigError
 from acprelay.routing.choosing import JOINED, NO_AGENT
 
 MARKER = "ACPRELAY_RUN"
-"""The environment variable that marks every process of one run of an agent."""
+"""The variable that marks every process of one run of an agent, or of one terminal's command."""
 
 DEFAULT_RESTARTS = 3
 

@@ -1,6 +1,6 @@
-"""Ends the agents that a relay has left which died before it could end them.
+"""Ends the agents and commands that a relay has left which died before it could end them.
 
-An agent's environment names its owner: the state directory of the relay that started it. Only one
+Their environment names their owner: the state directory of the relay that started them. Only one
 relay at a time has a state directory, so whatever runs in its name when a relay takes it over is
 an orphan. Process numbers are not trusted over time: a process is known by what its environment
 says, and by its descent.
