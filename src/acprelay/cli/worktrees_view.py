@@ -94,6 +94,7 @@ def _remark(status: WorktreeStatus) -> str:
                 condition,
                 *(["its directory is gone"] if status.path and not status.present else []),
                 *(["its branch is gone"] if status.branch is None else []),
+                *([status.damage] if status.damage is not None else []),
                 *(["locked"] if status.locked is not None else []),
                 *([f"in use by {', '.join(status.users)}"] if status.users else []),
             ]
