@@ -102,6 +102,7 @@ def test_worktrees_are_listed_for_programs(desk: Desk) -> None:
         "unmerged": 0,
         "changes": ["new"],
         "submodules": False,
+        "damage": None,
         "locked": None,
         "users": [],
         "merged": False,
@@ -119,6 +120,7 @@ def test_worktrees_are_listed_for_programs(desk: Desk) -> None:
         (replace(CLEAN, present=False), "none; its directory is gone"),
         (replace(CLEAN, branch=None), "none; its branch is gone"),
         (replace(CLEAN, locked="x"), "none; locked"),
+        (replace(CLEAN, damage="cannot look"), "changes that git cannot tell; cannot look"),
         (replace(CLEAN, users=("sh (1)", "a\x1bb (2)")), "none; in use by sh (1), a^[b (2)"),
     ],
 )

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.workspace.conftest import Bench, Repo
+from tests.workspace.conftest import Bench, Repo, is_directory
 
 from acprelay.errors import WorkspaceError
+from acprelay.workspace import names
+from acprelay.workspace.commands import Command
 from acprelay.workspace.occupants import occupants_of, processes
 from acprelay.workspace.parsing import FileNumbers, WorktreeEntry
+from acprelay.workspace.process import Ended, Sink
 from acprelay.workspace.records import Record, choose, join
+from acprelay.workspace.removal import refusal, remove
 from acprelay.workspace.repository import Repository
 
 X, Y = "1" * 40, "2" * 40
@@ -101,6 +105,34 @@ def test_a_name_that_is_more_than_ones_is_an_error_that_lists_them() -> None:
 
 
 # --- who works where
+
+
+async def test_a_damaged_worktree_is_told_and_the_others_are_looked_at(bench: Bench) -> None:
+    made, _ = await bench.create(), await bench.create("other")
+    (bench.repo.path / ".git/worktrees/main/index").write_text("rubbish")
+    found = await bench.list()
+    damaged, other = found["task:main"], found["task:other"]
+    assert "index file" in (damaged.damage or "")
+    assert damaged.work == "changes that git cannot tell"
+    assert (other.damage, other.work) == (None, None)
+    refused = refusal(damaged, top="/", elsewhere=None, force=False)
+    assert refused is not None
+    assert "it holds changes that git cannot tell" in refused.message
+    assert refusal(damaged, top="/", elsewhere=None, force=True) is None
+    repository = await bench.repository()
+    [record, _] = await (await bench.inventory()).records()
+    await remove(repository, record, force=True)
+    assert not is_directory(made.path)
+
+
+async def test_what_is_half_made_and_damaged_may_go(bench: Bench) -> None:
+    await bench.create()
+    _, base, unfinished = names.refs_of("task/main")
+    bench.repo.git("update-ref", unfinished, base)
+    bench.repo.git("update-ref", "-d", base)
+    (bench.repo.path / ".git/worktrees/main/HEAD").write_text("rubbish\n")
+    status = await bench.status()
+    assert (status.finished, status.work, status.damage) == (False, None, None)
 
 
 def test_a_process_occupies_every_directory_that_it_is_below() -> None:
@@ -236,9 +268,17 @@ class TestLooking:
 
     async def test_a_git_that_fails_is_told_once(self, bench: Bench) -> None:
         for role in ("one", "two"):
-            made = await bench.create(role)
-            (Path(made.path) / ".git").write_text("gitdir: /nowhere\n")
-        with pytest.raises(WorkspaceError, match="in no git repository"):
+            await bench.create(role)
+        git = bench.git
+
+        class NoCounting:
+            async def run(self, command: Command, *, at: str, sink: Sink | None = None) -> Ended:
+                if command.args[0] == "rev-list":
+                    return Ended(code=128, out=b"", err="fatal: no luck")
+                return await git.run(command, at=at, sink=sink)
+
+        bench.git = NoCounting()
+        with pytest.raises(WorkspaceError, match="git says: no luck"):
             await bench.list()
 
 

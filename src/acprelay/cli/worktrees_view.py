@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import PurePath
 
+from acprelay.cli.tables import table
 from acprelay.cli.terminal import one_line
 from acprelay.workspace.merging import Merged
 from acprelay.workspace.models import WorktreeStatus
@@ -24,13 +25,10 @@ def as_table(statuses: Sequence[WorktreeStatus]) -> Iterator[str]:
     if not statuses:
         yield "no worktrees"
         return
-    rows = [_row(status) for status in statuses]
-    widths = [max(len(cell) for cell in column) for column in zip(_HEAD, *rows, strict=True)]
-    for number, (folder, lines) in enumerate(_by_folder(statuses, rows).items()):
+    head, *lines = table(_HEAD, [_row(status) for status in statuses])
+    for number, (folder, rows) in enumerate(_by_folder(statuses, lines).items()):
         yield from ["", folder] if number else [folder]
-        for row in (_HEAD, *lines):
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            yield f"  {'  '.join(cells)}".rstrip()
+        yield from (f"  {line}" for line in (head, *rows))
 
 
 def as_json(status: WorktreeStatus) -> dict[str, object]:
@@ -67,13 +65,11 @@ def leftover(merged: Merged) -> str | None:
     return f"{merged.name}: {merged.left} uncommitted changes in the worktree are not merged"
 
 
-def _by_folder(
-    statuses: Sequence[WorktreeStatus], rows: Sequence[tuple[str, ...]]
-) -> dict[str, list[tuple[str, ...]]]:
-    folders: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for status, row in zip(statuses, rows, strict=True):
+def _by_folder(statuses: Sequence[WorktreeStatus], lines: Sequence[str]) -> dict[str, list[str]]:
+    folders: defaultdict[str, list[str]] = defaultdict(list)
+    for status, line in zip(statuses, lines, strict=True):
         folder = str(PurePath(status.path).parents[1]) if status.path else _NOWHERE
-        folders[one_line(folder)].append(row)
+        folders[one_line(folder)].append(line)
     return folders
 
 
@@ -88,14 +84,13 @@ def _remark(status: WorktreeStatus) -> str:
         condition = status.work
     else:
         condition = "all merged" if status.merged else "none"
-    return one_line(
-        "; ".join(
-            [
-                condition,
-                *(["its directory is gone"] if status.path and not status.present else []),
-                *(["its branch is gone"] if status.branch is None else []),
-                *(["locked"] if status.locked is not None else []),
-                *([f"in use by {', '.join(status.users)}"] if status.users else []),
-            ]
-        )
+    return "; ".join(
+        [
+            condition,
+            *(["its directory is gone"] if status.path and not status.present else []),
+            *(["its branch is gone"] if status.branch is None else []),
+            *([status.damage] if status.damage is not None else []),
+            *(["locked"] if status.locked is not None else []),
+            *([f"in use by {', '.join(status.users)}"] if status.users else []),
+        ]
     )

@@ -91,6 +91,7 @@ class Inventory:
         async with self._room:
             entry = record.entry
             tips = sorted({tip for tip in (record.tip, entry.head if entry else None) if tip})
+            changes, submodules, damage = await self._contents(record)
             return WorktreeStatus(
                 name=record.name,
                 branch=names.branch_of(record.slot) if record.tip else None,
@@ -101,11 +102,21 @@ class Inventory:
                 checked_out=entry.branch if entry else None,
                 commits=await self._count(tips, record.base, unmerged=False),
                 unmerged=await self._count(tips, record.base, unmerged=True),
-                changes=await self._changes(record),
-                submodules=await self._has_submodules(record),
+                changes=changes,
+                submodules=submodules,
+                damage=damage,
                 locked=entry.locked if entry else None,
                 users=_HELD if entry is not None and is_held(entry.path) else (),
             )
+
+    async def _contents(self, record: Record) -> tuple[tuple[str, ...], bool, str | None]:
+        """Gives changes, whether there are submodules, and why neither can be told."""
+        try:
+            return await self._changes(record), await self._has_submodules(record), None
+        except WorkspaceError as error:
+            # The others are to be looked at all the same, and this one can be removed by force.
+            # In what was never whole, nobody has worked.
+            return (), False, error.message if record.was_whole else None
 
     async def _count(self, tips: Sequence[str], base: str, *, unmerged: bool) -> int:
         if not tips:

@@ -25,6 +25,7 @@ class WorktreeStatus:
             acprelay's: those that would be lost with it.
         changes: Paths with uncommitted changes, untracked ones included, relative to `path`.
         submodules: Whether submodules are checked out in it, whose commits nothing else may hold.
+        damage: Why git cannot tell what has changed in it; None where it can.
         locked: Why it is locked (`git worktree lock`), maybe empty; None where it is not.
         users: Who works in it: processes, and agents that a relay has at work there.
     """
@@ -40,6 +41,7 @@ class WorktreeStatus:
     unmerged: int
     changes: tuple[str, ...] = ()
     submodules: bool = False
+    damage: str | None = None
     locked: str | None = None
     users: tuple[str, ...] = ()
 
@@ -55,6 +57,7 @@ class WorktreeStatus:
             *([_counted(self.unmerged, "unmerged commit")] if self.unmerged else []),
             *([_counted(len(self.changes), "uncommitted change")] if self.changes else []),
             *(["checked-out submodules"] if self.submodules else []),
+            *(["changes that git cannot tell"] if self.damage is not None else []),
         ]
         return " and ".join(found) or None
 
