@@ -53,7 +53,8 @@ def locate(path: str, roots: Sequence[str]) -> Place:
 
     Args:
         path: Absolute (ACP, "File System"); it need not exist.
-        roots: The directories that it may lie in, absolute.
+        roots: The directories that it may lie in, as `resolve` gives them: what has become a link
+            since then is not followed.
 
     Raises:
         InvalidParams: It is not absolute, or no path.
@@ -64,8 +65,8 @@ def locate(path: str, roots: Sequence[str]) -> Place:
             f"cannot use {path[:200]!r} as a path",
             hint=f"give an absolute path of at most {_LONGEST} characters, none of them NUL",
         )
-    resolved = _resolve(path)
-    for root in map(_resolve, roots):
+    resolved = resolve(path)
+    for root in roots:
         inside = resolved.removeprefix(root.rstrip("/") + "/")
         if resolved == root or inside != resolved:
             parts = () if resolved == root else tuple(inside.split("/"))
@@ -78,7 +79,8 @@ def locate(path: str, roots: Sequence[str]) -> Place:
     )
 
 
-def _resolve(path: str) -> str:
+def resolve(path: str) -> str:
+    """Follows every link in a path. Reads the file system."""
     return "/" + os.path.realpath(path).lstrip("/")  # POSIX lets two slashes at the start stay
 
 
