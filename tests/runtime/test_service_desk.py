@@ -18,7 +18,7 @@ from tests.runtime.conftest import PATIENCE_S
 from acprelay.agents.commands import CommandLauncher
 from acprelay.agents.models import AgentLimits
 from acprelay.config import Limits
-from acprelay.errors import RelayError, RequestCancelled
+from acprelay.errors import Forbidden, RelayError, RequestCancelled
 from acprelay.routing.events import ServiceAsked, ServiceWithdrawn
 from acprelay.runtime import service_desk as module
 from acprelay.runtime.background import together
@@ -359,3 +359,19 @@ async def test_of_things_done_together_each_is_done_and_the_first_failure_is_tol
     with pytest.raises(KeyError, match="first"):
         await together(do("c", KeyError("first")), do("d"), do("e", ValueError("second")))
     assert sorted(done) == ["a", "b", "c", "d", "e"]
+
+
+async def test_a_sessions_directory_may_be_named_through_a_link_and_not_be_replaced_by_one(
+    desk: Desk, tmp_path: Path
+) -> None:
+    place, alias = tmp_path / "place", tmp_path / "alias"
+    place.mkdir()
+    alias.symlink_to(place)
+    desk.root = alias
+    (place / "a").write_text("mine")
+    assert await desk.call(READ, path=f"{alias}/a") == {"content": "mine"}
+    alias.unlink()
+    alias.symlink_to("/etc")
+    assert isinstance(await desk.call(READ, path=f"{alias}/passwd"), Forbidden)
+    assert isinstance(await desk.call(CREATE, command="pwd", cwd=f"{alias}"), Forbidden)
+    assert await desk.call(READ, path=f"{place}/a") == {"content": "mine"}

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from acprelay.services.confinement import resolve
 from acprelay.services.text_files import TextFiles
 
 NOBODY = 65_534
@@ -34,7 +35,7 @@ class Files:
     """
 
     def __init__(self, *roots: Path, most_bytes: int = 1 << 20) -> None:
-        self._roots = [str(root) for root in roots]
+        self._roots = [resolve(str(root)) for root in roots]
         self._files = TextFiles(most_bytes=most_bytes)
         self.is_wanted = True
 

@@ -153,6 +153,17 @@ def test_a_link_that_stays_inside_is_followed_and_stays_a_link(files: Files, roo
     }
 
 
+@pytest.mark.requirement("files.leaving-symlinks-are-refused")
+def test_a_sessions_directory_that_becomes_a_link_leads_nowhere(files: Files, root: Path) -> None:
+    root.rename(root.parent / "aside")
+    root.symlink_to(root.parent / "outside")
+    with pytest.raises(Forbidden):
+        files.read(root / "secret")
+    with pytest.raises(Forbidden):
+        files.write(root / "new", "x")
+    assert tree(root.parent / "outside") == {"secret": "secret"}
+
+
 # --- what is swapped between the look and the use
 
 

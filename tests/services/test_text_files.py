@@ -277,6 +277,48 @@ def test_wherever_a_write_fails_nothing_is_left_of_it(
     assert tree(root) == {"a": "old"}
 
 
+@pytest.mark.requirement("files.success-means-done")
+def test_directories_that_were_made_for_a_write_that_fails_are_removed(
+    files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (root / "old").mkdir()
+    monkeypatch.setattr("acprelay.services.text_files.os.fsync", fail)
+    with pytest.raises(ServiceError, match="No space left"):
+        files.write(root / "old" / "new" / "newer" / "a", "x")
+    assert tree(root) == {"old/": ""}
+
+
+def test_a_directory_that_somebody_uses_by_then_stays(
+    files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def use_it_and_fail(*_args: object) -> None:
+        (root / "new" / "theirs").touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("acprelay.services.text_files.os.fsync", use_it_and_fail)
+    with pytest.raises(ServiceError):
+        files.write(root / "new" / "newer" / "a", "x")
+    assert tree(root) == {"new/": "", "new/theirs": ""}
+
+
+def test_only_so_many_directories_are_made_for_a_file(files: Files, root: Path) -> None:
+    with pytest.raises(ServiceError, match="File name too long"):
+        files.write(root / "/".join("d" * 70) / "a", "x")
+    assert tree(root) == {}
+
+
+@pytest.mark.parametrize("end", ["/", "/.", "/folder/.."])
+def test_the_path_of_a_directory_is_none_of_a_file(files: Files, root: Path, end: str) -> None:
+    with pytest.raises(InvalidParams, match="that of a directory"):
+        files.write(f"{root}/new{end}", "x")
+    with pytest.raises(InvalidParams, match="that of a directory"):
+        files.read(f"{root}/new{end}")
+    assert tree(root) == {}
+
+
 # --- without permission
 
 

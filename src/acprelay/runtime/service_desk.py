@@ -22,6 +22,7 @@ from acprelay.errors import RelayError, RequestCancelled
 from acprelay.routing.events import ServiceAsked, ServiceWithdrawn
 from acprelay.routing.service_modes import FILES, TERMINAL_CREATE, TERMINAL_KILL, TERMINAL_RELEASE
 from acprelay.runtime.background import together
+from acprelay.services.confinement import resolve
 from acprelay.services.ports import CommandStarter
 from acprelay.services.terminal_orders import read_order
 from acprelay.services.terminals import Terminals
@@ -58,6 +59,7 @@ class ServiceDesk:
         self._files = files
         self._terminals = terminals
         self._threads = threads
+        self._places: dict[str, str] = {}
         self._served: dict[int, _Served] = {}
         self._unwanted: set[int] = set()
         self._turn = asyncio.Lock()
@@ -146,17 +148,29 @@ class ServiceDesk:
                 lambda: self._files.serve(
                     asked.method,
                     asked.params,
-                    roots=roots,
+                    roots=self._resolve(roots),
                     is_wanted=lambda: asked.number not in self._unwanted,
                 )
             )
 
     async def _create_terminal(self, asked: ServiceAsked, roots: Sequence[str]) -> bytes:
         path = self._terminals.path
-        order = await self._in_thread(lambda: read_order(asked.params, roots=roots, path=path))
+        order = await self._in_thread(
+            lambda: read_order(asked.params, roots=self._resolve(roots), path=path)
+        )
         if asked.number in self._unwanted:
             raise RequestCancelled(method=asked.method)
         return self._terminals.create(order)
+
+    def _resolve(self, roots: Sequence[str]) -> list[str]:
+        """Finds where directories really are, once in a run. In a thread.
+
+        A session's directory that is replaced by a link later leads nowhere.
+        """
+        for root in roots:
+            if root not in self._places:
+                self._places.setdefault(root, resolve(root))
+        return [self._places[root] for root in roots]
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Does work in a thread; work that has begun is not broken off, for it has its effects."""

@@ -10,6 +10,7 @@ not the agent: that runs with the rights of whoever started the relay.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from acprelay.errors import FileMissing, Forbidden, InvalidParams, ServiceError
 _WALK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A name may become a pipe or a device after it was looked at: opening it must not block.
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_MOST_MADE = 64  # each is held open until it is known whether it stays
 
 _LONGEST = 4096
 """What Linux takes; walking name by name would go on beyond it."""
@@ -51,7 +53,8 @@ def locate(path: str, roots: Sequence[str]) -> Place:
 
     Args:
         path: Absolute (ACP, "File System"); it need not exist.
-        roots: The directories that it may lie in, absolute.
+        roots: The directories that it may lie in, as `resolve` gives them: what has become a link
+            since then is not followed.
 
     Raises:
         InvalidParams: It is not absolute, or no path.
@@ -62,8 +65,8 @@ def locate(path: str, roots: Sequence[str]) -> Place:
             f"cannot use {path[:200]!r} as a path",
             hint=f"give an absolute path of at most {_LONGEST} characters, none of them NUL",
         )
-    resolved = _resolve(path)
-    for root in map(_resolve, roots):
+    resolved = resolve(path)
+    for root in roots:
         inside = resolved.removeprefix(root.rstrip("/") + "/")
         if resolved == root or inside != resolved:
             parts = () if resolved == root else tuple(inside.split("/"))
@@ -76,7 +79,8 @@ def locate(path: str, roots: Sequence[str]) -> Place:
     )
 
 
-def _resolve(path: str) -> str:
+def resolve(path: str) -> str:
+    """Follows every link in a path. Reads the file system."""
     return "/" + os.path.realpath(path).lstrip("/")  # POSIX lets two slashes at the start stay
 
 
@@ -86,30 +90,58 @@ def open_parent(place: Place, *, make: bool = False) -> Iterator[int]:
 
     Args:
         place: The place.
-        make: Whether directories that are not there are made.
+        make: Whether directories that are not there are made; where the context fails they are
+            removed again, unless somebody has put something there.
 
     Raises:
-        OSError: There is none, or a name on the way has become a link.
+        OSError: There is none, too many are missing, or a name on the way has become a link.
     """
+    made = _Made()
     directory = os.open(place.root, _WALK)
     try:
         for name in place.parts[:-1]:
-            below = _enter(directory, name, make=make)
+            below = _enter(directory, name, made if make else None)
             os.close(directory)
             directory = below
         yield directory
+    except BaseException:
+        made.undo()
+        raise
     finally:
         os.close(directory)
+        made.close()
 
 
-def _enter(directory: int, name: str, *, make: bool) -> int:
+class _Made:
+    """The directories that were made on a way, in order."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[int, str]] = []
+
+    def make(self, parent: int, name: str) -> None:
+        if len(self._made) >= _MOST_MADE:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        os.mkdir(name, dir_fd=parent)
+        self._made.append((os.dup(parent), name))
+
+    def undo(self) -> None:
+        for parent, name in reversed(self._made):
+            with suppress(OSError):  # somebody has put something there
+                os.rmdir(name, dir_fd=parent)
+
+    def close(self) -> None:
+        for parent, _ in self._made:
+            os.close(parent)
+
+
+def _enter(directory: int, name: str, made: _Made | None) -> int:
     try:
         return os.open(name, _WALK, dir_fd=directory)
     except FileNotFoundError:
-        if not make:
+        if made is None:
             raise
     with suppress(FileExistsError):  # somebody else was faster
-        os.mkdir(name, dir_fd=directory)
+        made.make(directory, name)
     return os.open(name, _WALK, dir_fd=directory)
 
 

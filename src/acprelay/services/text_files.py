@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from acprelay.errors import FileMissing, RequestCancelled, ServiceError
+from acprelay.errors import FileMissing, InvalidParams, RequestCancelled, ServiceError
 from acprelay.routing.service_modes import READ
 from acprelay.services.confinement import Place, locate, open_file, open_parent, status
 from acprelay.services.lines import TooLong, pick_lines
@@ -71,7 +71,7 @@ class TextFiles:
         return b"{}"
 
     def _read(self, asked: _Read, roots: Sequence[str], is_wanted: Callable[[], bool]) -> bytes:
-        place = locate(asked.path, roots)
+        place = _locate_file(asked.path, roots)
         with _explained("read", place), open_parent(place) as parent:
             opened = open_file(place, parent, flags=os.O_RDONLY)
             try:
@@ -102,6 +102,16 @@ class TextFiles:
         )
 
 
+def _locate_file(path: str, roots: Sequence[str]) -> Place:
+    place = locate(path, roots)
+    if place.parts and path.endswith(("/", "/.", "/..")):
+        raise InvalidParams(
+            f"cannot use {path[:200]!r} as a file's path: it is that of a directory",
+            hint="name a file",
+        )
+    return place
+
+
 def _pieces(opened: int, is_wanted: Callable[[], bool]) -> Iterator[bytes]:
     while piece := os.read(opened, _PIECE):
         yield piece
@@ -111,7 +121,7 @@ def _pieces(opened: int, is_wanted: Callable[[], bool]) -> Iterator[bytes]:
 
 def _write(asked: _Write, roots: Sequence[str]) -> None:
     """Replaces a file at one instant: whoever reads it has the old content or the new."""
-    place = locate(asked.path, roots)
+    place = _locate_file(asked.path, roots)
     content = asked.content.encode()
     with _explained("write", place), open_parent(place, make=True) as parent:
         former = status(place, parent)
