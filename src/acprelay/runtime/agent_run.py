@@ -151,6 +151,12 @@ class AgentRun:
                 stderr=handshake.agent.stderr_tail,
             ) from None
 
+    @property
+    def why_over(self) -> RelayError:
+        """Why nothing more comes of it, or nothing came of it at all."""
+        ended_early = SessionEnded(key=str(self.key), reason="it was ended while it started")
+        return self.failure or ended_early
+
     # -- what the agent says
 
     def lines_received(self, lines: list[bytes], oversized: Sequence[OversizedFrame]) -> None:

@@ -7,18 +7,14 @@ manager's business.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from functools import partial
+from collections.abc import Iterator
 
 from acprelay.config import Limits
 from acprelay.errors import (
     InvalidTransition,
-    NotRestorable,
     RelayError,
-    SessionEnded,
     SessionExists,
     SessionNotFound,
-    Unavailable,
 )
 from acprelay.routing.listing import Listed
 from acprelay.routing.records import ConversationRecord
@@ -27,6 +23,8 @@ from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.conversation_driver import ConversationDriver
+from acprelay.runtime.creations import Creations
+from acprelay.runtime.further_runs import FurtherRuns
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.purposes import Founding, Restoration
 from acprelay.runtime.run_lifecycle import RunLifecycle
@@ -34,7 +32,7 @@ from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.session.models import Handle, SessionFilter, SessionKey, SessionSpec
 from acprelay.session.ports import Clock, ConnectionRegistry, SessionManager
-from acprelay.wire import Envelope, rewrite
+from acprelay.wire import rewrite
 
 _DELETED = "it was deleted"
 
@@ -78,8 +76,10 @@ class ConversationHost:
         self._worktrees = worktrees
         self._limits = limits
         self._desks = desks
-        self._creations: dict[asyncio.Task[None], str | None] = {}
-        self._closing = False
+        self._creations = Creations(background=background)
+        self._further_runs = FurtherRuns(
+            runs=self.runs, creations=self._creations, background=background
+        )
 
     def find(self, public_id: str) -> ConversationDriver:
         """Gives a conversation's driver; a conversation at rest is woken, and no run begun.
@@ -103,12 +103,12 @@ class ConversationHost:
     def open(self, opening: Opening) -> None:
         """Begins to open a session; its client is answered once it is open, or why it is not."""
         group = opening.choice.group
-        self._create(self._open(opening), name="opening of a session", group=group)
+        self._creations.start(self._open(opening), name="opening of a session", group=group)
 
     async def _open(self, opening: Opening) -> None:
         spec = opening.spec
         try:
-            self._check_open()
+            self._creations.check_open()
             self._check_free(spec)
             key, handle = await self.runs.create(spec)
             self.background.start(self._found(opening, key, handle), name=f"start of {key}")
@@ -139,11 +139,11 @@ class ConversationHost:
         try:
             await self._bring_up(purpose, run, handle)
         except asyncio.CancelledError:
-            opening.refuse(_failure(run))
+            opening.refuse(run.why_over)
             raise
         except (InvalidTransition, SessionNotFound):
             # Whoever has ended the session is about to cancel this, or came before it began.
-            opening.refuse(_failure(run))
+            opening.refuse(run.why_over)
         except RelayError as error:
             opening.refuse(error)
             await self.runs.terminate(key, reason=error.message)
@@ -167,7 +167,7 @@ class ConversationHost:
                 # Before anybody knows of it: what a client knows of outlives the relay.
                 await self._archive.store(purpose.driver)
         if answer is None or not opening.client.wants_session(opening):
-            opening.refuse(_failure(run))
+            opening.refuse(run.why_over)
             await self.runs.terminate(purpose.key, reason="its client no longer wants it")
         elif purpose.driver is None:
             reply = rewrite(answer, id=opening.request_id)
@@ -192,55 +192,12 @@ class ConversationHost:
         """Begins a run for a conversation that has none."""
         purpose = Restoration(driver=driver, worktrees=self._worktrees, on_lost=self.abandon)
         run = self._run(driver.key, purpose)
-        self._create(self._renew(driver, run), name=f"further run of {driver.key}")
+        self._further_runs.begin(driver, run)
         return run
 
     def abandon(self, run: AgentRun, reason: str) -> None:
         """Begins to end a run, and none that came after it. Idempotent."""
         self.runs.abandon(run, reason)
-
-    async def _renew(self, driver: ConversationDriver, run: AgentRun) -> None:
-        try:
-            self._check_open()
-            record = driver.record
-            spec = SessionSpec(
-                session_id=record.key.session_id,
-                role=record.key.role,
-                agent=record.agent,
-                cwd=record.cwd,
-            )
-            handle = await self.runs.create_next(spec, count=partial(_count, driver, run))
-            if handle is None:
-                return
-            self.background.start(
-                self._restore(driver, run, handle), name=f"restoration of {run.key}"
-            )
-        except asyncio.CancelledError:
-            driver.run_over(run, _failure(run))
-            raise
-        except RelayError as error:
-            driver.run_over(run, error)
-        except Exception:
-            driver.run_over(run, _defect())
-            raise
-
-    async def _restore(
-        self, driver: ConversationDriver, run: AgentRun, handle: Handle[AgentRun, object]
-    ) -> None:
-        try:
-            _check_restored(run.key, await run.start(handle))
-        except asyncio.CancelledError:
-            driver.run_over(run, _failure(run))
-            raise
-        except (InvalidTransition, SessionNotFound):
-            driver.run_over(run, _failure(run))
-        except RelayError as error:
-            driver.run_over(run, error)
-            await self.runs.terminate(run.key, reason=error.message)
-        except Exception:
-            driver.run_over(run, _defect())
-            await self.runs.terminate(run.key, reason="the relay failed")
-            raise
 
     def _run(self, key: SessionKey, purpose: Founding | Restoration) -> AgentRun:
         return AgentRun(
@@ -251,19 +208,6 @@ class ConversationHost:
             limits=self._limits,
             desk=self._desks.open(),
         )
-
-    def _create(
-        self, work: Coroutine[object, object, None], *, name: str, group: str | None = None
-    ) -> None:
-        task = self.background.start(work, name=name)
-        self._creations[task] = group
-        task.add_done_callback(self._creations.pop)
-
-    def _check_open(self) -> None:
-        if self._closing:
-            raise Unavailable(
-                "cannot begin a run: the relay is stopping", hint="connect again once it is back"
-            )
 
     # -- ending
 
@@ -300,10 +244,7 @@ class ConversationHost:
             SessionNotFound: The group has none.
             AgentError: A process of an agent survives; the others are ended all the same.
         """
-        # What is being created is not listed yet
-        creations = [task for task, wanted in self._creations.items() if wanted == group]
-        if creations:
-            await asyncio.wait(creations)
+        await self._creations.settled(group)  # what is being created is not listed yet
         starting = await self._manager.list(SessionFilter(session_id=group))
         keys = sorted({*self._archive.group(group), *(session.key for session in starting)})
         if not keys:
@@ -321,10 +262,8 @@ class ConversationHost:
 
     async def aclose(self, *, reason: str) -> None:
         """Begins no run any more, ends every one, and returns once they are gone. Idempotent."""
-        self._closing = True
         self._archive.retire()
-        while self._creations:  # what is being created is not listed yet
-            await asyncio.wait(self._creations)
+        await self._creations.aclose()  # what is being created is not listed yet
         await self.runs.end_all(reason=reason)
 
     # -- what time does
@@ -333,22 +272,3 @@ class ConversationHost:
         """Tells the manager what runs have done; lets go of conversations that nobody uses."""
         await self.runs.report_activity()
         self._archive.keep_house(asyncio.get_running_loop().time(), idle_s=self._limits.idle_s)
-
-
-def _count(driver: ConversationDriver, run: AgentRun) -> int | None:
-    return driver.keeper.count_run() if driver.awaits(run) else None
-
-
-def _failure(run: AgentRun) -> RelayError:
-    ended_early = SessionEnded(key=str(run.key), reason="it was ended while it started")
-    return run.failure or ended_early
-
-
-def _defect() -> RelayError:
-    return RelayError("cannot take the session up again", hint="see the relay's log")
-
-
-def _check_restored(key: SessionKey, answer: Envelope) -> None:
-    if answer.is_error:
-        reason = (answer.member("error") or b"")[:500].decode(errors="replace")
-        raise NotRestorable(key=str(key), reason=f"its agent answered {reason}")
