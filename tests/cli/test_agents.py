@@ -396,7 +396,7 @@ async def test_probing_a_command_that_is_missing_says_so(machine: Machine) -> No
     assert code == ExitCode.ERROR
     assert errors == (
         "acprelay: cannot start agent 'mine': there is no program 'mine' on PATH\n"
-        "  hint: install it, or give its full path in the agent's command\n"
+        "  hint: install it, or give its full path\n"
     )
 
 
@@ -499,6 +499,6 @@ async def test_a_relay_says_its_configuration_and_offers_what_is_named_alone(
     assert ended == (ExitCode.OK, HELLO.decode(), "")
     code, _output, errors = await machine.types("run", "--url", url, "--agent", "gemini", "hello")
     assert code == ExitCode.ERROR
-    assert "choose one of goose; to offer another one, name it with --agent" in errors
+    assert "choose one of goose, joined; to offer another one, name it with --agent" in errors
     command.process.send_signal(signal.SIGTERM)
     assert (await command.ended())[0] == ExitCode.OK
