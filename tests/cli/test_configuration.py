@@ -10,7 +10,7 @@ from acprelay.cli.configuration import embedded, find_config, serving
 from acprelay.cli.parser import build_parser
 from acprelay.config import RelayConfig
 from acprelay.errors import ConfigError
-from acprelay.routing.service_modes import ServiceMode
+from acprelay.routing.service_modes import ServiceMode, Services
 
 TEXT = """
 default-agent = "second"
@@ -67,7 +67,10 @@ def test_every_option_wins_over_the_file(home: Path) -> None:
         home,
         *("--host", "127.0.0.1", "--port", "0", "--state-dir", "/other"),
         *("--policy", str(home / "other.toml"), "--agent", "first=typed", "--pass-env", "B"),
+        *("--fs", "off", "--worktree-dir", "/trees"),
     )
+    assert config.services == Services(fs=ServiceMode.OFF, terminal=ServiceMode.RELAY)
+    assert config.worktree_dir == Path("/trees")
     assert (config.host, config.port, config.state_dir) == ("127.0.0.1", 0, Path("/other"))
     assert config.policy.default == "allow"
     assert [(spec.name, spec.argv, spec.pass_env) for spec in config.agents] == [

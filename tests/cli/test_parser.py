@@ -43,7 +43,7 @@ def _help(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
             ["serve", "--host", "::1", "--port", "0", "--agent", "a=x y", "--agent", "b=z"],
             {"host": "::1", "port": 0, "agents": ["a=x y", "b=z"]},
         ),
-        (["serve"], {"fs": "relay", "terminal": "relay"}),
+        (["serve"], {"fs": None, "terminal": None}),
         (
             ["serve", "--fs", "client", "--terminal=off"],
             {"fs": "client", "terminal": "off"},
@@ -151,11 +151,12 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == f"acprelay {__version__}\n"
 
 
-def test_the_defaults_are_those_of_the_configuration() -> None:
+def test_the_defaults_are_those_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     config = RelayConfig()
     assert (config.host, config.port) == (DEFAULT_HOST, DEFAULT_PORT)
-    parsed = build_parser().parse_args(["serve"])
-    assert (config.services.fs, config.services.terminal) == (parsed.fs, parsed.terminal)
+    assert config.services.fs == config.services.terminal == "relay"
+    text = " ".join(_help(capsys, "serve").split())
+    assert text.count("(default: relay)") == 2
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -208,7 +208,7 @@ async def test_a_relay_that_does_not_take_the_connection_says_why(
     code, _output, errors = await cli.run("run", "--url", relay.url, "--agent", "other", "hello")
     assert code == ExitCode.ERROR
     assert errors == (
-        "acprelay: cannot connect: cannot find agent 'other'\n  hint: choose one of demo; "
+        "acprelay: cannot connect: cannot find agent 'other'\n  hint: choose one of demo, joined; "
         "to offer another one, name it with --agent or in the configuration when the relay is "
         "started\n"
     )
