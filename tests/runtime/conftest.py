@@ -18,6 +18,7 @@ from acprelay.agents.dialled import DialledAgent
 from acprelay.agents.models import AgentLimits
 from acprelay.config import Limits
 from acprelay.errors import RelayError
+from acprelay.routing.access import LOCAL, Principal
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import Choice
 from acprelay.routing.records import ConversationRecord, Worktree
@@ -387,11 +388,13 @@ class World:
         role: str = "main",
         session_id: str | None = "task",
         outlet: MemoryOutlet | None = None,
+        principal: Principal = LOCAL,
     ) -> Client:
         """A client that has connected, and has said nothing yet."""
         outlet = outlet or MemoryOutlet()
         connection = ClientConnection(
             id=f"connection-{next(self._connected)}",
+            principal=principal,
             choice=Choice(agent=agent, role=role, group=session_id),
             outlet=outlet,
             host=self.host,

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from acprelay.errors import RelayError, RemoteProtocolError, RequestCancelled
+from acprelay.routing.access import Principal
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.choosing import Choice, choose
 from acprelay.routing.destinations import Destination, destination
@@ -50,6 +51,7 @@ class ClientConnection:
 
     Args:
         id: The connection's id; begins the ids of its attachments.
+        principal: Who the client is.
         choice: What its address chooses.
         outlet: Its socket.
         host: Opens and ends sessions.
@@ -62,6 +64,7 @@ class ClientConnection:
         self,
         *,
         id: str,  # noqa: A002 - the glossary's word
+        principal: Principal,
         choice: Choice,
         outlet: Outlet,
         host: ConversationHost,
@@ -70,6 +73,7 @@ class ClientConnection:
         invitations: InvitationRequests,
     ) -> None:
         self.id = id
+        self.principal = principal
         self._choice = choice
         self._host = host
         self._pool = pool

@@ -17,9 +17,11 @@ from aiohttp.abc import AbstractStreamWriter
 
 from acprelay.config import Limits
 from acprelay.errors import InvalidParams, RelayError, Unavailable
+from acprelay.routing.access import Principal
 from acprelay.routing.choosing import DEFAULT_ROLE, NO_AGENT, Choice, check_agent_name
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.ports import Outlet
+from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
 from acprelay.server.upgrades import check_upgrade, notice_death, refuse_without_upgrade
 from acprelay.session.ports import IdGenerator
@@ -31,7 +33,14 @@ _FAREWELL_S = 1.0
 class Connect(Protocol):
     """Makes a client's connection; nothing begins before its context is entered."""
 
-    def __call__(self, *, id: str, choice: Choice, outlet: Outlet) -> ClientConnection:  # noqa: A002 - the glossary's word
+    def __call__(
+        self,
+        *,
+        id: str,  # noqa: A002 - the glossary's word
+        principal: Principal,
+        choice: Choice,
+        outlet: Outlet,
+    ) -> ClientConnection:
         """Makes one."""
         ...
 
@@ -107,7 +116,9 @@ class AcpEndpoint:
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
         try:
-            async with self._connect(id=connection_id, choice=choice, outlet=outlet) as connection:
+            async with self._connect(
+                id=connection_id, principal=principal_of(request), choice=choice, outlet=outlet
+            ) as connection:
                 await self._receive(socket, outlet, connection)
         finally:
             del self._open[socket]

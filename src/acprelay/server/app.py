@@ -14,6 +14,7 @@ from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.guard import check_headers
+from acprelay.server.principals import admit
 from acprelay.server.problems import problem
 from acprelay.session.ports import SessionManager
 
@@ -94,6 +95,7 @@ def _guard(port: Callable[[], int]) -> Middleware:
             )
         except RelayError as error:
             return problem(error)
+        admit(request)
         return await handler(request)
 
     return guard
