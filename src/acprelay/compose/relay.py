@@ -133,9 +133,7 @@ class Relay:
             acp=acp, agents=agents, manager=runtime.manager, authenticate=self._authenticate
         )
         serving = AsyncExitStack()
-        relay = RunningRelay(
-            app=app, agents=runtime.agents, groups=runtime.groups, serving=serving
-        )
+        relay = RunningRelay(app=app, agents=runtime.agents, groups=runtime.groups, serving=serving)
         stack.push_async_callback(relay.dismiss)
         app.on_shutdown.append(lambda _: relay.dismiss())
         serving.push_async_callback(acp.close)
