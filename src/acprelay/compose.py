@@ -41,6 +41,7 @@ from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.dial_ins import DialIns
 from acprelay.runtime.groups import Groups
+from acprelay.runtime.inspection import Inspection
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.ports import ConversationStore, InvitationStore
@@ -51,6 +52,7 @@ from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, Sys
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import AgentEndpoint
+from acprelay.server.api.catalog import ApiServices, all_operations
 from acprelay.server.app import make_app
 from acprelay.server.logs import http_logger
 from acprelay.session.manager import LifecycleManager
@@ -170,7 +172,8 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             limits=config.limits,
         )
         agents = AgentEndpoint(dial_ins=dial_ins, limits=config.limits)
-        port = await _listen(stack, config, _Endpoints(endpoint, agents), manager)
+        api = ApiServices(inspection=Inspection(host=host, manager=manager))
+        port = await _listen(stack, config, _Endpoints(endpoint, agents), api, manager)
         await stack.enter_async_context(_prewarming(config, launcher, pool, background))
         # Ended over their links, which are there until then.
         stack.push_async_callback(dial_ins.aclose)
@@ -309,12 +312,17 @@ async def _listen(
     stack: AsyncExitStack,
     config: RelayConfig,
     endpoints: _Endpoints,
+    api: ApiServices,
     manager: LifecycleManager[AgentRun, object],
 ) -> int:
     """Begins to listen; gives the port."""
     bound: list[int] = []
     app = make_app(
-        acp=endpoints.acp, agents=endpoints.agents, manager=manager, port=lambda: bound[0]
+        acp=endpoints.acp,
+        agents=endpoints.agents,
+        api=all_operations(api),
+        manager=manager,
+        port=lambda: bound[0],
     )
     # Handlers end when their sockets are closed, not by being cancelled in the middle of leaving.
     runner = web.AppRunner(app, access_log=None, logger=http_logger, shutdown_timeout=5.0)

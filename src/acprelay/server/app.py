@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Never
 
 import msgspec
@@ -13,6 +13,8 @@ from acprelay.errors import InvalidRequest, RelayError
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
+from acprelay.server.api.operations import Operation
+from acprelay.server.api.serving import add_operations
 from acprelay.server.guard import check_headers
 from acprelay.server.principals import admit
 from acprelay.server.problems import problem
@@ -23,6 +25,7 @@ def make_app(
     *,
     acp: AcpEndpoint,
     agents: AgentEndpoint,
+    api: Sequence[Operation],
     manager: SessionManager[Never],
     port: Callable[[], int],
 ) -> web.Application:
@@ -31,6 +34,7 @@ def make_app(
     Args:
         acp: Serves `/acp`.
         agents: Serves agents that dial in.
+        api: The operations of the control API.
         manager: Tells what `/healthz` and `/readyz` report.
         port: Gives the port that the relay listens on, once it does.
     """
@@ -41,6 +45,7 @@ def make_app(
     app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False)
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
+    add_operations(app, api)
     return app
 
 

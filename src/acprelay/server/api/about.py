@@ -1,0 +1,48 @@
+"""What tells of the API itself: `/openapi.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from acprelay import __version__
+from acprelay.routing.access import Grant
+from acprelay.server.api.openapi import document
+from acprelay.server.api.operations import Call, Operation, Reach
+
+
+class AboutResource:
+    """Serves the documents.
+
+    Args:
+        operations: Gives all operations that there are, these included.
+    """
+
+    def __init__(self, *, operations: Callable[[], Sequence[Operation]]) -> None:
+        self._operations = operations
+        self._document: bytes | None = None
+
+    def operations(self) -> list[Operation]:
+        """Gives the operations."""
+        return [
+            Operation(
+                id="getOpenapi",
+                method="GET",
+                path="/openapi.json",
+                summary="This API as an OpenAPI document",
+                tag="about",
+                result=dict[str, Any],
+                grant=Grant.OBSERVE,
+                reach=Reach.WITHIN,
+                handler=self._openapi,
+            )
+        ]
+
+    async def _openapi(self, _call: Call[Any, None]) -> web.Response:
+        if self._document is None:
+            made = document(self._operations(), version=__version__)
+            self._document = msgspec.json.encode(made)
+        return web.Response(body=self._document, content_type="application/json")
