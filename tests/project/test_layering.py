@@ -76,7 +76,7 @@ def test_the_source_keeps_every_contract(tree: Tree) -> None:
         ("session/models.py", "import acprelay.error_mapping", LAYERS),
         ("routing/__init__.py", "import acprelay.agents.ports", LAYERS),
         ("runtime/__init__.py", "import acprelay.server", LAYERS),
-        ("compose.py", "import acprelay.cli", LAYERS),
+        ("compose/relay.py", "import acprelay.cli", LAYERS),
         ("wire/__init__.py", "import asyncio", PURE),
         ("wire/__init__.py", "import time", PURE),
         ("routing/__init__.py", "from socket import socket", PURE),
@@ -96,7 +96,7 @@ def test_the_source_keeps_every_contract(tree: Tree) -> None:
         ("cli/__init__.py", "import acprelay.session.store_memory", ROOT_SESSIONS),
         ("runtime/__init__.py", "from acprelay.agents.stdio import StdioAgent", ROOT_AGENTS),
         ("cli/__init__.py", "from acprelay.agents import StdioLauncher", ROOT_AGENTS),
-        ("compose.py", "import acprelay.testing", DOUBLES),
+        ("compose/relay.py", "import acprelay.testing", DOUBLES),
         ("runtime/__init__.py", "import acprelay.testing", DOUBLES),
     ],
 )

@@ -23,7 +23,7 @@ class AboutResource:
 
     def __init__(self, *, operations: Callable[[], Sequence[Operation]]) -> None:
         self._operations = operations
-        self._document: bytes | None = None
+        self._documents: dict[str, bytes] = {}
 
     def operations(self) -> list[Operation]:
         """Gives the operations."""
@@ -41,8 +41,9 @@ class AboutResource:
             )
         ]
 
-    async def _openapi(self, _call: Call[Any, None]) -> web.Response:
-        if self._document is None:
-            made = document(self._operations(), version=__version__)
-            self._document = msgspec.json.encode(made)
-        return web.Response(body=self._document, content_type="application/json")
+    async def _openapi(self, call: Call[Any, None]) -> web.Response:
+        base = call.request.path.removesuffix("/openapi.json")
+        if base not in self._documents:  # it never changes, and a relay is mounted in one place
+            made = document(self._operations(), version=__version__, base=base)
+            self._documents[base] = msgspec.json.encode(made)
+        return web.Response(body=self._documents[base], content_type="application/json")

@@ -1,33 +1,26 @@
-"""All operations of the control API."""
+"""All operations of the control API, the descriptions of themselves included."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Protocol
 
-from acprelay.runtime.inspection import Inspection
 from acprelay.server.api.about import AboutResource
 from acprelay.server.api.operations import Operation
-from acprelay.server.api.sessions import SessionResource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiServices:
-    """What operations need of the relay.
+class Resource(Protocol):
+    """Serves some operations that belong together."""
 
-    Attributes:
-        inspection: Looks at conversations.
-    """
-
-    inspection: Inspection
+    def operations(self) -> list[Operation]:
+        """Gives them, in the order in which documents have them."""
+        ...
 
 
-def all_operations(services: ApiServices) -> tuple[Operation, ...]:
+def all_operations(resources: Sequence[Resource]) -> tuple[Operation, ...]:
     """Gives every operation, in the order in which documents have them."""
     operations: list[Operation] = []
     about = AboutResource(operations=lambda: operations)
-    for resource in (
-        SessionResource(inspection=services.inspection),
-        about,
-    ):
+    for resource in (*resources, about):
         operations += resource.operations()
     return tuple(operations)

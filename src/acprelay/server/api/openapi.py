@@ -20,7 +20,7 @@ from acprelay.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from acprelay.server.api.operations import PREFIX, Nothing, Operation, Reach
+from acprelay.server.api.operations import Nothing, Operation, Reach
 from acprelay.session.models import KEY_PART_PATTERN
 
 _REF = "#/components/schemas/{name}"
@@ -52,12 +52,13 @@ class Problem(msgspec.Struct, kw_only=True):
     hint: str
 
 
-def document(operations: Sequence[Operation], *, version: str) -> dict[str, Any]:
+def document(operations: Sequence[Operation], *, version: str, base: str) -> dict[str, Any]:
     """Writes the document.
 
     Args:
         operations: The operations.
         version: The relay's version.
+        base: The path that they are below.
     """
     named = {Problem, *_types(operations)}
     types = sorted(named, key=lambda each: getattr(each, "__name__", str(each)))
@@ -77,7 +78,7 @@ def document(operations: Sequence[Operation], *, version: str) -> dict[str, Any]
             "version": version,
             "description": "The control API of a relay for agents that speak ACP.",
         },
-        "servers": [{"url": PREFIX}],
+        "servers": [{"url": base}],
         "security": [{"bearer": []}],
         "tags": [{"name": tag} for tag in dict.fromkeys(each.tag for each in operations)],
         "paths": paths,
