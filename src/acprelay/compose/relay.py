@@ -20,6 +20,7 @@ from acprelay.errors import ConfigError
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.system import RandomIds
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import AgentEndpoint
@@ -162,4 +163,5 @@ class Relay:
             ),
             ids=RandomIds(),
             limits=self._config.limits,
+            connections=LiveConnections(forsake=runtime.host.forsake),
         )
