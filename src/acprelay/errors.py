@@ -31,6 +31,7 @@ RelayError
 ├── ClientError
 │   ├── Unauthorized          nobody is known by what was shown
 │   ├── Forbidden
+│   ├── TokenNotFound
 │   ├── CursorExpired
 │   ├── LimitReached
 │   ├── RelayUnreachable
@@ -425,6 +426,19 @@ class Forbidden(ClientError):
     """The request comes from where none is taken, or reaches for what is out of bounds."""
 
     code = "forbidden"
+
+
+class TokenNotFound(ClientError):
+    """No token has the id."""
+
+    code = "token_not_found"
+
+    def __init__(self, *, token_id: str) -> None:
+        super().__init__(
+            f"cannot find the token {token_id[:80]!r}",
+            hint="acprelay token list shows the ids of those that there are",
+            token=token_id[:80],
+        )
 
 
 class CursorExpired(ClientError):

@@ -20,3 +20,8 @@ def admit(request: web.Request, principal: Principal = LOCAL) -> None:
 def principal_of(request: web.Request) -> Principal:
     """Gives who makes a request that was admitted."""
     return request[_PRINCIPAL]
+
+
+def known_principal_of(request: web.Request) -> Principal | None:
+    """Gives who makes a request, where that is known; for what anybody may ask for."""
+    return request.get(_PRINCIPAL)
