@@ -43,6 +43,7 @@ from acprelay.runtime.dial_ins import DialIns
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.ports import ConversationStore, InvitationStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.probe import ProbedAgent, probe
@@ -157,6 +158,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
         host.recover()
         groups = Groups(host=host, ids=RandomIds(), agents=source.names)
         background.start(_keep_house(host, config.limits), name="housekeeping")
+        connections = LiveConnections(forsake=host.forsake)
         endpoint = AcpEndpoint(
             agents=source.names,
             connect=partial(
@@ -168,6 +170,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             ),
             ids=RandomIds(),
             limits=config.limits,
+            connections=connections,
         )
         agents = AgentEndpoint(dial_ins=dial_ins, limits=config.limits)
         port = await _listen(stack, config, _Endpoints(endpoint, agents), manager)
