@@ -52,7 +52,7 @@ from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.app import make_app
-from acprelay.server.logs import http_logger
+from acprelay.server.edge import Doors, EdgeSite
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
@@ -313,18 +313,25 @@ async def _listen(
 ) -> int:
     """Begins to listen; gives the port."""
     bound: list[int] = []
+    doors = Doors(limits=config.limits)
     app = make_app(
-        acp=endpoints.acp, agents=endpoints.agents, manager=manager, port=lambda: bound[0]
+        acp=endpoints.acp,
+        agents=endpoints.agents,
+        manager=manager,
+        port=lambda: bound[0],
+        doors=doors,
+        limits=config.limits,
     )
     # Handlers end when their sockets are closed, not by being cancelled in the middle of leaving.
-    runner = web.AppRunner(app, access_log=None, logger=http_logger, shutdown_timeout=5.0)
+    runner = web.AppRunner(app, shutdown_timeout=5.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     for endpoint in endpoints:
         stack.push_async_callback(endpoint.close)
     # The name may stand for two addresses, and the system would choose a port for each.
     ambiguous = config.port == 0 and config.host.lower() == "localhost"
-    site = web.TCPSite(runner, "127.0.0.1" if ambiguous else config.host, config.port)
+    host = "127.0.0.1" if ambiguous else config.host
+    site = EdgeSite(runner, doors=doors, limits=config.limits, host=host, port=config.port)
     try:
         await site.start()
     except OSError as error:

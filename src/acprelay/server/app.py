@@ -9,11 +9,13 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from acprelay.config import Limits
 from acprelay.errors import InvalidRequest, RelayError
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
-from acprelay.server.guard import check_headers
+from acprelay.server.edge import Doors
+from acprelay.server.guard import check_headers, single
 from acprelay.server.principals import admit
 from acprelay.server.problems import problem
 from acprelay.session.ports import SessionManager
@@ -25,6 +27,8 @@ def make_app(
     agents: AgentEndpoint,
     manager: SessionManager[Never],
     port: Callable[[], int],
+    doors: Doors,
+    limits: Limits,
 ) -> web.Application:
     """Makes the application; it serves once somebody runs it.
 
@@ -33,8 +37,12 @@ def make_app(
         agents: Serves agents that dial in.
         manager: Tells what `/healthz` and `/readyz` report.
         port: Gives the port that the relay listens on, once it does.
+        doors: Counts connections.
+        limits: Bounds.
     """
-    app = web.Application(middlewares=[_explain, _guard(port)])
+    app = web.Application(
+        middlewares=[_explain, doors.admit, _guard(port)], client_max_size=limits.body_bytes
+    )
     health = Health(manager=manager)
     # A HEAD that asks for an upgrade would get one.
     app.router.add_get("/acp", acp.handle, allow_head=False)
@@ -89,8 +97,8 @@ def _guard(port: Callable[[], int]) -> Middleware:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             check_headers(
-                host=request.headers.get("Host"),
-                origin=request.headers.get("Origin"),
+                host=single(request.headers.getall("Host", ()), "Host"),
+                origin=single(request.headers.getall("Origin", ()), "Origin"),
                 port=port(),
             )
         except RelayError as error:

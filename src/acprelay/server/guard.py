@@ -8,6 +8,7 @@ must be the relay's own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from acprelay.config import is_loopback
@@ -35,6 +36,23 @@ def check_headers(*, host: str | None, origin: str | None, port: int) -> None:
             f"cannot serve a page of {origin[:120]!r}: it is not the relay's own",
             hint="connect from a program instead of a web page",
         )
+
+
+def single(values: Sequence[str], name: str) -> str | None:
+    """Gives a header's value; None where there is none.
+
+    Args:
+        values: Each value that the request gives it.
+        name: Its name.
+
+    Raises:
+        Forbidden: There are two: who checks one could be shown the other.
+    """
+    if len(values) > 1:
+        raise Forbidden(
+            f"cannot serve a request with {len(values)} headers {name}", hint="send one of them"
+        )
+    return values[0] if values else None
 
 
 def _is_own(address: str, port: int) -> bool:
