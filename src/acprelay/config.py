@@ -55,6 +55,22 @@ class Limits:
             told, as a warning.
         silence_s: How long an agent may be silent in a turn, with nobody being asked anything,
             before that is told, as a warning.
+        connections: How many HTTP connections may be open at once.
+        address_connections: How many of them one address may have.
+        principal_connections: How many connections of ACP one principal may have.
+        handshakes: How many connections may not have said their first request yet; one more ends
+            the one that has been silent longest.
+        handshake_s: How long a connection may take to say its first request, body left out.
+        keep_alive_s: How long a connection may be idle between two requests.
+        line_bytes: The most bytes of a request's first line, and of each of its headers.
+        headers: How many headers a request may have.
+        body_bytes: The most bytes of a request's body; `max_frame` holds for one that is a message.
+        body_s: How long a body may take to arrive.
+        greeting_s: How long a client may take to say `initialize`.
+        streams: How many event streams one principal may have open.
+        requests: How many requests of one client may be unanswered, in all and in each session.
+        connection_sessions: How many sessions one connection may be in, or wait for.
+        asks: How many requests of an agent may be unanswered in a session.
 
     Raises:
         ConfigError: A bound is negative, or is zero where nothing would be let through.
@@ -84,6 +100,21 @@ class Limits:
     processes: int = 1000
     stall_s: float = 30.0
     silence_s: float = 300.0
+    connections: int = 4096
+    address_connections: int = 2048
+    principal_connections: int = 1024
+    handshakes: int = 256
+    handshake_s: float = 10.0
+    keep_alive_s: float = 75.0
+    line_bytes: int = 8190
+    headers: int = 100
+    body_bytes: int = 1024 * 1024
+    body_s: float = 30.0
+    greeting_s: float = 60.0
+    streams: int = 256
+    requests: int = 256
+    connection_sessions: int = 256
+    asks: int = 256
 
     def __post_init__(self) -> None:
         for bound in fields(self):

@@ -489,22 +489,28 @@ class CursorExpired(ClientError):
 
 
 class LimitReached(ClientError):
-    """As many as may be of something are there already.
+    """As many as may be of something are there already, or something takes longer than it may.
 
     Args:
         limit: What is limited, in words.
         most: How many may be.
+        setting: The key of the configuration's `[limits]` that says so, if one does.
+        message: What cannot be done, where that is not to take one more.
     """
 
     code = "limit_reached"
     retryable = True
 
-    def __init__(self, *, limit: str, most: int) -> None:
+    def __init__(
+        self, *, limit: str, most: float, setting: str | None = None, message: str | None = None
+    ) -> None:
+        named = {} if setting is None else {"setting": setting}
         super().__init__(
-            f"cannot take more: {limit} are limited to {most}",
-            hint="try again later",
+            message or f"cannot take more: {limit} are limited to {most}",
+            hint="try again later" + (f", or raise limits.{setting}" if setting else ""),
             limit=limit,
             most=most,
+            **named,
         )
 
 

@@ -137,6 +137,7 @@ class Relay:
             api=api_operations(runtime),
             manager=runtime.manager,
             authenticate=self._authenticate,
+            limits=self._config.limits,
         )
         serving = AsyncExitStack()
         relay = RunningRelay(app=app, agents=runtime.agents, groups=runtime.groups, serving=serving)

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from acprelay.config import Limits
 from acprelay.errors import InvalidRequest, RelayError, Unauthorized
 from acprelay.routing.access import Principal
 from acprelay.server.acp import AcpEndpoint
@@ -16,7 +17,8 @@ from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.api.operations import Operation
 from acprelay.server.api.serving import add_operations
-from acprelay.server.guard import check_headers
+from acprelay.server.edge import take_place
+from acprelay.server.guard import check_headers, single
 from acprelay.server.principals import Authenticate, admit
 from acprelay.server.problems import problem
 from acprelay.session.ports import SessionManager
@@ -35,6 +37,7 @@ def make_app(
     api: Sequence[Operation],
     manager: SessionManager[Never],
     authenticate: Authenticate,
+    limits: Limits,
 ) -> web.Application:
     """Makes the application; it serves once somebody runs it, or an application that mounts it.
 
@@ -44,8 +47,12 @@ def make_app(
         api: The operations of the control API.
         manager: Tells what `/healthz` and `/readyz` report.
         authenticate: Tells who makes a request.
+        limits: Bounds.
     """
-    app = web.Application(middlewares=[_explain, _guard(authenticate)])
+    app = web.Application(
+        middlewares=[_explain, take_place, _guard(authenticate)],
+        client_max_size=limits.body_bytes,
+    )
     health = Health(manager=manager)
     # A HEAD that asks for an upgrade would get one.
     app.router.add_get("/acp", acp.handle, allow_head=False, name=ACP_ROUTE)
@@ -101,8 +108,8 @@ def _guard(authenticate: Authenticate) -> Middleware:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             check_headers(
-                host=request.headers.get("Host"),
-                origin=request.headers.get("Origin"),
+                host=single(request.headers.getall("Host", ()), "Host"),
+                origin=single(request.headers.getall("Origin", ()), "Origin"),
                 port=_port(request),
             )
             if request.match_info.route.name not in _OPEN_ROUTES:
