@@ -13,6 +13,7 @@ from types import TracebackType
 
 from aiohttp import web
 
+from acprelay.compose.api import api_operations
 from acprelay.compose.runtime import Runtime, open_runtime
 from acprelay.config import RelayConfig
 from acprelay.errors import ConfigError
@@ -130,7 +131,11 @@ class Relay:
         acp = self._acp(runtime)
         agents = AgentEndpoint(dial_ins=runtime.dial_ins, limits=self._config.limits)
         app = make_app(
-            acp=acp, agents=agents, manager=runtime.manager, authenticate=self._authenticate
+            acp=acp,
+            agents=agents,
+            api=api_operations(runtime),
+            manager=runtime.manager,
+            authenticate=self._authenticate,
         )
         serving = AsyncExitStack()
         relay = RunningRelay(app=app, agents=runtime.agents, groups=runtime.groups, serving=serving)

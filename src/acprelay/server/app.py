@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Never
 
 import msgspec
@@ -13,6 +14,8 @@ from acprelay.routing.access import Principal
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
+from acprelay.server.api.operations import Operation
+from acprelay.server.api.serving import add_operations
 from acprelay.server.guard import check_headers
 from acprelay.server.principals import Authenticate, admit
 from acprelay.server.problems import problem
@@ -29,6 +32,7 @@ def make_app(
     *,
     acp: AcpEndpoint,
     agents: AgentEndpoint,
+    api: Sequence[Operation],
     manager: SessionManager[Never],
     authenticate: Authenticate,
 ) -> web.Application:
@@ -37,6 +41,7 @@ def make_app(
     Args:
         acp: Serves `/acp`.
         agents: Serves agents that dial in.
+        api: The operations of the control API.
         manager: Tells what `/healthz` and `/readyz` report.
         authenticate: Tells who makes a request.
     """
@@ -47,6 +52,7 @@ def make_app(
     app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False, name=_AGENTS_ROUTE)
     app.router.add_get("/healthz", health.alive, name=_ALIVE_ROUTE)
     app.router.add_get("/readyz", health.ready)
+    add_operations(app, api)
     return app
 
 
