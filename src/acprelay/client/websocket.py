@@ -6,7 +6,6 @@ It knows no JSON. Reading slowly makes the relay wait, and so does writing fast 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,13 +14,11 @@ from typing import Literal
 import aiohttp
 from aiohttp import ClientWebSocketResponse, ClientWSTimeout, WSMsgType
 
-from acprelay.client.acp_messages import as_object
-from acprelay.client.refusals import restored
+from acprelay.client.failures import connection_lost, no_relay, refused, unreachable
 from acprelay.errors import RelayError, RelayUnreachable
 
 _CONNECT_S = 15.0
 _CLOSE_S = 5.0
-_PROBLEM = "application/problem+json"  # RFC 9457
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
 
@@ -128,7 +125,7 @@ async def open_websocket(
         except aiohttp.WSServerHandshakeError as error:
             raise await _refused(http, url, error.status, protocols) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _unreachable(url, error) from None
+            raise unreachable(url, error, after_s=_CONNECT_S) from None
         async with websocket:
             _keep_alive(websocket.get_extra_info("socket"))
             yield websocket
@@ -141,37 +138,10 @@ async def _refused(
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
     if protocols:
         headers["Sec-WebSocket-Protocol"] = ",".join(protocols)
-    with suppress(aiohttp.ClientError, OSError, TimeoutError, ValueError):
+    with suppress(aiohttp.ClientError, OSError, TimeoutError):
         async with asyncio.timeout(_CONNECT_S), http.get(url, headers=headers) as response:
-            problem = as_object(await response.json(content_type=_PROBLEM))
-            if "title" in problem:
-                return restored(f"cannot connect: {problem['title']}", problem)
-    return RelayUnreachable(
-        f"cannot reach a relay at {url}: what answers there sends HTTP status {status}",
-        hint="check the address: a relay's path is /acp",
-        url=url,
-    )
-
-
-def _unreachable(url: str, error: Exception) -> RelayUnreachable:
-    match error:
-        case TimeoutError():
-            reason = f"it did not answer within {_CONNECT_S:g} s"
-            hint = "check the address"
-        case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number))):
-            reason, hint = os.strerror(number), "start a relay with: acprelay serve"
-        case _:
-            reason, hint = str(error), "check the address"
-    return RelayUnreachable(f"cannot reach a relay at {url}: {reason}", hint=hint, url=url)
-
-
-def connection_lost(url: str, reason: str) -> RelayUnreachable:
-    """What is said of a connection that is lost."""
-    return RelayUnreachable(
-        f"cannot go on: the connection to {url} is lost: {reason}",
-        hint="see what the relay says on its standard error, then try again",
-        url=url,
-    )
+            return await refused(response, url, deed="connect")
+    return no_relay(url, status)
 
 
 def close_reason(code: object, reason: object) -> str:
