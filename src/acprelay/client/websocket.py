@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
@@ -72,17 +73,21 @@ class RelaySocket:
 
 
 @asynccontextmanager
-async def open_socket(url: str) -> AsyncIterator[RelaySocket]:
+async def open_socket(
+    url: str, *, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RelaySocket]:
     """Connects to a relay, and closes the connection in the end.
 
     Args:
         url: The address, with its query.
+        headers: Further headers of the request.
+        tls: Which certificates are trusted; None for those of the system.
 
     Raises:
         RelayError: It does not take the connection, and says why: by its class.
         RelayUnreachable: It cannot be reached, or what answers is no relay.
     """
-    async with open_websocket(url) as websocket:
+    async with open_websocket(url, headers=headers, tls=tls) as websocket:
         yield RelaySocket(url=url, websocket=websocket)
 
 
@@ -93,6 +98,7 @@ async def open_websocket(
     headers: Mapping[str, str] | None = None,
     protocols: Sequence[str] = (),
     heartbeat_s: float | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[ClientWebSocketResponse[Literal[False]]]:
     """Connects to a relay, and closes the connection in the end.
 
@@ -102,6 +108,7 @@ async def open_websocket(
         protocols: Subprotocols that are offered.
         heartbeat_s: How often a relay that says nothing is asked for a sign of life; None leaves
             that to the system.
+        tls: Which certificates are trusted; None for those of the system.
 
     Raises:
         RelayError: It does not take the connection, and says why: by its class.
@@ -109,7 +116,9 @@ async def open_websocket(
     """
     # The timeout is around the connecting alone: a turn may take hours.
     async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=None), headers=headers
+        timeout=aiohttp.ClientTimeout(total=None),
+        headers=headers,
+        connector=aiohttp.TCPConnector(ssl=tls or True),
     ) as http:
         try:
             async with asyncio.timeout(_CONNECT_S):
