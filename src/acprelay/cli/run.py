@@ -80,7 +80,7 @@ async def _converse(arguments: argparse.Namespace, interrupts: Interrupts) -> st
         view = TurnView(screen=screen)
         client = AcpClient(
             socket=socket,
-            on_update=view.show,
+            on_notification=view.notified,
             on_permission=_permission(arguments.permission, screen),
         )
         async with client:
