@@ -31,6 +31,8 @@ from acprelay.config import Limits, RelayConfig
 from acprelay.errors import ConfigError
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import JOINED
+from acprelay.routing.message_rate import MessageRates
+from acprelay.routing.opening_rules import McpAllowlist
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.agent_source import AgentSource
@@ -44,6 +46,7 @@ from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.opening_checks import OpeningChecks
 from acprelay.runtime.ports import ConversationStore, InvitationStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.probe import ProbedAgent, probe
@@ -154,6 +157,10 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             background=background,
             limits=config.limits,
             desks=desks,
+            checks=OpeningChecks(
+                roots=config.roots,
+                allowed=McpAllowlist(commands=config.mcp_commands, urls=config.mcp_urls),
+            ),
         )
         host.recover()
         groups = Groups(host=host, ids=RandomIds(), agents=source.names)
@@ -167,6 +174,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
                 pool=source,
                 groups=groups,
                 invitations=InvitationRequests(desk=desk, dial_ins=dial_ins),
+                rates=_rates(config.limits),
             ),
             ids=RandomIds(),
             limits=config.limits,
@@ -247,6 +255,10 @@ def _rules(config: RelayConfig) -> Rules:
         policy=config.policy,
         services=config.services,
     )
+
+
+def _rates(limits: Limits) -> MessageRates:
+    return MessageRates(per_s=limits.client_message_rate, burst=limits.client_message_burst)
 
 
 def _agents(config: RelayConfig) -> tuple[AgentSpec, ...]:

@@ -51,6 +51,10 @@ class Limits:
         processes: How many agents' processes may live at once, those that are kept ready included.
         stall_s: How long what waits for an agent's standard input may wait untouched before that is
             told, as a warning.
+        sessions_per_principal: How many runs one principal may have at once.
+        client_message_rate: How many messages a second a principal's clients may send, together;
+            answers to what they are asked are not counted.
+        client_message_burst: How many they may send at once, after a while without any.
         silence_s: How long an agent may be silent in a turn, with nobody being asked anything,
             before that is told, as a warning.
 
@@ -82,6 +86,9 @@ class Limits:
     processes: int = 1000
     stall_s: float = 30.0
     silence_s: float = 300.0
+    sessions_per_principal: int = 1000
+    client_message_rate: float = 1000.0
+    client_message_burst: int = 5000
 
     def __post_init__(self) -> None:
         for bound in fields(self):
@@ -106,9 +113,14 @@ class RelayConfig:
         worktree_dir: Where git worktrees are made; None is the user's data directory.
         policy: Decides about permissions before anybody is asked.
         services: Who serves files and terminals to agents.
+        roots: Where clients may have agents work, with what lies below; none for anywhere.
+        mcp_commands: The programs that clients may have agents start as MCP servers: as clients
+            write them, or the files that they are, without symbolic links; None for any.
+        mcp_urls: What the addresses of MCP servers begin with that clients may name; None for any.
 
     Raises:
-        ConfigError: The host is no loopback address, or the port is no port.
+        ConfigError: The host is no loopback address, the port is no port, or a root is no absolute
+            path.
     """
 
     host: str = DEFAULT_HOST
@@ -119,6 +131,9 @@ class RelayConfig:
     worktree_dir: Path | None = None
     policy: Policy = field(default_factory=Policy)
     services: Services = SERVED_BY_RELAY
+    roots: tuple[Path, ...] = ()
+    mcp_commands: tuple[str, ...] | None = None
+    mcp_urls: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host):
@@ -133,6 +148,12 @@ class RelayConfig:
                 hint=f"a port is a number from 0 to {_MAX_PORT}",
                 port=self.port,
             )
+        for root in self.roots:
+            if not root.is_absolute():
+                raise ConfigError(
+                    f"cannot use the root {str(root)!r}: it is no absolute path",
+                    hint="write the whole path, from / on",
+                )
 
 
 def is_loopback(host: str) -> bool:

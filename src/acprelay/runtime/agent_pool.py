@@ -87,6 +87,10 @@ class AgentPool:
                 pass
         return self._described[name]
 
+    def known(self, name: str) -> bytes | None:
+        """Gives an agent's answer to `initialize`, raw, if one was ever given; starts nothing."""
+        return self._described.get(name)
+
     async def authenticate(self, name: str, params: bytes) -> Envelope:
         """Passes a client's `authenticate` to the process that will serve its next session.
 
