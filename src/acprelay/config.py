@@ -53,6 +53,10 @@ class Limits:
         processes: How many agents' processes may live at once, those that are kept ready included.
         stall_s: How long what waits for an agent's standard input may wait untouched before that is
             told, as a warning.
+        sessions_per_principal: How many runs one principal may have at once.
+        client_message_rate: How many messages a second a principal's clients may send, together;
+            answers to what they are asked are not counted.
+        client_message_burst: How many they may send at once, after a while without any.
         silence_s: How long an agent may be silent in a turn, with nobody being asked anything,
             before that is told, as a warning.
         connections: How many HTTP connections may be open at once.
@@ -115,6 +119,9 @@ class Limits:
     requests: int = 256
     connection_sessions: int = 256
     asks: int = 256
+    sessions_per_principal: int = 1000
+    client_message_rate: float = 1000.0
+    client_message_burst: int = 5000
 
     def __post_init__(self) -> None:
         for bound in fields(self):
@@ -160,10 +167,14 @@ class RelayConfig:
             without TLS: tokens and all that is said can be read on the way then.
         insecure_without_auth: Whether it may be without `auth`: whoever reaches it can run commands
             here then.
+        roots: Where clients may have agents work, with what lies below; none for anywhere.
+        mcp_commands: The programs that clients may have agents start as MCP servers: as clients
+            write them, or the files that they are, without symbolic links; None for any.
+        mcp_urls: What the addresses of MCP servers begin with that clients may name; None for any.
 
     Raises:
-        ConfigError: The host would let in others than is said, the port is no port, or a public
-            address is none.
+        ConfigError: The host would let in others than is said, the port is no port, a public
+            address is none, or a root is no absolute path.
     """
 
     host: str = DEFAULT_HOST
@@ -179,6 +190,9 @@ class RelayConfig:
     public_urls: tuple[str, ...] = ()
     insecure_without_tls: bool = False
     insecure_without_auth: bool = False
+    roots: tuple[Path, ...] = ()
+    mcp_commands: tuple[str, ...] | None = None
+    mcp_urls: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         self._check_exposure()
@@ -190,6 +204,12 @@ class RelayConfig:
                 hint=f"a port is a number from 0 to {_MAX_PORT}",
                 port=self.port,
             )
+        for root in self.roots:
+            if not root.is_absolute():
+                raise ConfigError(
+                    f"cannot use the root {str(root)!r}: it is no absolute path",
+                    hint="write the whole path, from / on",
+                )
 
     def _check_exposure(self) -> None:
         """Refuses to be open to others unless that is said twice.

@@ -21,6 +21,8 @@ from acprelay.errors import RelayError
 from acprelay.routing.access import LOCAL, Principal
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import Choice
+from acprelay.routing.message_rate import MessageRates
+from acprelay.routing.opening_rules import McpAllowlist
 from acprelay.routing.records import ConversationRecord, Worktree
 from acprelay.routing.service_modes import SERVED_BY_RELAY
 from acprelay.runtime.agent_pool import AgentPool
@@ -37,6 +39,7 @@ from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.opening_checks import OpeningChecks
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.worktree_claims import WorktreeClaims
@@ -305,7 +308,11 @@ class World:
         rules: Rules,
         store: SessionStore,
         storage: ConversationStore,
+        checks: OpeningChecks,
     ) -> None:
+        self.rates = MessageRates(
+            per_s=limits.client_message_rate, burst=limits.client_message_burst
+        )
         self.trace: list[str] = []
         self.hooks = RecordingHooks()
         self.launcher = FakeLauncher("fake", "other", make=self._make_agent)
@@ -367,6 +374,7 @@ class World:
             desks=stack.enter_context(
                 ServiceDesks(commands=self.commands, ids=FakeIds(), limits=limits)
             ),
+            checks=checks,
         )
         self._stack = stack
         self._connected = itertools.count(1)
@@ -410,6 +418,7 @@ class World:
             pool=self.source,
             groups=Groups(host=self.host, ids=FakeIds(), agents=self.source.names),
             invitations=InvitationRequests(desk=self.desk, dial_ins=self.dial_ins),
+            rates=self.rates,
         )
         await self._stack.enter_async_context(connection)
         return Client(connection, outlet)
@@ -471,6 +480,7 @@ async def _open_world(
     rules: Rules | None = None,
     store: SessionStore | None = None,
     storage: ConversationStore | None = None,
+    checks: OpeningChecks | None = None,
 ) -> AsyncIterator[World]:
     before = asyncio.all_tasks()
     failures: list[dict[str, Any]] = []  # of callbacks, which nobody awaits
@@ -484,6 +494,7 @@ async def _open_world(
             rules=rules or Rules(),
             store=store or MemoryStore(),
             storage=storage or a_storage(),
+            checks=checks or OpeningChecks(roots=(), allowed=McpAllowlist()),
         )
         stack.push_async_callback(world.pool.aclose)
         await stack.enter_async_context(world.manager)

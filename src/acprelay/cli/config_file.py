@@ -43,6 +43,7 @@ WHAT = "configuration"
 _KEYS = (
     *("agents", "default-agent", "limits", "services"),
     *("host", "port", "state-dir", "ephemeral", "worktree-dir", "policy"),
+    *("roots", "mcp-commands", "mcp-urls"),
 )
 _AGENT_KEYS = ("command", "env", "pass-env", "prewarm", "restarts")
 
@@ -63,6 +64,9 @@ class FileConfig:
         ephemeral: Whether nothing is stored.
         worktree_dir: Where git worktrees are made.
         policy: The file with rules for permissions.
+        roots: Where clients may have agents work; None for anywhere.
+        mcp_commands: The programs that clients may have agents start as MCP servers; None for any.
+        mcp_urls: What the addresses of MCP servers begin with that clients may name; None for any.
     """
 
     path: Path | None = None
@@ -76,6 +80,9 @@ class FileConfig:
     ephemeral: bool = False
     worktree_dir: Path | None = None
     policy: Path | None = None
+    roots: tuple[Path, ...] | None = None
+    mcp_commands: tuple[str, ...] | None = None
+    mcp_urls: tuple[str, ...] | None = None
 
 
 def default_config_path(environ: Mapping[str, str]) -> Path | None:
@@ -126,6 +133,9 @@ def parse_config(text: bytes, *, path: Path) -> FileConfig:
         ephemeral=document.flag("ephemeral") or False,
         worktree_dir=_path(document, "worktree-dir", path.parent),
         policy=_path(document, "policy", path.parent),
+        roots=_paths(document, "roots", path.parent),
+        mcp_commands=document.texts("mcp-commands"),
+        mcp_urls=document.texts("mcp-urls"),
     )
     if config.ephemeral and config.state_dir is not None:
         raise document.error(
@@ -199,10 +209,17 @@ def _services(table: Table) -> Services:
     return dataclasses.replace(SERVED_BY_RELAY, **written)
 
 
+def _paths(table: Table, key: str, base: Path) -> tuple[Path, ...] | None:
+    texts = table.texts(key)
+    return None if texts is None else tuple(_place(table, key, text, base) for text in texts)
+
+
 def _path(table: Table, key: str, base: Path) -> Path | None:
     text = table.text(key)
-    if text is None:
-        return None
+    return None if text is None else _place(table, key, text, base)
+
+
+def _place(table: Table, key: str, text: str, base: Path) -> Path:
     try:
         return base / Path(text).expanduser()
     except RuntimeError:

@@ -63,6 +63,9 @@ def serving(
         else Path(arguments.worktree_dir),
         policy=_policy(file.policy if arguments.policy is None else arguments.policy),
         services=_services(arguments, file),
+        roots=_roots(arguments, file),
+        mcp_commands=file.mcp_commands,
+        mcp_urls=file.mcp_urls,
     )
 
 
@@ -136,6 +139,11 @@ def _services(arguments: argparse.Namespace, file: FileConfig) -> Services:
     typed = {"fs": arguments.fs, "terminal": arguments.terminal}
     chosen = {name: ServiceMode(mode) for name, mode in typed.items() if mode is not None}
     return dataclasses.replace(file.services, **chosen)
+
+
+def _roots(arguments: argparse.Namespace, file: FileConfig) -> tuple[Path, ...]:
+    typed = tuple(Path(root).absolute() for root in arguments.roots)
+    return typed or tuple(root.absolute() for root in file.roots or ())
 
 
 def _policy(path: str | Path | None) -> Policy:

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from aiohttp import web
 
+from acprelay.compose import parts
 from acprelay.compose.api import api_operations
 from acprelay.compose.runtime import Runtime, open_runtime
 from acprelay.config import RelayConfig
@@ -162,6 +163,7 @@ class Relay:
                 pool=runtime.source,
                 groups=runtime.groups,
                 invitations=InvitationRequests(desk=runtime.desk, dial_ins=runtime.dial_ins),
+                rates=parts.message_rates(self._config.limits),
             ),
             ids=RandomIds(),
             limits=self._config.limits,

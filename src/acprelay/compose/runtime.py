@@ -103,6 +103,7 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig) -> Runtime:
         background=background,
         limits=config.limits,
         desks=desks,
+        checks=parts.opening_checks(config),
     )
     host.recover()
     background.start(_keep_house(host, config.limits), name="housekeeping")
