@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -52,7 +52,9 @@ from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.app import make_app
+from acprelay.server.http_connections import Connect, HttpConnections
 from acprelay.server.logs import http_logger
+from acprelay.server.streamable_http import StreamableHttp
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
@@ -157,18 +159,14 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
         host.recover()
         groups = Groups(host=host, ids=RandomIds(), agents=source.names)
         background.start(_keep_house(host, config.limits), name="housekeeping")
-        endpoint = AcpEndpoint(
-            agents=source.names,
-            connect=partial(
-                ClientConnection,
-                host=host,
-                pool=source,
-                groups=groups,
-                invitations=InvitationRequests(desk=desk, dial_ins=dial_ins),
-            ),
-            ids=RandomIds(),
-            limits=config.limits,
+        connect = partial(
+            ClientConnection,
+            host=host,
+            pool=source,
+            groups=groups,
+            invitations=InvitationRequests(desk=desk, dial_ins=dial_ins),
         )
+        endpoint = _acp_endpoint(source.names, connect, config.limits)
         agents = AgentEndpoint(dial_ins=dial_ins, limits=config.limits)
         port = await _listen(stack, config, _Endpoints(endpoint, agents), manager)
         await stack.enter_async_context(_prewarming(config, launcher, pool, background))
@@ -225,6 +223,12 @@ def _dialled_agent(limits: Limits, is_resumable: bool) -> DialledAgent:
         limits=AgentLimits(max_frame=limits.max_frame),
         grace_s=limits.link_grace_s,
     )
+
+
+def _acp_endpoint(agents: Sequence[str], connect: Connect, limits: Limits) -> AcpEndpoint:
+    connections = HttpConnections(connect=connect, ids=RandomIds(), limits=limits)
+    http = StreamableHttp(agents=agents, connections=connections, limits=limits)
+    return AcpEndpoint(agents=agents, connect=connect, http=http, ids=RandomIds(), limits=limits)
 
 
 def _rules(config: RelayConfig) -> Rules:

@@ -51,6 +51,10 @@ class Limits:
         processes: How many agents' processes may live at once, those that are kept ready included.
         stall_s: How long what waits for an agent's standard input may wait untouched before that is
             told, as a warning.
+        http_connections: How many connections over Streamable HTTP may be open at a time.
+        http_streams: How many streams such a connection may have open.
+        http_idle_s: How long such a connection may be without a stream and a request before it is
+            ended; its sessions stay.
         silence_s: How long an agent may be silent in a turn, with nobody being asked anything,
             before that is told, as a warning.
 
@@ -81,6 +85,9 @@ class Limits:
     sessions: int = 1000
     processes: int = 1000
     stall_s: float = 30.0
+    http_connections: int = 1000
+    http_streams: int = 100
+    http_idle_s: float = 120.0
     silence_s: float = 300.0
 
     def __post_init__(self) -> None:

@@ -31,6 +31,7 @@ RelayError
 ├── ClientError
 │   ├── Unauthorized          nobody is known by what was shown
 │   ├── Forbidden
+│   ├── ConnectionNotFound    it has ended, or is another's
 │   ├── CursorExpired
 │   ├── LimitReached
 │   ├── RelayUnreachable
@@ -425,6 +426,18 @@ class Forbidden(ClientError):
     """The request comes from where none is taken, or reaches for what is out of bounds."""
 
     code = "forbidden"
+
+
+class ConnectionNotFound(ClientError):
+    """A request names a connection that is not there, or is another's."""
+
+    code = "connection_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot find that connection: it has ended, or there never was one of that id",
+            hint="POST initialize without Acp-Connection-Id, then load or resume the session",
+        )
 
 
 class CursorExpired(ClientError):

@@ -11,6 +11,7 @@ from typing import Self, cast
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, WebSocketPeer, connect, refused, request_http
 from tests.server.relays import serve
@@ -18,9 +19,12 @@ from tests.server.relays import serve
 from acprelay.compose import open_relay
 from acprelay.config import Limits, RelayConfig
 from acprelay.routing.choosing import Choice
-from acprelay.runtime.ports import Outlet
+from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.system import RandomIds
-from acprelay.server.acp import AcpEndpoint, Connect
+from acprelay.server.acp import AcpEndpoint
+from acprelay.server.http_connections import Connect, HttpConnections
+from acprelay.server.principals import admit
+from acprelay.server.streamable_http import StreamableHttp
 from acprelay.wire import text_frame
 
 
@@ -65,9 +69,9 @@ async def test_streams_that_nobody_reads_do_not_keep_the_relay() -> None:
 class FakeConnection:
     """Writes until its client's socket takes no more, and takes nothing."""
 
-    def __init__(self, *, id: str, choice: Choice, outlet: Outlet) -> None:  # noqa: A002, ARG002 - as a connection is made
+    def __init__(self, *, id: str, choice: Choice, outbox: Outbox) -> None:  # noqa: A002, ARG002 - as a connection is made
         self.backlog_bytes = 0
-        self._outlet = outlet
+        self._outlet = outbox._outlet
 
     async def __aenter__(self) -> Self:
         while not self._outlet.writing_paused:
@@ -79,9 +83,15 @@ class FakeConnection:
 
 
 async def test_a_client_whose_socket_is_full_is_cut_off_within_a_bound() -> None:
+    connect_fake = cast("Connect", FakeConnection)
     endpoint = AcpEndpoint(
         agents=["demo"],
-        connect=cast("Connect", FakeConnection),
+        connect=connect_fake,
+        http=StreamableHttp(
+            agents=["demo"],
+            connections=HttpConnections(connect=connect_fake, ids=RandomIds(), limits=Limits()),
+            limits=Limits(),
+        ),
         ids=RandomIds(),
         limits=Limits(),
     )
@@ -98,9 +108,15 @@ async def test_a_client_whose_socket_is_full_is_cut_off_within_a_bound() -> None
         peer.abort()
 
 
+@web.middleware
+async def _admit_all(request: web.Request, handler: Handler) -> web.StreamResponse:
+    admit(request)
+    return await handler(request)
+
+
 @asynccontextmanager
 async def _serving(endpoint: AcpEndpoint) -> AsyncIterator[str]:
-    app = web.Application()
+    app = web.Application(middlewares=[_admit_all])
     app.router.add_get("/acp", endpoint.handle)
     runner = web.AppRunner(app)
     await runner.setup()

@@ -1,7 +1,7 @@
 """The ids of events on HTTP streams: what `Last-Event-ID` says that a client has seen.
 
-On a session's stream an id is `generation:seq.lane`: the position in the public log, and how much of
-the client's lane it was given by then. On a connection's stream events are numbered from 1.
+On a session's stream an id is `generation:seq.lane`: the position in the public log, and how much
+of the client's lane it was given by then. On a connection's stream events are numbered from 1.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A message is dealt with when it arrives, in order. Only what has to wait for an 
 beside that: `initialize`, authentication, opening and closing a session. Each of those answers its
 request itself, whatever happens.
 
-It knows no WebSocket and no HTTP: whoever has a socket gives an `Outlet` and calls `receive`.
+It knows no WebSocket and no HTTP: whoever has a socket gives a `ClientWriter` and calls `receive`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from acprelay.errors import RelayError, RemoteProtocolError, RequestCancelled
 from acprelay.routing.access import Principal
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.choosing import Choice, choose
-from acprelay.routing.destinations import Destination, destination
+from acprelay.routing.destinations import Destination, answering_session, destination
 from acprelay.routing.frames import error_reply
 from acprelay.runtime.agent_access import AgentAccess
 from acprelay.runtime.agent_source import AgentSource
@@ -32,8 +32,7 @@ from acprelay.runtime.group_requests import GroupRequests
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.opening import Opening, read_cwd
-from acprelay.runtime.outbox import Outbox
-from acprelay.runtime.ports import Outlet
+from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.session_requests import SessionRequests, answer, defect
 from acprelay.wire import Envelope, MessageKind, peek, peek_refused
 
@@ -53,7 +52,7 @@ class ClientConnection:
         id: The connection's id; begins the ids of its attachments.
         principal: Who the client is.
         choice: What its address chooses.
-        outlet: Its socket.
+        outbox: Writes to it.
         host: Opens and ends sessions.
         pool: Gives agents.
         groups: Opens and ends groups.
@@ -66,7 +65,7 @@ class ClientConnection:
         id: str,  # noqa: A002 - the glossary's word
         principal: Principal,
         choice: Choice,
-        outlet: Outlet,
+        outbox: ClientWriter,
         host: ConversationHost,
         pool: AgentSource,
         groups: Groups,
@@ -85,7 +84,7 @@ class ClientConnection:
             Destination.INVITE: invitations.invite,
             Destination.REVOKE_INVITATIONS: invitations.revoke,
         }
-        self._outbox = Outbox(outlet=outlet)
+        self._outbox = outbox
         self._tasks = Background()
         self._exit = AsyncExitStack()
         self._sessions = ClientSessions()
@@ -93,7 +92,7 @@ class ClientConnection:
             connection_id=id,
             client=self,
             sessions=self._sessions,
-            outbox=self._outbox,
+            outbox=outbox,
             host=host,
         )
         self._closed = False
@@ -146,6 +145,10 @@ class ClientConnection:
             if refused.kind is not MessageKind.RESPONSE:
                 self.say(error_reply(refused.id or b"null", error))
             return
+        self.deal_with(envelope)
+
+    def deal_with(self, envelope: Envelope) -> None:
+        """Takes one message that was read already; never raises for what is in it."""
         try:
             self._route(envelope)
         except RelayError as error:
@@ -156,7 +159,8 @@ class ClientConnection:
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:
         if envelope.kind is MessageKind.REQUEST:
-            self.say(error_reply(envelope.id or b"null", error))
+            reply = error_reply(envelope.id or b"null", error)
+            self._outbox.say(reply, session_id=answering_session(envelope))
 
     def _route(self, envelope: Envelope) -> None:
         match destination(envelope, initialized=self._access.initialized):
