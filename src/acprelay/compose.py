@@ -43,6 +43,7 @@ from acprelay.runtime.dial_ins import DialIns
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.ports import ConversationStore, InvitationStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.probe import ProbedAgent, probe
@@ -159,6 +160,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
         host.recover()
         groups = Groups(host=host, ids=RandomIds(), agents=source.names)
         background.start(_keep_house(host, config.limits), name="housekeeping")
+        connections = LiveConnections(forsake=host.forsake)
         connect = partial(
             ClientConnection,
             host=host,
@@ -166,7 +168,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             groups=groups,
             invitations=InvitationRequests(desk=desk, dial_ins=dial_ins),
         )
-        endpoint = _acp_endpoint(source.names, connect, config.limits)
+        endpoint = _acp_endpoint(source.names, connect, connections, config.limits)
         agents = AgentEndpoint(dial_ins=dial_ins, limits=config.limits)
         port = await _listen(stack, config, _Endpoints(endpoint, agents), manager)
         await stack.enter_async_context(_prewarming(config, launcher, pool, background))
@@ -225,10 +227,20 @@ def _dialled_agent(limits: Limits, is_resumable: bool) -> DialledAgent:
     )
 
 
-def _acp_endpoint(agents: Sequence[str], connect: Connect, limits: Limits) -> AcpEndpoint:
-    connections = HttpConnections(connect=connect, ids=RandomIds(), limits=limits)
-    http = StreamableHttp(agents=agents, connections=connections, limits=limits)
-    return AcpEndpoint(agents=agents, connect=connect, http=http, ids=RandomIds(), limits=limits)
+def _acp_endpoint(
+    agents: Sequence[str], connect: Connect, connections: LiveConnections, limits: Limits
+) -> AcpEndpoint:
+    over_http = HttpConnections(
+        connect=connect, ids=RandomIds(), limits=limits, connections=connections
+    )
+    return AcpEndpoint(
+        agents=agents,
+        connect=connect,
+        http=StreamableHttp(agents=agents, connections=over_http, limits=limits),
+        ids=RandomIds(),
+        limits=limits,
+        connections=connections,
+    )
 
 
 def _rules(config: RelayConfig) -> Rules:

@@ -18,7 +18,9 @@ from tests.server.relays import serve
 
 from acprelay.compose import open_relay
 from acprelay.config import Limits, RelayConfig
+from acprelay.routing.access import LOCAL, Principal
 from acprelay.routing.choosing import Choice
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.system import RandomIds
 from acprelay.server.acp import AcpEndpoint
@@ -69,7 +71,14 @@ async def test_streams_that_nobody_reads_do_not_keep_the_relay() -> None:
 class FakeConnection:
     """Writes until its client's socket takes no more, and takes nothing."""
 
-    def __init__(self, *, id: str, choice: Choice, outbox: Outbox) -> None:  # noqa: A002, ARG002 - as a connection is made
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002, ARG002 - as a connection is made
+        principal: Principal,  # noqa: ARG002
+        choice: Choice,  # noqa: ARG002
+        outbox: Outbox,
+    ) -> None:
         self.backlog_bytes = 0
         self._outlet = outbox._outlet
 
@@ -83,18 +92,7 @@ class FakeConnection:
 
 
 async def test_a_client_whose_socket_is_full_is_cut_off_within_a_bound() -> None:
-    connect_fake = cast("Connect", FakeConnection)
-    endpoint = AcpEndpoint(
-        agents=["demo"],
-        connect=connect_fake,
-        http=StreamableHttp(
-            agents=["demo"],
-            connections=HttpConnections(connect=connect_fake, ids=RandomIds(), limits=Limits()),
-            limits=Limits(),
-        ),
-        ids=RandomIds(),
-        limits=Limits(),
-    )
+    endpoint = _endpoint(FakeConnection, LiveConnections(forsake=lambda _principal: None))
     async with _serving(endpoint) as base_url:
         url = base_url.replace("http:", "ws:") + "/acp"
         peers = [await connect(url, receive_buffer=4096) for _ in range(3)]
@@ -108,15 +106,61 @@ async def test_a_client_whose_socket_is_full_is_cut_off_within_a_bound() -> None
         peer.abort()
 
 
+class QuietConnection(FakeConnection):
+    """Says nothing and takes everything."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    def receive(self, _frame: bytes) -> None:
+        pass
+
+
+@pytest.mark.parametrize("quiet", [True, False], ids=["quiet", "full"])
+async def test_severing_a_principal_ends_its_connections_within_a_bound(quiet: bool) -> None:
+    connections = LiveConnections(forsake=lambda _principal: None)
+    endpoint = _endpoint(QuietConnection if quiet else FakeConnection, connections)
+    async with _serving(endpoint) as base_url:
+        url = base_url.replace("http:", "ws:") + "/acp"
+        peers = [await connect(url, receive_buffer=4096) for _ in range(3)]
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            ended = [tasks.create_task(peer.expect_end()) for peer in peers if quiet]
+            assert await connections.sever(LOCAL.id) == len(peers)
+            assert connections.count == 0
+            ends = [await end for end in ended]
+            # It came with a token that has been taken back meanwhile.
+            late = await connect(url)
+            ends.append(await late.expect_end())
+        assert {end.code for end in ends} == {1008}
+        assert connections.count == 0
+    for peer in [*peers, late]:
+        peer.abort()
+
+
+def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEndpoint:
+    connect_fake = cast("Connect", kind)
+    over_http = HttpConnections(
+        connect=connect_fake, ids=RandomIds(), limits=Limits(), connections=connections
+    )
+    return AcpEndpoint(
+        agents=["demo"],
+        connect=connect_fake,
+        http=StreamableHttp(agents=["demo"], connections=over_http, limits=Limits()),
+        ids=RandomIds(),
+        limits=Limits(),
+        connections=connections,
+    )
+
+
 @web.middleware
-async def _admit_all(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
     admit(request)
     return await handler(request)
 
 
 @asynccontextmanager
 async def _serving(endpoint: AcpEndpoint) -> AsyncIterator[str]:
-    app = web.Application(middlewares=[_admit_all])
+    app = web.Application(middlewares=[_let_in])
     app.router.add_get("/acp", endpoint.handle)
     runner = web.AppRunner(app)
     await runner.setup()

@@ -18,6 +18,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from acprelay.errors import CursorExpired, InvalidParams, RelayError
+from acprelay.routing.access import Grant
 from acprelay.routing.frames import loss_notice
 from acprelay.routing.lane import Entry, EntryKind, Lane
 from acprelay.routing.log import PublicLog
@@ -48,6 +49,8 @@ class Attachment:
         session_id: The conversation's public id.
         log: The conversation's public log.
         cursor: The place to read from.
+        principal: The id of the principal whose client it is; nobody else may adopt it.
+        grants: What that principal may do in this conversation.
 
     Attributes:
         session_id: The conversation's public id.
@@ -57,7 +60,8 @@ class Attachment:
 
     __slots__ = (
         *("_lane", "_skips"),
-        *("cursor", "id", "is_blind", "log", "secret", "serves", "session_id"),
+        *("cursor", "grants", "id", "is_blind", "log", "principal", "secret", "serves"),
+        "session_id",
     )
 
     def __init__(
@@ -68,8 +72,12 @@ class Attachment:
         session_id: str,
         log: PublicLog,
         cursor: int,
+        principal: str,
+        grants: frozenset[Grant],
     ) -> None:
         self.id = id
+        self.principal = principal
+        self.grants = grants
         self.secret = secret
         self.is_blind = False
         self.serves: frozenset[str] = frozenset()

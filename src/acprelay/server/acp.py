@@ -15,9 +15,10 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
 from acprelay.config import Limits
-from acprelay.errors import RelayError, Unavailable
+from acprelay.errors import RelayError, Unauthorized, Unavailable
 from acprelay.routing.choosing import Choice
 from acprelay.runtime.client_connection import ClientConnection
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.outbox import Outbox
 from acprelay.server.choices import read_choice
 from acprelay.server.http_connections import Connect
@@ -28,6 +29,8 @@ from acprelay.server.upgrades import asks_for_websocket, check_upgrade, notice_d
 from acprelay.session.ports import IdGenerator
 
 _FAREWELL_S = 1.0
+_STOPPING = (WSCloseCode.GOING_AWAY, b"the relay is stopping")
+_REVOKED = (WSCloseCode.POLICY_VIOLATION, b"the token was taken back")
 
 
 class AcpEndpoint:
@@ -39,6 +42,7 @@ class AcpEndpoint:
         http: Serves what comes without an upgrade.
         ids: Mints the connections' ids.
         limits: Bounds.
+        connections: Ends connections whose principals lose their tokens.
     """
 
     def __init__(
@@ -49,12 +53,14 @@ class AcpEndpoint:
         http: StreamableHttp,
         ids: IdGenerator,
         limits: Limits,
+        connections: LiveConnections,
     ) -> None:
         self._agents = agents
         self._connect = connect
         self.http = http
         self._ids = ids
         self._limits = limits
+        self._connections = connections
         self._open: dict[web.WebSocketResponse, SocketOutlet] = {}
         self._closing = False
 
@@ -78,7 +84,7 @@ class AcpEndpoint:
         async with asyncio.TaskGroup() as farewells:
             farewells.create_task(self.http.close())
             for socket, outlet in self._open.items():
-                farewells.create_task(_dismiss(socket, outlet))
+                farewells.create_task(_dismiss(socket, outlet, _STOPPING))
 
     def _admit(self, request: web.Request) -> Choice:
         if self._closing:
@@ -100,14 +106,21 @@ class AcpEndpoint:
         notice_death(request)
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
+        principal = principal_of(request)
+        connection = self._connect(
+            id=connection_id, principal=principal, choice=choice, outbox=Outbox(outlet=outlet)
+        )
         try:
-            async with self._connect(
-                id=connection_id,
-                principal=principal_of(request),
-                choice=choice,
-                outbox=Outbox(outlet=outlet),
-            ) as connection:
-                await self._receive(socket, outlet, connection)
+            async with asyncio.TaskGroup() as farewells:
+
+                def close() -> None:
+                    farewells.create_task(_dismiss(socket, outlet, _REVOKED))
+
+                with self._connections.enter(principal, close):
+                    async with connection:
+                        await self._receive(socket, outlet, connection)
+        except* Unauthorized:
+            await _dismiss(socket, outlet, _REVOKED)
         finally:
             del self._open[socket]
         return socket
@@ -170,10 +183,12 @@ class SocketOutlet:
             self._protocol.transport.abort()
 
 
-async def _dismiss(socket: web.WebSocketResponse, outlet: SocketOutlet) -> None:
+async def _dismiss(
+    socket: web.WebSocketResponse, outlet: SocketOutlet, why: tuple[WSCloseCode, bytes]
+) -> None:
     outlet.drain_wholly()
     try:
         async with asyncio.timeout(_FAREWELL_S):
-            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the relay is stopping")
+            await socket.close(code=why[0], message=why[1])
     except TimeoutError:
         outlet.abort()

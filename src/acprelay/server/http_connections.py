@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from acprelay.config import Limits
@@ -16,6 +16,7 @@ from acprelay.routing.access import Principal
 from acprelay.routing.choosing import Choice
 from acprelay.runtime.alarm import Alarm
 from acprelay.runtime.client_connection import ClientConnection
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.streamed_outbox import StreamedOutbox
 from acprelay.session.ports import IdGenerator
@@ -108,12 +109,21 @@ class HttpConnections:
         connect: Makes what their messages mean something to.
         ids: Mints their ids.
         limits: Bounds.
+        connections: Ends connections whose principals lose their tokens.
     """
 
-    def __init__(self, *, connect: Connect, ids: IdGenerator, limits: Limits) -> None:
+    def __init__(
+        self,
+        *,
+        connect: Connect,
+        ids: IdGenerator,
+        limits: Limits,
+        connections: LiveConnections,
+    ) -> None:
         self._connect = connect
         self._ids = ids
         self._limits = limits
+        self._connections = connections
         self._open: dict[str, HttpConnection] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closing = False
@@ -128,6 +138,7 @@ class HttpConnections:
         Raises:
             LimitReached: As many are open as may be.
             Unavailable: The relay is stopping.
+            Unauthorized: The principal's token was taken back meanwhile.
         """
         if self._closing:
             raise Unavailable(
@@ -139,9 +150,12 @@ class HttpConnections:
         connection_id = self._ids.mint()
         client = self._connect(id=connection_id, principal=principal, choice=choice, outbox=outbox)
         connection = HttpConnection(client=client, outbox=outbox, idle_s=self._limits.http_idle_s)
+        entered = ExitStack()
+        entered.enter_context(self._connections.enter(principal, connection.end))
         self._open[connection_id] = connection
         self._tasks[connection_id] = asyncio.get_running_loop().create_task(
-            self._live(connection_id, connection), name=f"connection {connection_id} over HTTP"
+            self._live(connection_id, connection, entered),
+            name=f"connection {connection_id} over HTTP",
         )
         return connection
 
@@ -175,9 +189,12 @@ class HttpConnections:
         if self._tasks:
             await asyncio.wait(self._tasks.values())
 
-    async def _live(self, connection_id: str, connection: HttpConnection) -> None:
+    async def _live(
+        self, connection_id: str, connection: HttpConnection, entered: ExitStack
+    ) -> None:
         try:
-            await connection.live()
+            with entered:
+                await connection.live()
         finally:
             self._open.pop(connection_id, None)
             del self._tasks[connection_id]
