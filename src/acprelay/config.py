@@ -57,6 +57,10 @@ class Limits:
         client_message_rate: How many messages a second a principal's clients may send, together;
             answers to what they are asked are not counted.
         client_message_burst: How many they may send at once, after a while without any.
+        http_connections: How many connections over Streamable HTTP may be open at a time.
+        http_streams: How many streams such a connection may have open.
+        http_idle_s: How long such a connection may be without a stream and a request before it is
+            ended; its sessions stay.
         silence_s: How long an agent may be silent in a turn, with nobody being asked anything,
             before that is told, as a warning.
         connections: How many HTTP connections may be open at once.
@@ -103,6 +107,9 @@ class Limits:
     sessions: int = 1000
     processes: int = 1000
     stall_s: float = 30.0
+    http_connections: int = 1000
+    http_streams: int = 100
+    http_idle_s: float = 120.0
     silence_s: float = 300.0
     connections: int = 4096
     address_connections: int = 2048

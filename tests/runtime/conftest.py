@@ -40,6 +40,7 @@ from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.opening_checks import OpeningChecks
+from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.worktree_claims import WorktreeClaims
@@ -202,8 +203,9 @@ class FakeWorktrees:
 class Client:
     """A client that says what a test lets it say; its socket is memory."""
 
-    def __init__(self, connection: ClientConnection, outlet: MemoryOutlet) -> None:
+    def __init__(self, connection: ClientConnection, outbox: Outbox, outlet: MemoryOutlet) -> None:
         self.connection = connection
+        self.outbox = outbox
         self.outlet = outlet
         self._ids = itertools.count(1)
 
@@ -409,11 +411,12 @@ class World:
     ) -> Client:
         """A client that has connected, and has said nothing yet."""
         outlet = outlet or MemoryOutlet()
+        outbox = Outbox(outlet=outlet)
         connection = ClientConnection(
             id=f"connection-{next(self._connected)}",
             principal=principal,
             choice=Choice(agent=agent, role=role, group=session_id),
-            outlet=outlet,
+            outbox=outbox,
             host=self.host,
             pool=self.source,
             groups=Groups(host=self.host, ids=FakeIds(), agents=self.source.names),
@@ -421,7 +424,7 @@ class World:
             rates=self.rates,
         )
         await self._stack.enter_async_context(connection)
-        return Client(connection, outlet)
+        return Client(connection, outbox, outlet)
 
     async def greeted(self, **options: Any) -> Client:
         """A client that has initialized its connection."""

@@ -26,7 +26,9 @@ from acprelay.runtime.system import RandomIds
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.app import ACP_ROUTE, make_app
+from acprelay.server.http_connections import HttpConnections
 from acprelay.server.principals import Authenticate, everybody
+from acprelay.server.streamable_http import StreamableHttp
 
 _STOPPING = "the relay is stopping"
 
@@ -155,17 +157,25 @@ class Relay:
         return relay
 
     def _acp(self, runtime: Runtime) -> AcpEndpoint:
+        limits = self._config.limits
+        connections = LiveConnections(forsake=runtime.host.forsake)
+        connect = partial(
+            ClientConnection,
+            host=runtime.host,
+            pool=runtime.source,
+            groups=runtime.groups,
+            invitations=InvitationRequests(desk=runtime.desk, dial_ins=runtime.dial_ins),
+            rates=parts.message_rates(limits),
+        )
+        over_http = HttpConnections(
+            connect=connect, ids=RandomIds(), limits=limits, connections=connections
+        )
+        agents = runtime.source.names
         return AcpEndpoint(
-            agents=runtime.source.names,
-            connect=partial(
-                ClientConnection,
-                host=runtime.host,
-                pool=runtime.source,
-                groups=runtime.groups,
-                invitations=InvitationRequests(desk=runtime.desk, dial_ins=runtime.dial_ins),
-                rates=parts.message_rates(self._config.limits),
-            ),
+            agents=agents,
+            connect=connect,
+            http=StreamableHttp(agents=agents, connections=over_http, limits=limits),
             ids=RandomIds(),
-            limits=self._config.limits,
-            connections=LiveConnections(forsake=runtime.host.forsake),
+            limits=limits,
+            connections=connections,
         )

@@ -4,7 +4,7 @@ A message is dealt with when it arrives, in order. Only what has to wait for an 
 beside that: `initialize`, authentication, opening and closing a session. Each of those answers its
 request itself, whatever happens.
 
-It knows no WebSocket and no HTTP: whoever has a socket gives an `Outlet` and calls `receive`.
+It knows no WebSocket and no HTTP: whoever has a socket gives a `ClientWriter` and calls `receive`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from acprelay.routing.access_rules import (
 )
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.choosing import Choice, choose
-from acprelay.routing.destinations import Destination, destination
+from acprelay.routing.destinations import Destination, answering_session, destination
 from acprelay.routing.frames import error_reply
 from acprelay.routing.message_rate import MessageRates
 from acprelay.routing.opening_rules import read_new_session
@@ -43,8 +43,7 @@ from acprelay.runtime.group_requests import GroupRequests
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.opening import Opening
-from acprelay.runtime.outbox import Outbox
-from acprelay.runtime.ports import Outlet
+from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.rate_gate import RateGate
 from acprelay.runtime.session_requests import SessionRequests, answer, defect
 from acprelay.wire import Envelope, MessageKind, peek, peek_refused
@@ -65,7 +64,7 @@ class ClientConnection:
         id: The connection's id; begins the ids of its attachments.
         principal: Who the client is.
         choice: What its address chooses.
-        outlet: Its socket.
+        outbox: Writes to it.
         host: Opens and ends sessions.
         pool: Gives agents.
         groups: Opens and ends groups.
@@ -79,7 +78,7 @@ class ClientConnection:
         id: str,  # noqa: A002 - the glossary's word
         principal: Principal,
         choice: Choice,
-        outlet: Outlet,
+        outbox: ClientWriter,
         host: ConversationHost,
         pool: AgentSource,
         groups: Groups,
@@ -104,7 +103,7 @@ class ClientConnection:
             Destination.INVITE: partial(invitations.invite, principal=principal),
             Destination.REVOKE_INVITATIONS: partial(invitations.revoke, principal=principal),
         }
-        self._outbox = Outbox(outlet=outlet)
+        self._outbox = outbox
         self._tasks = Background()
         self._exit = AsyncExitStack()
         self._sessions = ClientSessions()
@@ -112,7 +111,7 @@ class ClientConnection:
             connection_id=id,
             client=self,
             sessions=self._sessions,
-            outbox=self._outbox,
+            outbox=outbox,
             host=host,
             principal=principal,
         )
@@ -170,6 +169,10 @@ class ClientConnection:
             if refused.kind is not MessageKind.RESPONSE:
                 self.say(error_reply(refused.id or b"null", error))
             return
+        self.deal_with(envelope)
+
+    def deal_with(self, envelope: Envelope) -> None:
+        """Takes one message that was read already; never raises for what is in it."""
         try:
             if self._rate.admits(envelope, asyncio.get_running_loop().time()):
                 self._route(envelope)
@@ -181,7 +184,8 @@ class ClientConnection:
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:
         if envelope.kind is MessageKind.REQUEST:
-            self.say(error_reply(envelope.id or b"null", error))
+            reply = error_reply(envelope.id or b"null", error)
+            self._outbox.say(reply, session_id=answering_session(envelope))
 
     def _route(self, envelope: Envelope) -> None:
         match destination(envelope, initialized=self._access.initialized):

@@ -56,6 +56,8 @@ def make_app(
     health = Health(manager=manager)
     # A HEAD that asks for an upgrade would get one.
     app.router.add_get("/acp", acp.handle, allow_head=False, name=ACP_ROUTE)
+    app.router.add_post("/acp", acp.http.post)
+    app.router.add_delete("/acp", acp.http.delete)
     app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False, name=_AGENTS_ROUTE)
     app.router.add_get("/healthz", health.alive, name=_ALIVE_ROUTE)
     app.router.add_get("/readyz", health.ready)
@@ -97,7 +99,7 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPClientError as refusal:
         error = InvalidRequest(
             f"cannot serve {request.method} {request.path[:120]!r}: {refusal.reason}",
-            hint="GET /healthz and /readyz, and connect to /acp with a WebSocket (RFC 6455)",
+            hint="GET /healthz and /readyz, and speak ACP with /acp, over a WebSocket or HTTP",
         )
         allowed = {name: refusal.headers[name] for name in ("Allow",) if name in refusal.headers}
         return problem(error, status=refusal.status, headers=allowed)
