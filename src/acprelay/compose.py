@@ -161,6 +161,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             agents=source.names,
             connect=partial(
                 ClientConnection,
+                limits=config.limits,
                 host=host,
                 pool=source,
                 groups=groups,
@@ -233,6 +234,9 @@ def _rules(config: RelayConfig) -> Rules:
         max_frame=limits.max_frame,
         most_queued=limits.queued_prompts,
         most_clients=limits.session_clients,
+        most_asks=limits.asks,
+        most_requests=limits.session_requests,
+        most_requests_of_one=limits.requests,
         cancel_answer_s=limits.cancel_answer_s,
         cancel_end_s=limits.cancel_end_s,
         permission_s=limits.permission_s,

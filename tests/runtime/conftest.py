@@ -310,6 +310,7 @@ class World:
         self.background = background
         self.store = store
         self.storage = storage
+        self.limits = limits
         self.commands = CommandLauncher(owner="test", environment={}, limits=AgentLimits())
         self.pool = AgentPool(launcher=self.launcher, deadline_s=limits.start_s)
         self.clock = FakeClock()
@@ -397,6 +398,7 @@ class World:
             principal=principal,
             choice=Choice(agent=agent, role=role, group=session_id),
             outlet=outlet,
+            limits=self.limits,
             host=self.host,
             pool=self.source,
             groups=Groups(host=self.host, ids=FakeIds(), agents=self.source.names),

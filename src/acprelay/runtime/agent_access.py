@@ -39,6 +39,11 @@ class AgentAccess:
         self._pool = pool
         self._greeting = False
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether an `initialize` has been answered, or is being served."""
+        return self.initialized or self._greeting
+
     def begin_greeting(self) -> None:
         """Takes note of an `initialize`, before it is served.
 

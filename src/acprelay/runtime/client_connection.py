@@ -16,7 +16,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from acprelay.errors import RelayError, RemoteProtocolError, RequestCancelled
+from acprelay.config import Limits
+from acprelay.errors import LimitReached, RelayError, RemoteProtocolError, RequestCancelled
 from acprelay.routing.access import Principal
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.choosing import Choice, choose
@@ -54,6 +55,7 @@ class ClientConnection:
         principal: Who the client is.
         choice: What its address chooses.
         outlet: Its socket.
+        limits: Bounds.
         host: Opens and ends sessions.
         pool: Gives agents.
         groups: Opens and ends groups.
@@ -67,6 +69,7 @@ class ClientConnection:
         principal: Principal,
         choice: Choice,
         outlet: Outlet,
+        limits: Limits,
         host: ConversationHost,
         pool: AgentSource,
         groups: Groups,
@@ -75,6 +78,7 @@ class ClientConnection:
         self.id = id
         self.principal = principal
         self._choice = choice
+        self._most_requests = limits.requests
         self._host = host
         self._pool = pool
         self._access = AgentAccess(agent=choice.agent, key=choice.key, pool=pool)
@@ -88,7 +92,7 @@ class ClientConnection:
         self._outbox = Outbox(outlet=outlet)
         self._tasks = Background()
         self._exit = AsyncExitStack()
-        self._sessions = ClientSessions()
+        self._sessions = ClientSessions(most=limits.connection_sessions)
         self._requests = SessionRequests(
             connection_id=id,
             client=self,
@@ -124,6 +128,11 @@ class ClientConnection:
         for place in self._sessions.places:
             self._sessions.forget(place.attachment)
             place.driver.attendance.lose(place.attachment, now=now)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the client has begun as ACP says, with `initialize`."""
+        return self._access.is_begun
 
     @property
     def backlog_bytes(self) -> int:
@@ -168,6 +177,7 @@ class ClientConnection:
             case Destination.CANCEL_REQUEST:
                 self._cancel_request(envelope.request_id or b"")
             case Destination.INITIALIZE:
+                self._check_room()
                 self._access.begin_greeting()
                 self._serve(envelope, self._access.greet)
             case Destination.OPEN_SESSION:
@@ -186,7 +196,14 @@ class ClientConnection:
 
     def _serve(self, envelope: Envelope, work: Work) -> None:
         """Serves a request beside what else the client says."""
+        self._check_room()
         self._tasks.start(answer(envelope, work, self.say), name=envelope.method or "")
+
+    def _check_room(self) -> None:
+        if self._tasks.count > self._most_requests:  # one of them writes
+            raise LimitReached(
+                limit="a client's unanswered requests", most=self._most_requests, setting="requests"
+            )
 
     def _cancel_request(self, request_id: bytes) -> None:
         opening = self._sessions.withdraw(request_id)

@@ -107,11 +107,13 @@ class SessionRequests:
         self._outbox.flush()
 
     def _enter(self, driver: ConversationDriver, way: Way, envelope: Envelope) -> None:
+        self._sessions.check_room(envelope.session_id)
         place = self._sessions.place(envelope.session_id)
         present = place.attachment if place is not None else self._mint_attachment_id()
         self._admit(driver, way(self._client, present, envelope.id or b"null"))
 
     def _attach(self, driver: ConversationDriver, envelope: Envelope) -> None:
+        self._sessions.check_room(envelope.session_id)
         asked = read_attach(envelope.member("params"))
         request_id = envelope.id or b"null"
         place = self._sessions.place(asked.session_id)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -23,6 +24,7 @@ from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.ports import Outlet
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
+from acprelay.server.quotas import Quota
 from acprelay.server.upgrades import check_upgrade, notice_death, refuse_without_upgrade
 from acprelay.session.ports import IdGenerator
 
@@ -62,6 +64,11 @@ class AcpEndpoint:
         self._connect = connect
         self._ids = ids
         self._limits = limits
+        self._quota = Quota(
+            limit="the connections of a principal",
+            setting="principal-connections",
+            most=limits.principal_connections,
+        )
         self._open: dict[web.WebSocketResponse, SocketOutlet] = {}
         self._closing = False
 
@@ -69,11 +76,13 @@ class AcpEndpoint:
         """Serves one WebSocket from its upgrade to its end."""
         if (refusal := refuse_without_upgrade(request)) is not None:
             return refusal
-        try:
-            choice = self._admit(request)
-        except RelayError as error:
-            return problem(error)
-        return await self._serve(request, choice)
+        with ExitStack() as held:
+            try:
+                choice = self._admit(request)
+                held.enter_context(self._quota.hold(principal_of(request).id))
+            except RelayError as error:
+                return problem(error)
+            return await self._serve(request, choice)
 
     async def close(self) -> None:
         """Takes no new clients, and tells those that are there that the relay goes away.
@@ -84,7 +93,14 @@ class AcpEndpoint:
         self._closing = True
         async with asyncio.TaskGroup() as farewells:
             for socket, outlet in self._open.items():
-                farewells.create_task(_dismiss(socket, outlet))
+                farewells.create_task(
+                    _dismiss(
+                        socket,
+                        outlet,
+                        code=WSCloseCode.GOING_AWAY,
+                        reason="the relay is stopping",
+                    )
+                )
 
     def _admit(self, request: web.Request) -> Choice:
         if self._closing:
@@ -119,14 +135,33 @@ class AcpEndpoint:
             async with self._connect(
                 id=connection_id, principal=principal_of(request), choice=choice, outlet=outlet
             ) as connection:
-                await self._receive(socket, outlet, connection)
+                await self._attend(socket, outlet, connection)
         finally:
             del self._open[socket]
         return socket
 
-    async def _receive(
+    async def _attend(
         self, socket: web.WebSocketResponse, outlet: SocketOutlet, connection: ClientConnection
     ) -> None:
+        wait_s = self._limits.greeting_s
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._receive(socket, outlet, connection, until_begun=True)
+        except TimeoutError:
+            reason = f"limit greeting-s: no initialize within {wait_s:g} s"
+            await _dismiss(socket, outlet, code=WSCloseCode.POLICY_VIOLATION, reason=reason)
+            return
+        await self._receive(socket, outlet, connection, until_begun=False)
+
+    async def _receive(
+        self,
+        socket: web.WebSocketResponse,
+        outlet: SocketOutlet,
+        connection: ClientConnection,
+        *,
+        until_begun: bool,
+    ) -> None:
+        """Takes what the client says until it says no more, or has said `initialize`."""
         async for message in socket:
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 connection.receive(message.data)
@@ -136,6 +171,8 @@ class AcpEndpoint:
                     await outlet.drain()
                 except ConnectionError:
                     return
+            if until_begun and connection.is_begun:
+                return
 
 
 def _flag(query: Mapping[str, str], name: str) -> bool:
@@ -191,10 +228,12 @@ class SocketOutlet:
             self._protocol.transport.abort()
 
 
-async def _dismiss(socket: web.WebSocketResponse, outlet: SocketOutlet) -> None:
+async def _dismiss(
+    socket: web.WebSocketResponse, outlet: SocketOutlet, *, code: WSCloseCode, reason: str
+) -> None:
     outlet.drain_wholly()
     try:
         async with asyncio.timeout(_FAREWELL_S):
-            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the relay is stopping")
+            await socket.close(code=code, message=reason.encode())
     except TimeoutError:
         outlet.abort()
