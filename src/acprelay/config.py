@@ -76,7 +76,9 @@ class Limits:
         body_s: How long a body may take to arrive.
         greeting_s: How long a client may take to say `initialize`.
         streams: How many event streams one principal may have open.
-        requests: How many requests of one client may be unanswered, in all and in each session.
+        requests: How many requests of one client may be unanswered: by the relay itself, and in
+            each session.
+        session_requests: How many requests of all clients may be unanswered in a session.
         connection_sessions: How many sessions one connection may be in, or wait for.
         asks: How many requests of an agent may be unanswered in a session.
 
@@ -124,6 +126,7 @@ class Limits:
     greeting_s: float = 60.0
     streams: int = 256
     requests: int = 256
+    session_requests: int = 4096
     connection_sessions: int = 256
     asks: int = 256
     sessions_per_principal: int = 1000

@@ -324,6 +324,7 @@ class World:
         self.background = background
         self.store = store
         self.storage = storage
+        self.limits = limits
         self.commands = CommandLauncher(owner="test", environment={}, limits=AgentLimits())
         self.pool = AgentPool(launcher=self.launcher, deadline_s=limits.start_s)
         self.clock = FakeClock()
@@ -417,6 +418,7 @@ class World:
             principal=principal,
             choice=Choice(agent=agent, role=role, group=session_id),
             outbox=outbox,
+            limits=self.limits,
             host=self.host,
             pool=self.source,
             groups=Groups(host=self.host, ids=FakeIds(), agents=self.source.names),

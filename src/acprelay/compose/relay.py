@@ -161,6 +161,7 @@ class Relay:
         connections = LiveConnections(forsake=runtime.host.forsake)
         connect = partial(
             ClientConnection,
+            limits=limits,
             host=runtime.host,
             pool=runtime.source,
             groups=runtime.groups,

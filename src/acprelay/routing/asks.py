@@ -341,7 +341,9 @@ class Asks:
         if ask.method not in self._patience_s and ask.addressee is None:
             return MethodNotFound(method=ask.method, hint="no client of this session can answer it")
         if len(self._open) >= self._most_open:
-            return LimitReached(limit="open requests of an agent", most=self._most_open)
+            return LimitReached(
+                limit="open requests of an agent", most=self._most_open, setting="asks"
+            )
         return None
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:

@@ -361,6 +361,7 @@ class Conversation:
         if request.method == "session/prompt":
             self._turns.submit(request.attachment_id, request.envelope)
         elif self.is_served:
+            self._requests.check_room(request.attachment_id)
             self._link.forward(request.envelope, self._requests.add(request))
         elif len(self._held) < _MOST_HELD:
             if not self._run_is_wanted:

@@ -17,7 +17,8 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from acprelay.errors import RelayError, RemoteProtocolError, RequestCancelled
+from acprelay.config import Limits
+from acprelay.errors import LimitReached, RelayError, RemoteProtocolError, RequestCancelled
 from acprelay.routing.access import Principal
 from acprelay.routing.access_rules import (
     check_anything,
@@ -65,6 +66,7 @@ class ClientConnection:
         principal: Who the client is.
         choice: What its address chooses.
         outbox: Writes to it.
+        limits: Bounds.
         host: Opens and ends sessions.
         pool: Gives agents.
         groups: Opens and ends groups.
@@ -79,6 +81,7 @@ class ClientConnection:
         principal: Principal,
         choice: Choice,
         outbox: ClientWriter,
+        limits: Limits,
         host: ConversationHost,
         pool: AgentSource,
         groups: Groups,
@@ -88,6 +91,7 @@ class ClientConnection:
         self.id = id
         self.principal = principal
         self._choice = choice = within(choice, principal.scope)
+        self._most_requests = limits.requests
         self._host = host
         self._pool = pool
         self._rate = RateGate(rates=rates, principal=principal.id)
@@ -106,7 +110,7 @@ class ClientConnection:
         self._outbox = outbox
         self._tasks = Background()
         self._exit = AsyncExitStack()
-        self._sessions = ClientSessions()
+        self._sessions = ClientSessions(most=limits.connection_sessions)
         self._requests = SessionRequests(
             connection_id=id,
             client=self,
@@ -147,6 +151,11 @@ class ClientConnection:
         for place in self._sessions.places:
             self._sessions.forget(place.attachment)
             place.driver.attendance.lose(place.attachment, now=now)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the client has begun as ACP says, with `initialize`."""
+        return self._access.is_begun
 
     @property
     def backlog_bytes(self) -> int:
@@ -197,6 +206,7 @@ class ClientConnection:
             case Destination.CANCEL_REQUEST:
                 self._cancel_request(envelope.request_id or b"")
             case Destination.INITIALIZE:
+                self._check_room()
                 self._access.begin_greeting()
                 self._serve(envelope, self._access.greet)
             case Destination.OPEN_SESSION:
@@ -218,7 +228,14 @@ class ClientConnection:
 
     def _serve(self, envelope: Envelope, work: Work) -> None:
         """Serves a request beside what else the client says."""
+        self._check_room()
         self._tasks.start(answer(envelope, work, self.say), name=envelope.method or "")
+
+    def _check_room(self) -> None:
+        if self._tasks.count > self._most_requests:  # one of them writes
+            raise LimitReached(
+                limit="a client's unanswered requests", most=self._most_requests, setting="requests"
+            )
 
     def _cancel_request(self, request_id: bytes) -> None:
         opening = self._sessions.withdraw(request_id)

@@ -119,12 +119,14 @@ class SessionRequests:
         return self._principal.may(Grant.OBSERVE, SessionKey(entry.group, entry.role))
 
     def _enter(self, driver: ConversationDriver, way: Way, envelope: Envelope) -> None:
+        self._sessions.check_room(envelope.session_id)
         place = self._sessions.place(envelope.session_id)
         present = place.attachment if place is not None else self._mint_attachment_id()
         request_id = envelope.id or b"null"
         self._admit(driver, way(self._client, present, request_id), request_id=request_id)
 
     def _attach(self, driver: ConversationDriver, envelope: Envelope) -> None:
+        self._sessions.check_room(envelope.session_id)
         asked = read_attach(envelope.member("params"))
         request_id = envelope.id or b"null"
         place = self._sessions.place(asked.session_id)
