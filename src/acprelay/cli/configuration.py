@@ -19,13 +19,21 @@ from acprelay.agents.choosing import AgentChoice, AgentSettings
 from acprelay.agents.detection import installed
 from acprelay.agents.models import AgentSpec
 from acprelay.agents.well_known import WELL_KNOWN
-from acprelay.cli.config_file import ConfigText, default_config_path, read_config
-from acprelay.cli.config_variables import read_variables
-from acprelay.cli.layers import Given, Layer, overlay
+from acprelay.cli.config_file import (
+    WHAT,
+    ConfigText,
+    default_config_path,
+    read_config,
+    survey_config,
+)
+from acprelay.cli.config_variables import read_variables, survey_variables
+from acprelay.cli.layers import Given, Layer, Problem, overlay
 from acprelay.cli.policy_file import read_policy
 from acprelay.cli.settings import CONFIG_VARIABLE, DEFAULTS, SETTINGS, Kind, Setting, in_section
+from acprelay.cli.toml_file import read_text
 from acprelay.compose import DEMO_AGENT
 from acprelay.config import Limits, RelayConfig
+from acprelay.errors import ConfigError
 from acprelay.routing.policy import Policy
 from acprelay.routing.service_modes import SERVED_BY_RELAY, ServiceMode, Services
 from acprelay.storage.state_directory import default_state_directory
@@ -94,6 +102,28 @@ def config_path(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Pa
         return Path(named)
     path = default_config_path(environ)
     return path if path is not None and _is_there(path) else None
+
+
+def config_problems(arguments: argparse.Namespace, environ: Mapping[str, str]) -> list[Problem]:
+    """Says everything that keeps `acprelay serve` from starting with what is configured.
+
+    What the file and the variables name is looked for only if both can be read: else the rest would
+    be judged by what is not meant.
+
+    Args:
+        arguments: As for `find_config` and `serving`.
+        environ: The environment.
+    """
+    path = config_path(arguments, environ)
+    try:
+        text = b"" if path is None else read_text(path, what=WHAT, holds="settings")
+        _, problems = survey_config(text, path=path or Path())
+        problems += survey_variables(environ)[1]
+        if not problems:
+            serving(arguments, find_config(arguments, environ), environ)
+    except ConfigError as error:
+        return [Problem(reason=error.message, hint=error.hint)]
+    return problems
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Given]:
