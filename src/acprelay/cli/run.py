@@ -131,8 +131,8 @@ async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
         yield endpoint(arguments.url, agent=agent, worktree=arguments.worktree)
         return
     with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
-        file = find_config(arguments, os.environ)
-        config = embedded(arguments, file, os.environ, state_dir=Path(state_dir))
+        configured = find_config(arguments, os.environ)
+        config = embedded(arguments, configured, os.environ, state_dir=Path(state_dir))
         async with open_relay(config) as relay:
             yield endpoint(relay.url, agent=agent, worktree=arguments.worktree)
 
