@@ -10,10 +10,11 @@ import asyncio
 import logging
 import os
 import secrets
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,7 @@ from acprelay.agents.launcher import StdioLauncher
 from acprelay.agents.models import AgentLimits, AgentSpec
 from acprelay.agents.orphans import end_orphans
 from acprelay.agents.process_limit import LimitedLauncher
-from acprelay.config import Limits, RelayConfig
+from acprelay.config import Limits, RelayConfig, origin_of
 from acprelay.errors import ConfigError
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import JOINED
@@ -44,16 +45,19 @@ from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.live_connections import LiveConnections
-from acprelay.runtime.ports import ConversationStore, InvitationStore
+from acprelay.runtime.ports import ConversationStore, InvitationStore, TokenStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.probe import ProbedAgent, probe
 from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
+from acprelay.runtime.token_desk import TokenDesk
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import AgentEndpoint
-from acprelay.server.app import make_app
+from acprelay.server.app import Edge, make_app
+from acprelay.server.login import LOGIN_PATH
 from acprelay.server.logs import http_logger
+from acprelay.server.tls import tls_context
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
@@ -61,7 +65,9 @@ from acprelay.storage.disk import SystemDisk
 from acprelay.storage.files import FileStorage
 from acprelay.storage.invitations import ForgetfulInvitations, InvitationFile
 from acprelay.storage.memory import MemoryStorage
+from acprelay.storage.secrets import MemorySecret, SecretFile
 from acprelay.storage.state_directory import StateDirectory
+from acprelay.storage.tokens import ForgetfulTokens, TokenFile
 from acprelay.wire.bare_link import BareEnd
 from acprelay.wire.link import LinkEnd
 from acprelay.workspace.environment import git_environment
@@ -87,12 +93,30 @@ class RunningRelay:
         url: The WebSocket address for ACP clients.
         agents: The agents that it offers, the default one first.
         groups: Opens and ends sessions of its agents without a connection.
+        tokens: Issues tokens and takes them back; None where it does without.
+        owner_token: A token that may do everything; None where it does without.
+        public_url: The address under which browsers come.
     """
 
     base_url: str
     url: str
     agents: tuple[str, ...]
     groups: Groups
+    tokens: TokenDesk | None
+    owner_token: str | None = field(repr=False)
+    public_url: str
+
+    def login_url(self) -> str | None:
+        """Gives an address that logs the owner's browser in, once and for some minutes.
+
+        None where the relay does without tokens.
+
+        Raises:
+            Forbidden: The owner's token was revoked.
+        """
+        if self.tokens is None:
+            return None
+        return f"{self.public_url}{LOGIN_PATH}/{self.tokens.offer_owners_login().code}"
 
 
 class _Endpoints(NamedTuple):
@@ -157,8 +181,10 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
         )
         host.recover()
         groups = Groups(host=host, ids=RandomIds(), agents=source.names)
-        background.start(_keep_house(host, config.limits), name="housekeeping")
         connections = LiveConnections(forsake=host.forsake)
+        tokens = _token_desk(config, connections) if config.auth else None
+        owner_token = await tokens.recover(_owners_file(config)) if tokens else None
+        background.start(_keep_house(host, tokens, config.limits), name="housekeeping")
         endpoint = AcpEndpoint(
             agents=source.names,
             connect=partial(
@@ -173,18 +199,22 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             connections=connections,
         )
         agents = AgentEndpoint(dial_ins=dial_ins, limits=config.limits)
-        port = await _listen(stack, config, _Endpoints(endpoint, agents), manager)
+        port = await _listen(stack, config, _Endpoints(endpoint, agents), manager, tokens)
         await stack.enter_async_context(_prewarming(config, launcher, pool, background))
         # Ended over their links, which are there until then.
         stack.push_async_callback(dial_ins.aclose)
         # Left first: clients learn what becomes of their requests while they are connected.
         stack.push_async_callback(host.aclose, reason="the relay is stopping")
-        host_name = f"[{config.host}]" if ":" in config.host else config.host
+        place = f"{_host_name(config.host)}:{port}"
+        base_url = f"{_scheme(config)}://{place}"
         yield RunningRelay(
-            base_url=f"http://{host_name}:{port}",
-            url=f"ws://{host_name}:{port}/acp",
+            base_url=base_url,
+            url=f"{'ws' if config.tls is None else 'wss'}://{place}/acp",
             agents=pool.names,
             groups=groups,
+            tokens=tokens,
+            owner_token=owner_token,
+            public_url=_public_origins(config)[0] if config.public_urls else base_url,
         )
 
 
@@ -219,6 +249,27 @@ def _invitations(config: RelayConfig) -> InvitationStore:
         return ForgetfulInvitations()
     path = config.state_dir.absolute() / "invitations.json"
     return InvitationFile(path=path, disk=SystemDisk())
+
+
+def _token_desk(config: RelayConfig, connections: LiveConnections) -> TokenDesk:
+    if config.state_dir is None:
+        store: TokenStore = ForgetfulTokens()
+    else:
+        path = config.state_dir.absolute() / "tokens.json"
+        store = TokenFile(path=path, disk=SystemDisk())
+    return TokenDesk(
+        store=store,
+        clock=SystemClock(),
+        ids=RandomIds(),
+        mint=partial(secrets.token_urlsafe, _TOKEN_BYTES),
+        connections=connections,
+    )
+
+
+def _owners_file(config: RelayConfig) -> SecretFile | MemorySecret:
+    if config.state_dir is None:
+        return MemorySecret()
+    return SecretFile(path=config.state_dir.absolute() / "owner-token", disk=SystemDisk())
 
 
 def _dialled_agent(limits: Limits, is_resumable: bool) -> DialledAgent:
@@ -302,10 +353,12 @@ def _manager(
     )
 
 
-async def _keep_house(host: ConversationHost, limits: Limits) -> None:
+async def _keep_house(host: ConversationHost, tokens: TokenDesk | None, limits: Limits) -> None:
     while True:
         await asyncio.sleep(limits.heartbeat_s)
         await host.keep_house()
+        if tokens is not None:
+            await tokens.keep_house()
 
 
 async def _listen(
@@ -313,11 +366,20 @@ async def _listen(
     config: RelayConfig,
     endpoints: _Endpoints,
     manager: LifecycleManager[AgentRun, object],
+    tokens: TokenDesk | None,
 ) -> int:
     """Begins to listen; gives the port."""
+    tls = _tls(config)
     bound: list[int] = []
+    edge = Edge(
+        scheme=_scheme(config), port=lambda: bound[0], public_origins=_public_origins(config)
+    )
     app = make_app(
-        acp=endpoints.acp, agents=endpoints.agents, manager=manager, port=lambda: bound[0]
+        acp=endpoints.acp,
+        agents=endpoints.agents,
+        manager=manager,
+        edge=edge,
+        identity=tokens,
     )
     # Handlers end when their sockets are closed, not by being cancelled in the middle of leaving.
     runner = web.AppRunner(app, access_log=None, logger=http_logger, shutdown_timeout=5.0)
@@ -327,7 +389,8 @@ async def _listen(
         stack.push_async_callback(endpoint.close)
     # The name may stand for two addresses, and the system would choose a port for each.
     ambiguous = config.port == 0 and config.host.lower() == "localhost"
-    site = web.TCPSite(runner, "127.0.0.1" if ambiguous else config.host, config.port)
+    host = "127.0.0.1" if ambiguous else config.host
+    site = web.TCPSite(runner, host, config.port, ssl_context=tls)
     try:
         await site.start()
     except OSError as error:
@@ -338,3 +401,21 @@ async def _listen(
         ) from error
     bound.append(runner.addresses[0][1])
     return bound[0]
+
+
+def _scheme(config: RelayConfig) -> str:
+    return "http" if config.tls is None else "https"
+
+
+def _tls(config: RelayConfig) -> ssl.SSLContext | None:
+    return None if config.tls is None else tls_context(config.tls)
+
+
+def _public_origins(config: RelayConfig) -> tuple[str, ...]:
+    return tuple(origin_of(url) for url in config.public_urls)
+
+
+def _host_name(host: str) -> str:
+    """Gives the host under which this machine reaches what it listens on, as addresses have it."""
+    reached = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{reached}]" if ":" in reached else reached

@@ -7,6 +7,7 @@ decided here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from aiohttp import web
@@ -87,13 +88,13 @@ def check_page(request: web.Request) -> None:
 
 
 def authentication(
-    authenticator: Authenticator | None, *, cookie: str, open_to_all: frozenset[str]
+    authenticator: Authenticator | None, *, cookie: Callable[[], str], open_to_all: frozenset[str]
 ) -> Middleware:
     """Gives what stands before every handler.
 
     Args:
         authenticator: Knows tokens and sessions; None lets everybody in.
-        cookie: The name of the cookie.
+        cookie: Gives the name of the cookie.
         open_to_all: The paths, as routes have them, that anybody may ask for; who asks is noted
             where it is known.
     """
@@ -105,7 +106,7 @@ def authentication(
             return await handler(request)
         resource = request.match_info.route.resource
         try:
-            admit(request, identify(request, authenticator, cookie=cookie))
+            admit(request, identify(request, authenticator, cookie=cookie()))
         except RelayError as error:
             if resource is None or resource.canonical not in open_to_all:
                 return refused(error)

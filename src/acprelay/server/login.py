@@ -7,6 +7,7 @@ take nothing from elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from typing import Protocol
 
@@ -74,10 +75,10 @@ class LoginPages:
 
     Args:
         desk: Knows codes and sessions.
-        cookie: The name of the cookie.
+        cookie: Gives the name of the cookie.
     """
 
-    def __init__(self, *, desk: LoginDesk, cookie: str) -> None:
+    def __init__(self, *, desk: LoginDesk, cookie: Callable[[], str]) -> None:
         self._desk = desk
         self._cookie = cookie
 
@@ -118,7 +119,7 @@ class LoginPages:
             return refused(error)
         answer = _see(LOGIN_PATH)
         answer.set_cookie(
-            self._cookie,
+            self._cookie(),
             session,
             path="/",
             max_age=int(SESSION_S),
@@ -134,10 +135,10 @@ class LoginPages:
             check_page(request)
         except RelayError as error:
             return refused(error)
-        self._desk.log_out(request.cookies.get(self._cookie, ""))
+        self._desk.log_out(request.cookies.get(self._cookie(), ""))
         answer = _see(LOGIN_PATH)
         answer.del_cookie(
-            self._cookie, path="/", httponly=True, samesite="Strict", secure=_is_secure(request)
+            self._cookie(), path="/", httponly=True, samesite="Strict", secure=_is_secure(request)
         )
         return answer
 
