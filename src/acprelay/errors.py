@@ -162,8 +162,16 @@ class InvalidTransition(SessionError):
             event=event,
             key=key,
         )
-        self.state = state
-        self.event = event
+
+    @property
+    def state(self) -> str:
+        """The session's state."""
+        return str(self.fields["state"])
+
+    @property
+    def event(self) -> str:
+        """What was asked of it."""
+        return str(self.fields["event"])
 
 
 class NotRestorable(SessionError):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Never, Protocol
+from typing import Never
 
 import msgspec
 from aiohttp import web
@@ -15,35 +13,20 @@ from acprelay.routing.access import Grant, Principal
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
-from acprelay.server.authentication import Authenticator, authentication, cookie_name
+from acprelay.server.authentication import authentication, port_of
 from acprelay.server.guard import check_headers
-from acprelay.server.login import CODE_PATH, LOGIN_PATH, LOGOUT_PATH, LoginDesk, LoginPages
+from acprelay.server.login import LoginDesk, LoginPages
 from acprelay.server.logs import loggable_path
-from acprelay.server.principals import known_principal_of
+from acprelay.server.principals import Authenticate, known_principal_of
 from acprelay.server.problems import problem
 from acprelay.session.ports import SessionManager
 
-_OPEN_TO_ALL = frozenset({"/healthz", "/readyz", LOGIN_PATH, CODE_PATH, LOGOUT_PATH, AGENTS_PATH})
-"""What needs no token, or looks at tokens of its own."""
-
-
-class IdentityDesk(Authenticator, LoginDesk, Protocol):
-    """Knows who shows a token, and who is logged in."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
-    """Under which names the relay is reached.
-
-    Attributes:
-        scheme: `http` or `https`.
-        port: Gives the port that it listens on, once it does.
-        public_origins: Further origins that are its own.
-    """
-
-    scheme: str
-    port: Callable[[], int]
-    public_origins: tuple[str, ...]
+ACP_ROUTE = "acp"
+_AGENTS_ROUTE = "agents"
+_ALIVE_ROUTE = "healthz"
+_READY_ROUTE = "readyz"
+_OPEN_ROUTES = frozenset({_AGENTS_ROUTE, _ALIVE_ROUTE, _READY_ROUTE, *LoginPages.ROUTES})
+"""What somebody reaches who is not known: agents show tokens of their own."""
 
 
 def make_app(
@@ -51,37 +34,35 @@ def make_app(
     acp: AcpEndpoint,
     agents: AgentEndpoint,
     manager: SessionManager[Never],
-    edge: Edge,
-    identity: IdentityDesk | None,
+    authenticate: Authenticate,
+    logins: LoginDesk | None,
+    public_origins: tuple[str, ...],
 ) -> web.Application:
-    """Makes the application; it serves once somebody runs it.
+    """Makes the application; it serves once somebody runs it, or an application that mounts it.
 
     Args:
         acp: Serves `/acp`.
         agents: Serves agents that dial in.
         manager: Tells what `/healthz` and `/readyz` report.
-        edge: Under which names the relay is reached.
-        identity: Knows who makes a request; None lets everybody in.
+        authenticate: Tells who makes a request.
+        logins: Logs browsers in; None where they cannot.
+        public_origins: Further origins that are its own, besides this machine's loopback.
     """
-
-    def cookie() -> str:
-        return cookie_name(edge.port())
-
     app = web.Application(
         middlewares=[
             _explain,
-            _guard(edge),
-            authentication(identity, cookie=cookie, open_to_all=_OPEN_TO_ALL),
+            _guard(public_origins),
+            authentication(authenticate, open_routes=_OPEN_ROUTES),
         ]
     )
     health = Health(manager=manager)
     # A HEAD that asks for an upgrade would get one.
-    app.router.add_get("/acp", acp.handle, allow_head=False)
-    app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False)
-    app.router.add_get("/healthz", health.alive)
-    app.router.add_get("/readyz", health.ready)
-    if identity is not None:
-        LoginPages(desk=identity, cookie=cookie).add_to(app)
+    app.router.add_get("/acp", acp.handle, allow_head=False, name=ACP_ROUTE)
+    app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False, name=_AGENTS_ROUTE)
+    app.router.add_get("/healthz", health.alive, name=_ALIVE_ROUTE)
+    app.router.add_get("/readyz", health.ready, name=_READY_ROUTE)
+    if logins is not None:
+        LoginPages(desk=logins).add_to(app)
     return app
 
 
@@ -128,24 +109,17 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(error, status=refusal.status, headers=allowed)
 
 
-def _may_count(principal: Principal | None) -> bool:
-    return (
-        principal is not None
-        and principal.scope.is_everything
-        and principal.may_anywhere(Grant.OBSERVE)
-    )
-
-
-def _guard(edge: Edge) -> Middleware:
+def _guard(public_origins: tuple[str, ...]) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        scheme = "https" if request.secure else "http"
         try:
             check_headers(
                 host=request.headers.get("Host"),
                 origin=request.headers.get("Origin"),
-                port=edge.port(),
-                scheme=edge.scheme,
-                further=(*edge.public_origins, *_reached_at(request, edge.scheme)),
+                port=port_of(request),
+                scheme=scheme,
+                further=(*public_origins, *_reached_at(request, scheme)),
             )
         except RelayError as error:
             return problem(error)
@@ -157,10 +131,18 @@ def _guard(edge: Edge) -> Middleware:
 def _reached_at(request: web.Request, scheme: str) -> tuple[str, ...]:
     """Gives the origin of the address at which a request came in: no name stands for it."""
     name = None if request.transport is None else request.transport.get_extra_info("sockname")
-    if name is None:
+    if not isinstance(name, tuple):
         return ()
     host = f"[{name[0]}]" if ":" in name[0] else name[0]
     return (f"{scheme}://{host}:{name[1]}",)
+
+
+def _may_count(principal: Principal | None) -> bool:
+    return (
+        principal is not None
+        and principal.scope.is_everything
+        and principal.may_anywhere(Grant.OBSERVE)
+    )
 
 
 def _json(value: object) -> web.Response:
