@@ -44,6 +44,8 @@ _OUTSIDE: dict[type[RelayError], Outside] = {
     errors.LinkGone: Outside(-32026, 410),
     errors.RequestCancelled: Outside(-32800, 409),
     errors.FrameTooLarge: Outside(-32030, 413),
+    errors.UnsupportedMediaType: Outside(-32600, 415),
+    errors.NotFound: Outside(-32002, 404),
     errors.Unauthorized: Outside(-32045, 401),
     errors.Forbidden: Outside(-32040, 403),
     errors.TokenNotFound: Outside(-32046, 404),

@@ -27,9 +27,11 @@ RelayError
 │       ├── MethodNotFound
 │       ├── InvalidParams
 │       ├── RequestCancelled
+│       ├── UnsupportedMediaType  what is sent over HTTP is no JSON
 │       └── FrameTooLarge
 ├── ClientError
 │   ├── Unauthorized          nobody is known by what was shown
+│   ├── NotFound              something that is no session
 │   ├── Forbidden
 │   ├── TokenNotFound
 │   ├── CursorExpired
@@ -418,10 +420,38 @@ class FrameTooLarge(RemoteProtocolError):
         )
 
 
+class UnsupportedMediaType(RemoteProtocolError):
+    """What a request sends over HTTP is not said to be JSON."""
+
+    code = "unsupported_media_type"
+
+    def __init__(self, *, media: str) -> None:
+        super().__init__(
+            f"cannot take a body of type {media[:80]!r}",
+            hint="send JSON, with the header Content-Type: application/json",
+            media=media[:80],
+        )
+
+
 class ClientError(RelayError):
     """A client does not get what it asked for."""
 
     code = "client_error"
+
+
+class NotFound(ClientError):
+    """There is nothing of that name, or nothing that this client may see.
+
+    Args:
+        what: What is looked for, in words.
+        name: Its name.
+        hint: Where those that there are can be seen.
+    """
+
+    code = "not_found"
+
+    def __init__(self, *, what: str, name: str, hint: str) -> None:
+        super().__init__(f"cannot find {what} {name[:200]!r}", hint=hint, name=name[:200])
 
 
 class Unauthorized(ClientError):

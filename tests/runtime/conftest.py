@@ -33,6 +33,7 @@ from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.dial_ins import DialIns
+from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
@@ -47,6 +48,7 @@ from acprelay.session.store_memory import MemoryStore
 from acprelay.storage.invitations import ForgetfulInvitations
 from acprelay.storage.memory import MemoryStorage
 from acprelay.testing.agents import FakeAgent, Message, encode
+from acprelay.testing.feed import memory_feed
 from acprelay.testing.launcher import FakeLauncher
 from acprelay.testing.outlet import MemoryOutlet
 from acprelay.testing.session import FakeClock, FakeIds, RecordingHooks
@@ -74,6 +76,7 @@ class TracingManager(LifecycleManager[AgentRun, object]):
         background: Background,
         hooks: LifecycleHooks,
         claims: WorktreeClaims,
+        feed: EventFeed,
     ) -> None:
         super().__init__(
             store=store,
@@ -81,7 +84,9 @@ class TracingManager(LifecycleManager[AgentRun, object]):
             clock=FakeClock(),
             ids=FakeIds(),
             cleaner=CleanerChain(cleaners=(AgentCleaner(registry=registry), claims)),
-            scheduler=BackgroundCleanupScheduler(background=background, retry_after_s=(0, 0)),
+            scheduler=BackgroundCleanupScheduler(
+                background=background, feed=feed, retry_after_s=(0, 0)
+            ),
             hooks=hooks,
         )
         self.trace = trace
@@ -313,6 +318,7 @@ class World:
         self.commands = CommandLauncher(owner="test", environment={}, limits=AgentLimits())
         self.pool = AgentPool(launcher=self.launcher, deadline_s=limits.start_s)
         self.clock = FakeClock()
+        self.feed = memory_feed()
         tokens = map("token-{}".format, itertools.count(1))
         self.desk = InvitationDesk(
             store=ForgetfulInvitations(), clock=self.clock, mint=lambda: next(tokens)
@@ -329,6 +335,7 @@ class World:
             background=background,
             limits=limits,
             services=SERVED_BY_RELAY,
+            feed=self.feed,
         )
         self.source = AgentSource(pool=self.pool, dial_ins=self.dial_ins)
         self.registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
@@ -339,12 +346,14 @@ class World:
             background=background,
             hooks=self.hooks,
             claims=self.claims,
+            feed=self.feed,
         )
         self.archive = Archive(
             store=storage,
             ids=FakeIds(),
             clock=self.clock,
             rules=replace(rules, linger_s=limits.linger_s),
+            feed=self.feed,
         )
         self.host = ConversationHost(
             manager=self.manager,

@@ -21,10 +21,12 @@ from acprelay.agents.process_limit import LimitedLauncher
 from acprelay.config import Limits, RelayConfig
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import JOINED
+from acprelay.routing.feed import Ring
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
+from acprelay.runtime.feed import EventFeed, FeedHooks
 from acprelay.runtime.ports import ConversationStore, InvitationStore, TokenStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
@@ -47,6 +49,8 @@ from acprelay.workspace.folders import default_worktree_directory
 from acprelay.workspace.git import Git, PatientGit
 from acprelay.workspace.occupants import processes
 from acprelay.workspace.worktrees import Worktrees
+
+_MOST_EVENTS = 4096
 
 DEMO_AGENT = AgentSpec(name="demo", argv=(sys.executable, "-m", "acprelay.testing.demo_agent"))
 """What is offered where no agent is named."""
@@ -165,8 +169,16 @@ def command_launcher(owner: str) -> CommandLauncher:
     return CommandLauncher(owner=owner, environment=os.environ, limits=AgentLimits())
 
 
+def event_feed() -> EventFeed:
+    """Has the relay's events, the latest ones."""
+    return EventFeed(ring=Ring(epoch=RandomIds().mint(), most=_MOST_EVENTS), clock=SystemClock())
+
+
 def session_manager(
-    registry: MemoryRegistry[AgentRun, object], background: Background, claims: WorktreeClaims
+    registry: MemoryRegistry[AgentRun, object],
+    background: Background,
+    claims: WorktreeClaims,
+    feed: EventFeed,
 ) -> LifecycleManager[AgentRun, object]:
     """Leads runs through their lives."""
     return LifecycleManager(
@@ -176,6 +188,6 @@ def session_manager(
         ids=RandomIds(),
         # A worktree is undone once nobody works in it any more.
         cleaner=CleanerChain(cleaners=(AgentCleaner(registry=registry), claims)),
-        scheduler=BackgroundCleanupScheduler(background=background),
-        hooks=LoggingHooks(),
+        scheduler=BackgroundCleanupScheduler(background=background, feed=feed),
+        hooks=FeedHooks(feed=feed, hooks=LoggingHooks()),
     )

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from aiohttp import web
 
+from acprelay.compose.api import api_operations
 from acprelay.compose.runtime import Runtime, open_runtime
 from acprelay.config import RelayConfig, origin_of
 from acprelay.errors import ConfigError
@@ -171,6 +172,7 @@ class Relay:
             authenticate=self._authenticate or own,
             logins=tokens,
             public_origins=origins,
+            api=api_operations(runtime),
         )
         serving = AsyncExitStack()
         relay = RunningRelay(

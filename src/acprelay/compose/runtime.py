@@ -21,6 +21,7 @@ from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.dial_ins import DialIns
+from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.live_connections import LiveConnections
@@ -50,6 +51,9 @@ class Runtime(NamedTuple):
     """None where everybody is let in."""
     owner_token: str | None
     manager: LifecycleManager[AgentRun, object]
+    feed: EventFeed
+    pool: AgentPool
+    background: Background
     prewarming: Prewarming
     """Begins once it is entered."""
 
@@ -66,7 +70,14 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig, *, with_token
         ConfigError: The state directory cannot be used.
     """
     store, owner = await parts.open_store(stack, config)
-    archive = Archive(store=store, ids=RandomIds(), clock=SystemClock(), rules=parts.rules(config))
+    feed = parts.event_feed()
+    archive = Archive(
+        store=store,
+        ids=RandomIds(),
+        clock=SystemClock(),
+        rules=parts.rules(config),
+        feed=feed,
+    )
     stack.callback(archive.close)
     background = await stack.enter_async_context(Background())
     launcher = LimitedLauncher(
@@ -82,11 +93,13 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig, *, with_token
         ServiceDesks(commands=parts.command_launcher(owner), ids=RandomIds(), limits=config.limits)
     )
     stack.push_async_callback(pool.aclose)
-    desk, dial_ins = _invitations(config, background)
+    desk, dial_ins = _invitations(config, background, feed)
     source = AgentSource(pool=pool, dial_ins=dial_ins)
     registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
     claims = WorktreeClaims(worktrees=parts.worktrees(config))
-    manager = await stack.enter_async_context(parts.session_manager(registry, background, claims))
+    manager = await stack.enter_async_context(
+        parts.session_manager(registry, background, claims, feed)
+    )
     host = ConversationHost(
         manager=manager,
         registry=registry,
@@ -114,11 +127,16 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig, *, with_token
         tokens=tokens,
         owner_token=owner_token,
         manager=manager,
+        feed=feed,
+        pool=pool,
+        background=background,
         prewarming=parts.prewarming(config, launcher, pool, background),
     )
 
 
-def _invitations(config: RelayConfig, background: Background) -> tuple[InvitationDesk, DialIns]:
+def _invitations(
+    config: RelayConfig, background: Background, feed: EventFeed
+) -> tuple[InvitationDesk, DialIns]:
     desk = InvitationDesk(
         store=parts.invitations(config),
         clock=SystemClock(),
@@ -132,6 +150,7 @@ def _invitations(config: RelayConfig, background: Background) -> tuple[Invitatio
         background=background,
         limits=config.limits,
         services=config.services.elsewhere,
+        feed=feed,
     )
     return desk, dial_ins
 

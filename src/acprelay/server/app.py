@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Never
 
 import msgspec
@@ -13,6 +14,8 @@ from acprelay.routing.access import Grant, Principal
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
+from acprelay.server.api.operations import Operation
+from acprelay.server.api.serving import add_operations
 from acprelay.server.authentication import authentication, port_of
 from acprelay.server.guard import check_headers
 from acprelay.server.login import LoginDesk, LoginPages
@@ -33,6 +36,7 @@ def make_app(
     *,
     acp: AcpEndpoint,
     agents: AgentEndpoint,
+    api: Sequence[Operation],
     manager: SessionManager[Never],
     authenticate: Authenticate,
     logins: LoginDesk | None,
@@ -43,6 +47,7 @@ def make_app(
     Args:
         acp: Serves `/acp`.
         agents: Serves agents that dial in.
+        api: The operations of the control API.
         manager: Tells what `/healthz` and `/readyz` report.
         authenticate: Tells who makes a request.
         logins: Logs browsers in; None where they cannot.
@@ -63,6 +68,7 @@ def make_app(
     app.router.add_get("/readyz", health.ready, name=_READY_ROUTE)
     if logins is not None:
         LoginPages(desk=logins).add_to(app)
+    add_operations(app, api)
     return app
 
 
