@@ -13,9 +13,7 @@ from acprelay.errors import RemoteProtocolError
 
 def read(*pieces: bytes) -> list[tuple[str, str, str]]:
     reader = EventReader()
-    return [
-        (event.id, event.type, event.data) for piece in pieces for event in reader.feed(piece)
-    ]
+    return [(event.id, event.type, event.data) for piece in pieces for event in reader.feed(piece)]
 
 
 @pytest.mark.parametrize(

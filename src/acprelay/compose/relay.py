@@ -163,6 +163,7 @@ class Relay:
         acp = self._acp(runtime)
         agents = AgentEndpoint(dial_ins=runtime.dial_ins, limits=self._config.limits)
         origins = tuple(origin_of(url) for url in self._config.public_urls)
+        public_origin = origins[0] if origins else None
         tokens = runtime.tokens
         own = everybody if tokens is None else Identity(desk=tokens)
         app = make_app(
@@ -172,7 +173,7 @@ class Relay:
             authenticate=self._authenticate or own,
             logins=tokens,
             public_origins=origins,
-            api=api_operations(runtime),
+            api=api_operations(runtime, public_origin=public_origin),
         )
         serving = AsyncExitStack()
         relay = RunningRelay(
@@ -181,7 +182,7 @@ class Relay:
             groups=runtime.groups,
             tokens=tokens,
             owner_token=runtime.owner_token,
-            public_origin=origins[0] if origins else None,
+            public_origin=public_origin,
             serving=serving,
         )
         stack.push_async_callback(relay.dismiss)
