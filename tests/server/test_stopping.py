@@ -31,7 +31,7 @@ from acprelay.wire import text_frame
 
 
 async def test_clients_are_told_that_the_relay_goes_away() -> None:
-    async with open_relay(RelayConfig(port=0)) as relay:
+    async with open_relay(RelayConfig(auth=False, port=0)) as relay:
         silent, speaking = await connect(relay.url), AcpClient(await connect(relay.url))
         await speaking.open_session()
     for peer in (silent, speaking.peer):
@@ -41,7 +41,7 @@ async def test_clients_are_told_that_the_relay_goes_away() -> None:
 
 
 async def test_a_prompt_in_flight_is_answered_before_its_client_is_dismissed() -> None:
-    async with open_relay(RelayConfig(port=0)) as relay:
+    async with open_relay(RelayConfig(auth=False, port=0)) as relay:
         client = AcpClient(await connect(relay.url))
         session_id = await client.open_session()
         prompt_id = await client.begin_prompt(session_id, "/think\n/slow 1000")
@@ -56,7 +56,7 @@ async def test_a_prompt_in_flight_is_answered_before_its_client_is_dismissed() -
 
 async def test_streams_that_nobody_reads_do_not_keep_the_relay() -> None:
     peers = []
-    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(port=0)) as relay:
+    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(auth=False, port=0)) as relay:
         for _ in range(3):
             client = AcpClient(await connect(relay.url, receive_buffer=4096))
             session_id = await client.open_session()
@@ -170,7 +170,7 @@ async def _serving(endpoint: AcpEndpoint) -> AsyncIterator[str]:
 
 
 async def test_an_http_connection_that_is_kept_alive_does_not_keep_the_relay() -> None:
-    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(port=0)) as relay:
+    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(auth=False, port=0)) as relay:
         host = relay.base_url.removeprefix("http://")
         reader, writer = await asyncio.open_connection(*host.rsplit(":", 1))
         writer.write(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
