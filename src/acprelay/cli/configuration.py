@@ -114,16 +114,30 @@ def config_problems(arguments: argparse.Namespace, environ: Mapping[str, str]) -
         arguments: As for `find_config` and `serving`.
         environ: The environment.
     """
-    path = config_path(arguments, environ)
-    try:
-        text = b"" if path is None else read_text(path, what=WHAT, holds="settings")
-        _, problems = survey_config(text, path=path or Path())
-        problems += survey_variables(environ)[1]
-        if not problems:
+    problems = written_problems(config_path(arguments, environ), environ)
+    if not problems:
+        try:
             serving(arguments, find_config(arguments, environ), environ)
-    except ConfigError as error:
-        return [Problem(reason=error.message, hint=error.hint)]
+        except ConfigError as error:
+            problems = [Problem(reason=error.message, hint=error.hint)]
     return problems
+
+
+def written_problems(path: Path | None, environ: Mapping[str, str]) -> list[Problem]:
+    """Says everything that is wrong in a configuration file and in the variables, as they stand.
+
+    Args:
+        path: The file; None for none.
+        environ: The environment.
+    """
+    problems = survey_variables(environ)[1]
+    if path is None:
+        return problems
+    try:
+        text = read_text(path, what=WHAT, holds="settings")
+        return [*survey_config(text, path=path)[1], *problems]
+    except ConfigError as error:
+        return [Problem(reason=error.message, hint=error.hint), *problems]
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Given]:
