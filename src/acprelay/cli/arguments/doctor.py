@@ -20,7 +20,7 @@ and takes the options of serve."""
 _DOCTOR_EXAMPLES = """\
 examples:
   acprelay doctor
-  acprelay doctor --probe      start every agent that is offered, to see it answer
+  acprelay doctor --probe      start every agent that is offered
 
 exit codes:
     0  nothing fails; there may be warnings
