@@ -175,6 +175,9 @@ def serving(
         host=configured["host"],
         port=configured["port"],
         state_dir=_state_dir(configured, environ),
+        roots=tuple(root.absolute() for root in configured["roots"] or ()),
+        mcp_commands=configured["mcp-commands"],
+        mcp_urls=configured["mcp-urls"],
         **_common(arguments, configured, environ),
     )
 

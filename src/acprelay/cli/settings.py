@@ -156,6 +156,22 @@ _GENERAL = (
         kind=Kind.PATH,
         flag="--policy",
     ),
+    Setting(
+        key="roots",
+        about="where clients may have agents work, with what lies below; without it, anywhere",
+        kind=Kind.PATHS,
+        flag="--root",
+    ),
+    Setting(
+        key="mcp-commands",
+        about="the programs that clients may have agents start as MCP servers; without it, any",
+        kind=Kind.TEXTS,
+    ),
+    Setting(
+        key="mcp-urls",
+        about="what the addresses of MCP servers begin with that clients may name; without it, any",
+        kind=Kind.TEXTS,
+    ),
 )
 
 _SERVICES = tuple(

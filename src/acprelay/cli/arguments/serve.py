@@ -84,6 +84,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "~/.local/share/acprelay/worktrees)",
     )
     parser.add_argument(
+        "--root",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="let clients have agents work below this directory only; repeat it for more (default: "
+        "anywhere)",
+    )
+    parser.add_argument(
         "--policy",
         metavar="FILE",
         help="rules that decide about permissions before anybody is asked (see acprelay policy)",
