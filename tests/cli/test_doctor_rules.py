@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,13 @@ def test_a_directory_has_to_be_ones_own_and_have_room(
 ) -> None:
     facts = dataclasses.replace(DIRECTORY, **change)  # type: ignore[arg-type]
     expect(rules.judge_directory("state", "--state-dir", facts), status, message, remedy)
+
+
+def test_a_root_has_to_be_there() -> None:
+    missing = dataclasses.replace(DIRECTORY, exists=False)
+    there, gone = rules.judge_roots([DIRECTORY, missing])
+    expect(there, Status.OK, "/state")
+    expect(gone, Status.WARN, "/state is no directory", "make it")
 
 
 @pytest.mark.parametrize(
@@ -244,3 +252,12 @@ def test_a_certificate_has_to_hold_and_its_key_to_be_secret(
 ) -> None:
     facts = dataclasses.replace(CERTIFICATE, **change)  # type: ignore[arg-type]
     expect(rules.judge_tls(facts, now=NOW), status, message, remedy)
+
+
+def test_every_check_stands_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/doctor.md").read_text()
+    source = Path(rules.__file__).read_text()
+    checks = set(re.findall(r"\b(?:fine|warn|fail|_room|_space)\(\s*\"([a-z ]+)\"", source))
+    assert {"python", "git", "lock", "open files", "tls"} <= checks
+    for check in checks:
+        assert f"`{check}`" in page

@@ -29,7 +29,7 @@ from acprelay.cli.config_file import (
 from acprelay.cli.config_variables import read_variables, survey_variables
 from acprelay.cli.layers import Given, Layer, Problem, overlay
 from acprelay.cli.policy_file import read_policy
-from acprelay.cli.settings import CONFIG_VARIABLE, DEFAULTS, SETTINGS, Kind, Setting, in_section
+from acprelay.cli.settings import CONFIG_VARIABLE, DEFAULTS, SETTINGS, in_section
 from acprelay.cli.toml_file import read_text
 from acprelay.compose import DEMO_AGENT
 from acprelay.config import Limits, RelayConfig
@@ -146,21 +146,9 @@ def _options(arguments: argparse.Namespace) -> dict[str, Given]:
         typed = getattr(arguments, setting.destination, None) if setting.destination else None
         if typed is None or typed is False or typed == []:
             continue
-        value = _as_typed(setting, typed)
+        value = setting.of_option(typed)
         given[setting.place] = Given(value=value, layer=Layer.OPTION, by=str(setting.flag))
     return given
-
-
-def _as_typed(setting: Setting, typed: Any) -> Any:
-    match setting.kind:
-        case Kind.PATH:
-            return Path(typed)
-        case Kind.PATHS:
-            return tuple(map(Path, typed))
-        case Kind.TEXTS:
-            return tuple(typed)
-        case _:
-            return typed
 
 
 def serving(

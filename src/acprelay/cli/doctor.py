@@ -124,6 +124,7 @@ def _secrecy(configured: Configured) -> Iterator[Finding]:
 def _machine(configured: Configured, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield rules.judge_git(look_at_git(environ), OLDEST)
     yield from _directories(configured, environ)
+    yield from rules.judge_roots([look_at_directory(each) for each in configured["roots"] or ()])
     yield rules.judge_temporary(look_at_temporary())
     limits = Limits(**configured.fields("limits"))
     yield from rules.judge_room(look_at_room(), limits)

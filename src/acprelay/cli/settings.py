@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from acprelay.agents.models import DEFAULT_RESTARTS
@@ -105,6 +106,20 @@ class Setting:
     def destination(self) -> str | None:
         """Where the parser puts the option's value."""
         return None if self.flag is None else self.flag.removeprefix("--").replace("-", "_")
+
+    def of_option(self, typed: Any) -> Any:
+        """Makes a value of what the parser makes of the option; `--no-…` says that it is not so."""
+        match self.kind:
+            case Kind.PATH:
+                return Path(typed)
+            case Kind.PATHS:
+                return tuple(map(Path, typed))
+            case Kind.TEXTS:
+                return tuple(typed)
+            case Kind.FLAG:
+                return not str(self.flag).startswith("--no-")
+            case _:
+                return typed
 
 
 def _check_port(port: int) -> None:

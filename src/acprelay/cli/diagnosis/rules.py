@@ -137,6 +137,18 @@ def _size(count: int) -> str:
     return f"{gib:.0f} GiB" if gib >= 1 else f"{count // _MIB} MiB"
 
 
+def judge_roots(roots: Sequence[DirectoryFacts]) -> list[Finding]:
+    """Judges the directories that clients may have agents work below."""
+    findings = []
+    for facts in roots:
+        if facts.exists and facts.is_directory:
+            findings.append(fine("roots", str(facts.path)))
+        else:
+            message = f"{facts.path} is no directory: no session can be opened below it"
+            findings.append(warn("roots", message, "make it, or mend roots"))
+    return findings
+
+
 def judge_state(facts: StateFacts, *, port: PortUse) -> list[Finding]:
     """Judges what is in a state directory, and who has it."""
     findings = [_lock(facts, port)]
