@@ -22,7 +22,11 @@ from acprelay.cli.settings import SETTINGS, Kind, Setting
         (Setting(key="a", about="", kind=Kind.TEXTS, flag="--a"), ["b", "c"], ("b", "c")),
         (Setting(key="a", about="", kind=Kind.INTEGER, flag="--a"), 3, 3),
         (Setting(key="a", about="", kind=Kind.FLAG, flag="--a"), True, True),
-        (Setting(key="a", about="", kind=Kind.FLAG, flag="--no-a", default=True), True, False),
+        (Setting(key="a", about="", kind=Kind.FLAG, flag="--a"), False, None),
+        (Setting(key="a", about="", kind=Kind.FLAG, flag="--a", default=True), False, False),
+        (Setting(key="a", about="", kind=Kind.FLAG, flag="--a", default=True), None, None),
+        (Setting(key="a", about="", kind=Kind.PATHS, flag="--a"), [], None),
+        (Setting(key="a", about="", kind=Kind.INTEGER, flag="--a"), 0, 0),
     ],
 )
 def test_a_value_is_made_of_what_the_parser_makes_of_an_option(

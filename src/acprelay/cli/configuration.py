@@ -144,10 +144,9 @@ def _options(arguments: argparse.Namespace) -> dict[str, Given]:
     given = {}
     for setting in SETTINGS:
         typed = getattr(arguments, setting.destination, None) if setting.destination else None
-        if typed is None or typed is False or typed == []:
-            continue
         value = setting.of_option(typed)
-        given[setting.place] = Given(value=value, layer=Layer.OPTION, by=str(setting.flag))
+        if value is not None:
+            given[setting.place] = Given(value=value, layer=Layer.OPTION, by=str(setting.flag))
     return given
 
 

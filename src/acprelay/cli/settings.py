@@ -108,7 +108,13 @@ class Setting:
         return None if self.flag is None else self.flag.removeprefix("--").replace("-", "_")
 
     def of_option(self, typed: Any) -> Any:
-        """Makes a value of what the parser makes of the option; `--no-…` says that it is not so."""
+        """Makes a value of what the parser makes of the option; None where it was not typed.
+
+        An option that only affirms is false where it was not typed; one that can deny, as that of a
+        setting that is true by default has to, is None there.
+        """
+        if typed is None or typed == [] or (typed is False and not self.default):
+            return None
         match self.kind:
             case Kind.PATH:
                 return Path(typed)
@@ -116,8 +122,6 @@ class Setting:
                 return tuple(map(Path, typed))
             case Kind.TEXTS:
                 return tuple(typed)
-            case Kind.FLAG:
-                return not str(self.flag).startswith("--no-")
             case _:
                 return typed
 
