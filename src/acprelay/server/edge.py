@@ -172,7 +172,13 @@ class EdgeConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Gives what is no HTTP, and a defect, the form of all errors."""
+        """Gives what is no HTTP, and a defect, the form of all errors.
+
+        Raises:
+            ConnectionError: The peer is gone, which is no error of anybody.
+        """
+        if self.transport is None and isinstance(exc, ConnectionError):
+            raise exc
         super().handle_error(request, status, exc, message)
         error, status = self._explain(status, exc)
         answer = problem(error, status=status)
