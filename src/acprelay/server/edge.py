@@ -177,7 +177,8 @@ class EdgeConnection(web.RequestHandler):
         Raises:
             ConnectionError: The peer is gone, which is no error of anybody.
         """
-        if self.transport is None and isinstance(exc, ConnectionError):
+        is_gone = self.transport is None or self.transport.is_closing()
+        if is_gone and isinstance(exc, ConnectionError):
             raise exc
         super().handle_error(request, status, exc, message)
         error, status = self._explain(status, exc)

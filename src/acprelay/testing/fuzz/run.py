@@ -39,8 +39,12 @@ greeting-s = 2
 body-s = 1
 max-frame = 1048576
 handshakes = 128
+history-bytes = 262144
 """
-"""Short deadlines and low bounds, so that a run need not be long to reach them."""
+"""Short deadlines and low bounds, so that a run need not be long to reach them.
+
+What the witness is told is kept up to a bound, which is reached in the first round.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

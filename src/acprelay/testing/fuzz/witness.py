@@ -57,12 +57,12 @@ class Witness:
         self.turns += 1
 
     async def leave(self) -> None:
-        """Closes its session, so that nothing runs for it any more.
+        """Deletes its session: nothing runs for it any more, and nothing is kept of it.
 
         Raises:
             Disturbed: It cannot.
         """
-        await self._call("session/close", {"sessionId": self._session})
+        await self._call("session/delete", {"sessionId": self._session})
 
     async def _call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         self._last_id += 1
