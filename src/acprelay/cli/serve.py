@@ -29,8 +29,8 @@ def command(arguments: argparse.Namespace) -> int:
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     raise_soft_limit()
-    file = find_config(arguments, os.environ)
-    return run_async(_serve(serving(arguments, file, os.environ), file.path))
+    configured = find_config(arguments, os.environ)
+    return run_async(_serve(serving(arguments, configured, os.environ), configured.file))
 
 
 async def _serve(config: RelayConfig, file: Path | None) -> int:

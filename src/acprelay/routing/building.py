@@ -9,6 +9,7 @@ from acprelay.routing.agent_link import AgentLink
 from acprelay.routing.agent_output import AgentOutput
 from acprelay.routing.asks import Asks
 from acprelay.routing.choosing import JOINED
+from acprelay.routing.client_access import ClientAccess
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.log import PublicLog
 from acprelay.routing.policy import Policy
@@ -145,4 +146,5 @@ def build_conversation(
         agent=output,
         presence=presence,
         snapshot=snapshot,
+        access=ClientAccess(publisher=publisher, turns=turns),
     )

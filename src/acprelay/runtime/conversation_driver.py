@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from acprelay.errors import AgentError, RelayError, SessionEnded
+from acprelay.routing.access import Principal
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.events import (
@@ -28,8 +29,10 @@ from acprelay.routing.turns import TurnList
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.alarm import Alarm
 from acprelay.runtime.attendance import Attendance
+from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.record_keeper import RecordKeeper, read_snapshot
+from acprelay.runtime.remote_control import RemoteControl
 from acprelay.runtime.run_ports import Runs
 from acprelay.runtime.run_slot import RunSlot
 from acprelay.runtime.supervisor import Supervisor
@@ -50,9 +53,12 @@ class ConversationDriver:
         clock: Wall-clock time, for the record.
         ids: Mints secrets.
         rules: What holds in every conversation.
+        feed: Is told of turns, permissions and notices.
 
     Attributes:
         keeper: Keeps its record.
+        sponsor: The id of the principal that runs begin for: whose client said something last, or
+            has opened the session; None where nobody has, since the relay was started.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class ConversationDriver:
         clock: Clock,
         ids: IdGenerator,
         rules: Rules,
+        feed: EventFeed,
     ) -> None:
         self.snapshot = read_snapshot(record)
         self._slot = RunSlot()
@@ -71,11 +78,15 @@ class ConversationDriver:
         self.keeper = RecordKeeper(record=record, store=store, clock=clock)
         self._store = store
         self._runs = runs
+        self._clock = clock
         self._ids = ids
         self._rules = rules
+        self._feed = feed
         self._is_open = False
+        self.sponsor: str | None = None
         self.attendance: Attendance
         self.supervisor: Supervisor
+        self.control: RemoteControl
         self._log: PublicLog
         self._conversation: Conversation
 
@@ -117,7 +128,7 @@ class ConversationDriver:
             rules=self._rules,
         )
         self.attendance = Attendance(
-            session_id=str(self.key),
+            key=self.key,
             log=self._log,
             presence=self._conversation.presence,
             ids=self._ids,
@@ -129,6 +140,14 @@ class ConversationDriver:
             attendance=self.attendance,
             slot=self._slot,
             rules=self._rules,
+            on_change=self._carry_out,
+        )
+        self.control = RemoteControl(
+            session_id=str(self.key),
+            conversation=self._conversation,
+            log=self._log,
+            ids=self._ids,
+            clock=self._clock,
             on_change=self._carry_out,
         )
         self._is_open = True
@@ -210,9 +229,11 @@ class ConversationDriver:
         """Takes a client's request or notification for the agent.
 
         Raises:
+            Forbidden: The client lacks the grant for it.
             InvalidRequest: The client still waits for a request with this id.
             LimitReached: As much waits for the agent as may.
         """
+        self.sponsor = self.attendance.principal_of(attachment_id) or self.sponsor
         self._conversation.receive_client(attachment_id, envelope, now=_now())
         self._carry_out()
 
@@ -232,8 +253,18 @@ class ConversationDriver:
         """Serves `_acprelay/turns`."""
         return self._conversation.describe_turns(attachment_id)
 
-    def cancel_turn(self, turn: str) -> bool:
-        """Serves `_acprelay/cancel_turn`; tells whether there is such a turn."""
+    def cancel_turn(self, turn: str, *, principal: Principal) -> bool:
+        """Serves `_acprelay/cancel_turn`; tells whether there is such a turn.
+
+        Args:
+            turn: The turn's id.
+            principal: Who wants it stopped.
+
+        Raises:
+            Forbidden: It is another principal's, and this one lacks the grant to approve.
+        """
+        grants = principal.grants_for(self.key)
+        self._conversation.check_stop(turn, principal=principal.id, grants=grants)
         cancelled = self._conversation.cancel_turn(turn, now=_now())
         self._carry_out()
         return cancelled
@@ -312,6 +343,9 @@ class ConversationDriver:
                     self.keeper.audit(decision, now=_now())
                 case ServiceAsked() | ServiceWithdrawn():
                     self._slot.heed(event, roots=self.record.roots, settle=self._service_settled)
+
+        for told in self._conversation.take_told():
+            self._feed.tell(self.key, told)
 
     def _service_settled(self, number: int, outcome: bytes | RelayError) -> None:
         self._conversation.settle_service(number, outcome)

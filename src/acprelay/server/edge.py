@@ -91,20 +91,6 @@ class Doors:
             if not self._by_address[address]:
                 del self._by_address[address]
 
-    @web.middleware
-    async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuses a request over a connection for which there is no place."""
-        connection = request.protocol
-        if isinstance(connection, EdgeConnection):
-            try:
-                self.speak(connection, request.remote or "")
-            except LimitReached as error:
-                status = 503 if error.fields["setting"] == "connections" else None
-                answer = problem(error, status=status, headers={"Retry-After": "1"})
-                answer.force_close()
-                return answer
-        return await handler(request)
-
 
 class EdgeConnection(web.RequestHandler):
     """One connection, with its deadlines.
@@ -117,7 +103,7 @@ class EdgeConnection(web.RequestHandler):
 
     def __init__(self, server: web.Server, *, doors: Doors, limits: Limits) -> None:
         self._time_limits = limits
-        self._doors = doors
+        self.doors = doors
         self._deadline: asyncio.TimerHandle | None = None
         super().__init__(
             server,
@@ -137,12 +123,12 @@ class EdgeConnection(web.RequestHandler):
         wait_s = self._time_limits.handshake_s
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(wait_s, self._be_late)
-        self._doors.knock(self)
+        self.doors.knock(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Gives its place back."""
         self.has_spoken()
-        self._doors.leave(self)
+        self.doors.leave(self)
         super().connection_lost(exc)
 
     def has_spoken(self) -> None:
@@ -253,6 +239,21 @@ class FirstFrame:
         if not data[1] & _MASKED:
             data = _UNREADABLE_FRAME  # which the reader refuses with the code that is due
         return self._reader.feed_data(data)
+
+
+@web.middleware
+async def take_place(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuses a request over a connection of the edge for which there is no place."""
+    connection = request.protocol
+    if isinstance(connection, EdgeConnection):
+        try:
+            connection.doors.speak(connection, request.remote or "")
+        except LimitReached as error:
+            status = 503 if error.fields["setting"] == "connections" else None
+            answer = problem(error, status=status, headers={"Retry-After": "1"})
+            answer.force_close()
+            return answer
+    return await handler(request)
 
 
 class EdgeSite(web.BaseSite):
