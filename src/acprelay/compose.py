@@ -38,11 +38,15 @@ from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.runtime.client_connection import ClientConnection
+from acprelay.runtime.clients import ConnectedClients
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.dial_ins import DialIns
+from acprelay.runtime.draining import Draining, TurnEnds
+from acprelay.runtime.event_log import EventLog
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.observation import Observers
 from acprelay.runtime.ports import ConversationStore, InvitationStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.probe import ProbedAgent, probe
@@ -86,12 +90,14 @@ class RunningRelay:
         url: The WebSocket address for ACP clients.
         agents: The agents that it offers, the default one first.
         groups: Opens and ends sessions of its agents without a connection.
+        draining: Has it begin nothing new, and waits for the turns that run.
     """
 
     base_url: str
     url: str
     agents: tuple[str, ...]
     groups: Groups
+    draining: Draining
 
 
 class _Endpoints(NamedTuple):
@@ -111,7 +117,14 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
     """
     async with AsyncExitStack() as stack:
         store, owner = await _open_store(stack, config)
-        archive = Archive(store=store, ids=RandomIds(), clock=SystemClock(), rules=_rules(config))
+        turn_ends = TurnEnds()
+        archive = Archive(
+            store=store,
+            ids=RandomIds(),
+            clock=SystemClock(),
+            rules=_rules(config),
+            observer=Observers((EventLog(), turn_ends)),
+        )
         stack.callback(archive.close)
         background = await stack.enter_async_context(Background())
         launcher = LimitedLauncher(launcher=_launcher(config, owner), most=config.limits.processes)
@@ -155,6 +168,10 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             desks=desks,
         )
         host.recover()
+        clients = ConnectedClients()
+        draining = Draining(
+            host=host, tell=clients.tell, turn_ends=turn_ends, grace_s=config.limits.drain_s
+        )
         groups = Groups(host=host, ids=RandomIds(), agents=source.names)
         background.start(_keep_house(host, config.limits), name="housekeeping")
         endpoint = AcpEndpoint(
@@ -165,12 +182,13 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
                 pool=source,
                 groups=groups,
                 invitations=InvitationRequests(desk=desk, dial_ins=dial_ins),
+                clients=clients,
             ),
             ids=RandomIds(),
             limits=config.limits,
         )
         agents = AgentEndpoint(dial_ins=dial_ins, limits=config.limits)
-        port = await _listen(stack, config, _Endpoints(endpoint, agents), manager)
+        port = await _listen(stack, config, _Endpoints(endpoint, agents), manager, draining)
         await stack.enter_async_context(_prewarming(config, launcher, pool, background))
         # Ended over their links, which are there until then.
         stack.push_async_callback(dial_ins.aclose)
@@ -182,6 +200,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
             url=f"ws://{host_name}:{port}/acp",
             agents=pool.names,
             groups=groups,
+            draining=draining,
         )
 
 
@@ -310,11 +329,16 @@ async def _listen(
     config: RelayConfig,
     endpoints: _Endpoints,
     manager: LifecycleManager[AgentRun, object],
+    draining: Draining,
 ) -> int:
     """Begins to listen; gives the port."""
     bound: list[int] = []
     app = make_app(
-        acp=endpoints.acp, agents=endpoints.agents, manager=manager, port=lambda: bound[0]
+        acp=endpoints.acp,
+        agents=endpoints.agents,
+        manager=manager,
+        port=lambda: bound[0],
+        is_draining=lambda: draining.has_begun,
     )
     # Handlers end when their sockets are closed, not by being cancelled in the middle of leaving.
     runner = web.AppRunner(app, access_log=None, logger=http_logger, shutdown_timeout=5.0)

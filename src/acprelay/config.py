@@ -15,6 +15,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8137
 
 _MAX_PORT = 65_535
+_MAY_BE_ZERO = ("drain_s",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class Limits:
             told, as a warning.
         silence_s: How long an agent may be silent in a turn, with nobody being asked anything,
             before that is told, as a warning.
+        drain_s: How long turns may go on once the relay is asked to stop; 0 gives them no time.
 
     Raises:
         ConfigError: A bound is negative, or is zero where nothing would be let through.
@@ -82,11 +84,13 @@ class Limits:
     processes: int = 1000
     stall_s: float = 30.0
     silence_s: float = 300.0
+    drain_s: float = 30.0
 
     def __post_init__(self) -> None:
         for bound in fields(self):
             value = getattr(self, bound.name)
-            if value <= 0:
+            is_zero = value == 0 and bound.name in _MAY_BE_ZERO
+            if not (value > 0 or is_zero):
                 raise ConfigError(
                     f"cannot use {value} as limit {bound.name}", hint="give a positive number"
                 )

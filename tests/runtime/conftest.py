@@ -30,12 +30,15 @@ from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.runtime.client_connection import ClientConnection
+from acprelay.runtime.clients import ConnectedClients
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.dial_ins import DialIns
+from acprelay.runtime.event_log import EventLog
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.observation import Observers
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.worktree_claims import WorktreeClaims
@@ -340,11 +343,13 @@ class World:
             hooks=self.hooks,
             claims=self.claims,
         )
+        self.clients = ConnectedClients()
         self.archive = Archive(
             store=storage,
             ids=FakeIds(),
             clock=self.clock,
             rules=replace(rules, linger_s=limits.linger_s),
+            observer=Observers((EventLog(),)),
         )
         self.host = ConversationHost(
             manager=self.manager,
@@ -401,6 +406,7 @@ class World:
             pool=self.source,
             groups=Groups(host=self.host, ids=FakeIds(), agents=self.source.names),
             invitations=InvitationRequests(desk=self.desk, dial_ins=self.dial_ins),
+            clients=self.clients,
         )
         await self._stack.enter_async_context(connection)
         return Client(connection, outlet)

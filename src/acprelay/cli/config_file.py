@@ -31,6 +31,7 @@ from typing import Any
 
 from acprelay.agents.choosing import AgentSettings
 from acprelay.agents.models import DEFAULT_RESTARTS, AgentSpec
+from acprelay.cli.log_settings import FORMATS, LEVELS
 from acprelay.cli.toml_file import parse_toml, read_text
 from acprelay.cli.toml_table import Table
 from acprelay.config import Limits
@@ -43,6 +44,7 @@ WHAT = "configuration"
 _KEYS = (
     *("agents", "default-agent", "limits", "services"),
     *("host", "port", "state-dir", "ephemeral", "worktree-dir", "policy"),
+    *("log-format", "log-level"),
 )
 _AGENT_KEYS = ("command", "env", "pass-env", "prewarm", "restarts")
 
@@ -63,6 +65,8 @@ class FileConfig:
         ephemeral: Whether nothing is stored.
         worktree_dir: Where git worktrees are made.
         policy: The file with rules for permissions.
+        log_format: How the log looks, one of `FORMATS`.
+        log_level: What is shown of it, one of `LEVELS`.
     """
 
     path: Path | None = None
@@ -76,6 +80,8 @@ class FileConfig:
     ephemeral: bool = False
     worktree_dir: Path | None = None
     policy: Path | None = None
+    log_format: str | None = None
+    log_level: str | None = None
 
 
 def default_config_path(environ: Mapping[str, str]) -> Path | None:
@@ -126,6 +132,8 @@ def parse_config(text: bytes, *, path: Path) -> FileConfig:
         ephemeral=document.flag("ephemeral") or False,
         worktree_dir=_path(document, "worktree-dir", path.parent),
         policy=_path(document, "policy", path.parent),
+        log_format=document.word("log-format", FORMATS),
+        log_level=document.word("log-level", LEVELS),
     )
     if config.ephemeral and config.state_dir is not None:
         raise document.error(

@@ -18,9 +18,10 @@ from acprelay.agents.detection import installed
 from acprelay.agents.models import AgentSpec
 from acprelay.agents.well_known import WELL_KNOWN
 from acprelay.cli.config_file import FileConfig, default_config_path, read_config
+from acprelay.cli.log_settings import DEFAULT_FORMAT, DEFAULT_LEVEL
 from acprelay.cli.policy_file import read_policy
 from acprelay.compose import DEMO_AGENT
-from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, RelayConfig
+from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, Limits, RelayConfig
 from acprelay.routing.policy import Policy
 from acprelay.routing.service_modes import ServiceMode, Services
 from acprelay.storage.state_directory import default_state_directory
@@ -56,13 +57,21 @@ def serving(
         host=_first(arguments.host, file.host, DEFAULT_HOST),
         port=_first(arguments.port, file.port, DEFAULT_PORT),
         agents=_agents(arguments, file, environ),
-        limits=file.limits,
+        limits=_limits(arguments, file),
         state_dir=_state_dir(arguments, file, environ),
         worktree_dir=file.worktree_dir
         if arguments.worktree_dir is None
         else Path(arguments.worktree_dir),
         policy=_policy(file.policy if arguments.policy is None else arguments.policy),
         services=_services(arguments, file),
+    )
+
+
+def logging_of(arguments: argparse.Namespace, file: FileConfig) -> tuple[str, str]:
+    """Says how the log looks and what is shown of it: one of `FORMATS`, and one of `LEVELS`."""
+    return (
+        _first(arguments.log_format, file.log_format, DEFAULT_FORMAT),
+        _first(arguments.log_level, file.log_level, DEFAULT_LEVEL),
     )
 
 
@@ -136,6 +145,12 @@ def _services(arguments: argparse.Namespace, file: FileConfig) -> Services:
     typed = {"fs": arguments.fs, "terminal": arguments.terminal}
     chosen = {name: ServiceMode(mode) for name, mode in typed.items() if mode is not None}
     return dataclasses.replace(file.services, **chosen)
+
+
+def _limits(arguments: argparse.Namespace, file: FileConfig) -> Limits:
+    if arguments.drain is None:
+        return file.limits
+    return dataclasses.replace(file.limits, drain_s=arguments.drain)
 
 
 def _policy(path: str | Path | None) -> Policy:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
+import sys
 from pathlib import Path
 
 from acprelay import __version__
-from acprelay.cli.configuration import find_config, serving
+from acprelay.cli.configuration import find_config, logging_of, serving
+from acprelay.cli.drain_view import DrainView
 from acprelay.cli.exits import ExitCode
+from acprelay.cli.logs import set_up_logs
 from acprelay.cli.loop import run_async
 from acprelay.cli.signals import Interrupts
 from acprelay.compose import RunningRelay, open_relay
@@ -18,28 +20,31 @@ from acprelay.config import RelayConfig
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Serves until a signal comes.
+    """Serves until a signal comes, or a drain is asked for.
+
+    Turns that run then get their time. A second signal ends everything at once.
 
     Returns:
-        0, once a signal came and every agent has ended.
+        0, once that is so and every agent has ended.
 
     Raises:
         ConfigError: The options or the configuration cannot be used, or the port is taken.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     file = find_config(arguments, os.environ)
+    form, level = logging_of(arguments, file)
+    set_up_logs(form=form, level=level)
     return run_async(_serve(serving(arguments, file, os.environ), file.path))
 
 
 async def _serve(config: RelayConfig, file: Path | None) -> int:
     interrupts = Interrupts()
     try:
-        async with interrupts:
-            asked_to_stop = asyncio.Event()
-            async with open_relay(config) as relay:
-                interrupts.appeal_to(asked_to_stop.set)
-                print(_greeting(relay, config, file), flush=True)
-                await asked_to_stop.wait()
+        async with interrupts, open_relay(config) as relay:
+            interrupts.appeal_to(relay.draining.begin)
+            print(_greeting(relay, config, file), flush=True)
+            await relay.draining.begun()
+            view = DrainView(screen=sys.stderr, again="press Ctrl-C again to end at once")
+            await view.show(relay.draining.progressing())
     except asyncio.CancelledError:
         if interrupts.signal is None:
             raise

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from acprelay.errors import LimitReached, RelayError, RequestCancelled
+from acprelay.errors import LimitReached, RelayDraining, RelayError, RequestCancelled
 from acprelay.routing.agent_link import AgentLink, Output
 from acprelay.routing.agent_output import AgentOutput
 from acprelay.routing.asks import Asks
@@ -69,6 +69,7 @@ class Conversation:
         self._services = services
         self._agent = agent
         self._held: list[Outstanding] = []
+        self._is_draining = False
         self._run_is_wanted = False
         self._events: list[Event] = []
         self._told_turn: str | None = None
@@ -85,6 +86,7 @@ class Conversation:
         if self._turns.turn != self._told_turn:
             self._told_turn = self._turns.turn
             self._events.append(TurnChanged())
+        self._events += self._turns.take_events()
         self._events += self._services.take_events()
         events, self._events = self._events, []
         return events
@@ -188,8 +190,11 @@ class Conversation:
         self._publisher.flush()
 
     def want_run(self) -> None:
-        """Has a run begun, though nothing waits for one. Does nothing while one serves or comes."""
-        if not (self.is_served or self._run_is_wanted):
+        """Has a run begun, though nothing waits for one.
+
+        Does nothing while one serves or comes, or while the relay drains.
+        """
+        if not (self.is_served or self._run_is_wanted or self._is_draining):
             self._run_is_wanted = True
             self._events.append(RunWanted())
 
@@ -230,6 +235,7 @@ class Conversation:
         Raises:
             InvalidRequest: The client still waits for a request with this id.
             LimitReached: As much waits for the agent as may.
+            RelayDraining: It would begin a turn, or a run, and the relay is about to stop.
         """
         if envelope.kind is MessageKind.REQUEST:
             self._request(Outstanding(attachment_id, envelope))
@@ -279,6 +285,15 @@ class Conversation:
         self._publisher.flush()
         return cancelled
 
+    def drain(self) -> None:
+        """Begins no turn and wants no run any more, for good; the turn that runs goes on.
+
+        The prompts that wait are answered with an error, and so is every later one.
+        """
+        self._is_draining = True
+        self._turns.drain()
+        self._publisher.flush()
+
     def close_turns(self, *, now: float) -> None:
         """Answers every prompt with `cancelled`: a client closes the session."""
         self._asks.cancel(now=now)
@@ -287,6 +302,8 @@ class Conversation:
 
     def _request(self, request: Outstanding) -> None:
         self._check(request)
+        if self._is_draining and not (self.is_served and request.method != "session/prompt"):
+            raise RelayDraining
         if request.method == "session/prompt":
             self._turns.submit(request.attachment_id, request.envelope)
         elif self.is_served:

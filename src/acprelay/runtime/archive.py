@@ -13,6 +13,7 @@ from acprelay.routing.building import Rules
 from acprelay.routing.listing import Listed
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.conversation_driver import ConversationDriver
+from acprelay.runtime.observation import Observer
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.run_ports import Runs
 from acprelay.session.models import SessionKey
@@ -29,15 +30,24 @@ class Archive:
         ids: Mints secrets.
         clock: Wall-clock time.
         rules: What holds in every conversation.
+        observer: Is told what happens in them.
     """
 
     def __init__(
-        self, *, store: ConversationStore, ids: IdGenerator, clock: Clock, rules: Rules
+        self,
+        *,
+        store: ConversationStore,
+        ids: IdGenerator,
+        clock: Clock,
+        rules: Rules,
+        observer: Observer,
     ) -> None:
         self._store = store
         self._ids = ids
         self._clock = clock
         self._rules = rules
+        self._observer = observer
+        self._is_draining = False
         self._records: dict[SessionKey, ConversationRecord] = {}
         self._drivers: dict[SessionKey, ConversationDriver] = {}
         self._leaving: set[SessionKey] = set()
@@ -121,6 +131,8 @@ class Archive:
 
     def keep(self, driver: ConversationDriver) -> None:
         """Takes a conversation in that is stored."""
+        if self._is_draining:
+            driver.drain()
         self._drivers[driver.key] = driver
         self._records[driver.key] = driver.record
 
@@ -145,6 +157,16 @@ class Archive:
         """Has no run begun any more that nobody asks for. Idempotent."""
         for driver in self._drivers.values():
             driver.supervisor.retire()
+
+    def drain(self) -> None:
+        """Has no turn and no run begun any more, for good. Idempotent."""
+        self._is_draining = True
+        for driver in list(self._drivers.values()):
+            driver.drain()
+
+    def drivers(self) -> list[ConversationDriver]:
+        """Those of the conversations that are in use."""
+        return list(self._drivers.values())
 
     def close(self) -> None:
         """Saves what has changed, and lets go of every driver. Idempotent."""
@@ -198,8 +220,11 @@ class Archive:
             clock=self._clock,
             ids=self._ids,
             rules=self._rules,
+            observer=self._observer,
         )
         driver.open(is_new=is_new)
+        if self._is_draining:
+            driver.drain()
         return driver
 
 

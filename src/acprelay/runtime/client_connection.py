@@ -26,11 +26,13 @@ from acprelay.runtime.agent_access import AgentAccess
 from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.background import Background
 from acprelay.runtime.client_sessions import ClientSessions
+from acprelay.runtime.clients import ConnectedClients
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.group_requests import GroupRequests
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.log_context import also
 from acprelay.runtime.opening import Opening, read_cwd
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.ports import Outlet
@@ -58,6 +60,7 @@ class ClientConnection:
         pool: Gives agents.
         groups: Opens and ends groups.
         invitations: Serves what concerns agents that are to join.
+        clients: Everybody who is connected.
     """
 
     def __init__(
@@ -71,11 +74,13 @@ class ClientConnection:
         pool: AgentSource,
         groups: Groups,
         invitations: InvitationRequests,
+        clients: ConnectedClients,
     ) -> None:
         self.id = id
         self.principal = principal
         self._choice = choice
         self._host = host
+        self._clients = clients
         self._pool = pool
         self._access = AgentAccess(agent=choice.agent, key=choice.key, pool=pool)
         self._groups = GroupRequests(groups=groups)
@@ -103,6 +108,7 @@ class ClientConnection:
         await self._exit.enter_async_context(self._pool.hold(self._choice.agent))
         await self._exit.enter_async_context(self._tasks)
         self._exit.callback(self._leave)
+        self._exit.enter_context(self._clients.including(self))
         self._tasks.start(self._write(), name=f"writer of connection {self.id}")
         return self
 
@@ -155,6 +161,7 @@ class ClientConnection:
             self._refuse(envelope, defect(envelope))
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:
+        logger.info("refused %s: %s", envelope.method, error.code, extra=also(code=error.code))
         if envelope.kind is MessageKind.REQUEST:
             self.say(error_reply(envelope.id or b"null", error))
 

@@ -21,6 +21,8 @@ from acprelay.routing.events import (
     ServiceAsked,
     ServiceWithdrawn,
     TurnChanged,
+    TurnEnded,
+    TurnStarted,
 )
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord
@@ -28,6 +30,7 @@ from acprelay.routing.turns import TurnList
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.alarm import Alarm
 from acprelay.runtime.attendance import Attendance
+from acprelay.runtime.observation import Observer, Scene
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.record_keeper import RecordKeeper, read_snapshot
 from acprelay.runtime.run_ports import Runs
@@ -50,6 +53,7 @@ class ConversationDriver:
         clock: Wall-clock time, for the record.
         ids: Mints secrets.
         rules: What holds in every conversation.
+        observer: Is told what happens.
 
     Attributes:
         keeper: Keeps its record.
@@ -64,6 +68,7 @@ class ConversationDriver:
         clock: Clock,
         ids: IdGenerator,
         rules: Rules,
+        observer: Observer,
     ) -> None:
         self.snapshot = read_snapshot(record)
         self._slot = RunSlot()
@@ -73,6 +78,8 @@ class ConversationDriver:
         self._runs = runs
         self._ids = ids
         self._rules = rules
+        self._observer = observer
+        self._turn_began_at = 0.0
         self._is_open = False
         self.attendance: Attendance
         self.supervisor: Supervisor
@@ -93,6 +100,16 @@ class ConversationDriver:
     def key(self) -> SessionKey:
         """The conversation's name."""
         return self.record.key
+
+    @property
+    def scene(self) -> Scene:
+        """Where it is that something happens."""
+        return Scene(key=self.key, agent=self.record.agent, run=self.record.run)
+
+    @property
+    def is_in_turn(self) -> bool:
+        """Whether a turn runs, as clients are told."""
+        return self._is_open and self._conversation.turn is not None
 
     def open(self, *, is_new: bool) -> None:
         """Opens the log.
@@ -129,6 +146,7 @@ class ConversationDriver:
             attendance=self.attendance,
             slot=self._slot,
             rules=self._rules,
+            on_restart=lambda: self._observer.restarted(self.scene),
             on_change=self._carry_out,
         )
         self._is_open = True
@@ -199,7 +217,7 @@ class ConversationDriver:
             self._runs.abandon(run, reason)
 
     def _log_troubled(self, error: RelayError) -> None:
-        logger.warning("session %s: %s", self.key, error.message)
+        self._observer.storage_failed(self.scene, error)
         if self._is_open:
             self._conversation.publish_notice(error)
             self._carry_out()
@@ -244,6 +262,12 @@ class ConversationDriver:
         self._conversation.close_turns(now=_now())
         self._carry_out()
         self.end_run(reason)
+
+    def drain(self) -> None:
+        """Begins no turn and no run any more; the turn that runs goes on. Idempotent."""
+        self.supervisor.retire()
+        self._conversation.drain()
+        self._carry_out()
 
     def mark_interrupted(self, turn: str) -> None:
         """Takes note that a relay which has died was in the middle of a turn."""
@@ -308,8 +332,15 @@ class ConversationDriver:
                 case TurnChanged():
                     self.save()
                     self.keeper.sync()
+                case TurnStarted():
+                    self._turn_began_at = _now()
+                    self._observer.turn_started(self.scene, event)
+                case TurnEnded():
+                    lasted_s = _now() - self._turn_began_at
+                    self._observer.turn_ended(self.scene, event, lasted_s=lasted_s)
                 case AskDecided(decision):
                     self.keeper.audit(decision, now=_now())
+                    self._observer.permission_decided(self.scene, decision)
                 case ServiceAsked() | ServiceWithdrawn():
                     self._slot.heed(event, roots=self.record.roots, settle=self._service_settled)
 

@@ -260,6 +260,15 @@ class ConversationHost:
             ending.result()
         return keys
 
+    def drain(self) -> None:
+        """Opens no session and begins no run and no turn any more; turns go on. Idempotent."""
+        self._creations.drain()
+        self._archive.drain()
+
+    def turns(self) -> list[str]:
+        """The public ids of the sessions whose turns run."""
+        return [str(driver.key) for driver in self._archive.drivers() if driver.is_in_turn]
+
     async def aclose(self, *, reason: str) -> None:
         """Begins no run any more, ends every one, and returns once they are gone. Idempotent."""
         self._archive.retire()

@@ -9,6 +9,7 @@ guard's.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -20,11 +21,14 @@ from acprelay.errors import InvalidParams, RelayError, Unavailable
 from acprelay.routing.access import Principal
 from acprelay.routing.choosing import DEFAULT_ROLE, NO_AGENT, Choice, check_agent_name
 from acprelay.runtime.client_connection import ClientConnection
+from acprelay.runtime.log_context import also, bound
 from acprelay.runtime.ports import Outlet
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
 from acprelay.server.upgrades import check_upgrade, notice_death, refuse_without_upgrade
 from acprelay.session.ports import IdGenerator
+
+logger = logging.getLogger(__name__)
 
 CONNECTION_ID_HEADER = "Acp-Connection-Id"
 _FAREWELL_S = 1.0
@@ -115,14 +119,30 @@ class AcpEndpoint:
         notice_death(request)
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
+        principal = principal_of(request)
         try:
-            async with self._connect(
-                id=connection_id, principal=principal_of(request), choice=choice, outlet=outlet
-            ) as connection:
-                await self._receive(socket, outlet, connection)
+            with bound(connection=connection_id, principal=principal.id):
+                await self._converse(socket, outlet, connection_id, principal, choice)
         finally:
             del self._open[socket]
         return socket
+
+    async def _converse(
+        self,
+        socket: web.WebSocketResponse,
+        outlet: SocketOutlet,
+        connection_id: str,
+        principal: Principal,
+        choice: Choice,
+    ) -> None:
+        logger.info("connection %s opened", connection_id)
+        try:
+            async with self._connect(
+                id=connection_id, principal=principal, choice=choice, outlet=outlet
+            ) as connection:
+                await self._receive(socket, outlet, connection)
+        finally:
+            logger.info("connection %s closed", connection_id, extra=also(code=socket.close_code))
 
     async def _receive(
         self, socket: web.WebSocketResponse, outlet: SocketOutlet, connection: ClientConnection

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from acprelay.errors import InvalidRequest, RelayError
+from acprelay.errors import InvalidRequest, RelayDraining, RelayError
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
@@ -25,6 +25,7 @@ def make_app(
     agents: AgentEndpoint,
     manager: SessionManager[Never],
     port: Callable[[], int],
+    is_draining: Callable[[], bool],
 ) -> web.Application:
     """Makes the application; it serves once somebody runs it.
 
@@ -33,9 +34,10 @@ def make_app(
         agents: Serves agents that dial in.
         manager: Tells what `/healthz` and `/readyz` report.
         port: Gives the port that the relay listens on, once it does.
+        is_draining: Tells whether the relay is about to stop.
     """
     app = web.Application(middlewares=[_explain, _guard(port)])
-    health = Health(manager=manager)
+    health = Health(manager=manager, is_draining=is_draining)
     # A HEAD that asks for an upgrade would get one.
     app.router.add_get("/acp", acp.handle, allow_head=False)
     app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False)
@@ -49,10 +51,12 @@ class Health:
 
     Args:
         manager: Counts sessions.
+        is_draining: Tells whether the relay is about to stop.
     """
 
-    def __init__(self, *, manager: SessionManager[Never]) -> None:
+    def __init__(self, *, manager: SessionManager[Never], is_draining: Callable[[], bool]) -> None:
         self._manager = manager
+        self._is_draining = is_draining
 
     async def alive(self, _request: web.Request) -> web.Response:
         """The relay runs."""
@@ -61,8 +65,10 @@ class Health:
     async def ready(self, _request: web.Request) -> web.Response:
         """The relay takes sessions, as its session store can be reached.
 
-        Answers 503 with a problem document where it cannot.
+        Answers 503 with a problem document where it cannot, or the relay is about to stop.
         """
+        if self._is_draining():
+            return problem(RelayDraining())
         try:
             counts = await self._manager.state_counts()
         except RelayError as error:
