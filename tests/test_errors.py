@@ -45,6 +45,7 @@ STABLE = {
     "LinkGone": ("link_gone", False, -32026, 410),
     "LocalProtocolError": ("local_protocol_error", False, -32603, 500),
     "MethodNotFound": ("method_not_found", False, -32601, 404),
+    "NotFound": ("not_found", False, -32002, 404),
     "NotRestorable": ("not_restorable", False, -32013, 409),
     "ParseFailed": ("parse_failed", False, -32700, 400),
     "ProtocolError": ("protocol_error", False, -32603, 500),
@@ -60,8 +61,10 @@ STABLE = {
     "SessionNotFound": ("session_not_found", False, -32002, 404),
     "SpawnFailed": ("spawn_failed", True, -32020, 502),
     "StoreError": ("store_error", False, -32603, 500),
+    "TokenNotFound": ("token_not_found", False, -32046, 404),
     "Unauthorized": ("unauthorized", False, -32045, 401),
     "Unavailable": ("unavailable", True, -32051, 503),
+    "UnsupportedMediaType": ("unsupported_media_type", False, -32600, 415),
     "WorkspaceError": ("workspace_error", False, -32070, 409),
 }
 
@@ -76,12 +79,14 @@ WORDED: list[RelayError] = [
     errors.Conflict(key="a:main", expected=1, found=None),
     errors.FileMissing(path="é" * 500),
     errors.FrameTooLarge(size=2, limit=1),
+    errors.TokenNotFound(token_id="é" * 500),
     errors.InvalidKey(part="role", value="é" * 200, pattern="x"),
     errors.InvalidTransition(state="CLEANED", event="SPAWN"),
     errors.InvalidTransition(state="CLEANED", event="SPAWN", key="a:main"),
     errors.LimitReached(limit="prompts that wait", most=16),
     errors.LinkGone(),
     errors.MethodNotFound(method="x" * 500),
+    errors.NotFound(what="turn", name="é" * 500, hint="see the turns"),
     errors.NotRestorable(key="a:main", reason="its agent cannot"),
     errors.RelayDraining(),
     errors.RequestCancelled(method="session/request_permission"),
@@ -89,6 +94,7 @@ WORDED: list[RelayError] = [
     errors.SessionEnded(key="a:main", reason="its client left"),
     errors.SessionExists(key="a:main"),
     errors.SessionNotFound(key="a:main"),
+    errors.UnsupportedMediaType(media="é" * 200),
 ]
 
 

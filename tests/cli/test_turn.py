@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from acprelay.cli import turn as turn_module
-from acprelay.cli.acp_client import AcpClient
-from acprelay.cli.acp_messages import JsonObject, PermissionRequest
 from acprelay.cli.signals import Interrupts
 from acprelay.cli.turn import Turn
+from acprelay.client.acp_client import AcpClient
+from acprelay.client.acp_messages import JsonObject, PermissionRequest
 from acprelay.errors import RequestRefused
 
 PATIENCE_S = 30.0

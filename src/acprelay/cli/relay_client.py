@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from acprelay.cli.acp_client import AcpClient
-from acprelay.cli.acp_messages import (
+from acprelay.client.acp_client import AcpClient
+from acprelay.client.acp_messages import (
     JsonObject,
     PermissionOption,
     PermissionRequest,
     as_list,
     as_object,
 )
-from acprelay.cli.urls import endpoint
-from acprelay.cli.websocket import open_socket
+from acprelay.client.addresses import endpoint
+from acprelay.client.websocket import open_socket
 from acprelay.routing.choosing import NO_AGENT
 
 

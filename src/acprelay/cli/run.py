@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from acprelay.agents.models import AgentSpec
-from acprelay.cli.acp_client import AcpClient, OnPermission
-from acprelay.cli.acp_messages import JsonObject, as_list, own_member
 from acprelay.cli.configuration import embedded, find_config, read_agents
 from acprelay.cli.exits import STOP_REASONS, ExitCode, of_signal
 from acprelay.cli.loop import run_async
@@ -26,8 +24,10 @@ from acprelay.cli.stdio import STANDARD_INPUT, STANDARD_OUTPUT, InputLines, Outp
 from acprelay.cli.terminal import complain
 from acprelay.cli.turn import Turn
 from acprelay.cli.turn_view import TurnView
-from acprelay.cli.urls import endpoint
-from acprelay.cli.websocket import open_socket
+from acprelay.client.acp_client import AcpClient, OnPermission
+from acprelay.client.acp_messages import JsonObject, as_list, own_member
+from acprelay.client.addresses import endpoint
+from acprelay.client.websocket import open_socket
 from acprelay.compose import open_relay
 from acprelay.errors import ConfigError, RelayError
 

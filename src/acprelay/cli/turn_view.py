@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from acprelay.cli.acp_messages import JsonObject, as_object
 from acprelay.cli.screen import Screen
+from acprelay.client.acp_messages import JsonObject, as_object
 
 _ENDED = ("completed", "failed")
 

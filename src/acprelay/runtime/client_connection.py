@@ -32,7 +32,7 @@ from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.group_requests import GroupRequests
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
-from acprelay.runtime.log_context import also
+from acprelay.runtime.log_context import also, bound
 from acprelay.runtime.opening import Opening, read_cwd
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.ports import Outlet
@@ -106,7 +106,9 @@ class ClientConnection:
     async def __aenter__(self) -> Self:
         """Begins to write, and lets the chosen agent's process stay warm."""
         await self._exit.enter_async_context(self._pool.hold(self._choice.agent))
-        await self._exit.enter_async_context(self._tasks)
+        with bound(connection=self.id, principal=self.principal.id):
+            await self._exit.enter_async_context(self._tasks)
+            logger.info("connection %s opened", self.id)
         self._exit.callback(self._leave)
         self._exit.enter_context(self._clients.including(self))
         self._tasks.start(self._write(), name=f"writer of connection {self.id}")
@@ -120,6 +122,8 @@ class ClientConnection:
     ) -> None:
         """Ends what the client leaves behind; returns once that is on its way."""
         await self._exit.aclose()
+        fields = also(connection=self.id, principal=self.principal.id)
+        logger.info("connection %s closed", self.id, extra=fields)
 
     def _leave(self) -> None:
         self._closed = True

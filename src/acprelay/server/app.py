@@ -2,47 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Never
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from acprelay.errors import InvalidRequest, RelayDraining, RelayError
+from acprelay.config import Limits
+from acprelay.errors import InvalidRequest, RelayDraining, RelayError, Unauthorized
+from acprelay.routing.access import Principal
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
-from acprelay.server.guard import check_headers
-from acprelay.server.principals import admit
+from acprelay.server.api.operations import Operation
+from acprelay.server.api.serving import add_operations
+from acprelay.server.edge import take_place
+from acprelay.server.guard import check_headers, single
+from acprelay.server.principals import Authenticate, admit
 from acprelay.server.problems import problem
 from acprelay.session.ports import SessionManager
+
+ACP_ROUTE = "acp"
+_AGENTS_ROUTE = "agents"
+_ALIVE_ROUTE = "healthz"
+_OPEN_ROUTES = frozenset({_AGENTS_ROUTE, _ALIVE_ROUTE})
+"""What somebody reaches who is not known: agents show tokens of their own."""
 
 
 def make_app(
     *,
     acp: AcpEndpoint,
     agents: AgentEndpoint,
+    api: Sequence[Operation],
     manager: SessionManager[Never],
-    port: Callable[[], int],
+    authenticate: Authenticate,
+    limits: Limits,
     is_draining: Callable[[], bool],
 ) -> web.Application:
-    """Makes the application; it serves once somebody runs it.
+    """Makes the application; it serves once somebody runs it, or an application that mounts it.
 
     Args:
         acp: Serves `/acp`.
         agents: Serves agents that dial in.
+        api: The operations of the control API.
         manager: Tells what `/healthz` and `/readyz` report.
-        port: Gives the port that the relay listens on, once it does.
+        authenticate: Tells who makes a request.
+        limits: Bounds.
         is_draining: Tells whether the relay is about to stop.
     """
-    app = web.Application(middlewares=[_explain, _guard(port)])
+    app = web.Application(
+        middlewares=[_explain, take_place, _guard(authenticate)],
+        client_max_size=limits.body_bytes,
+    )
     health = Health(manager=manager, is_draining=is_draining)
     # A HEAD that asks for an upgrade would get one.
-    app.router.add_get("/acp", acp.handle, allow_head=False)
-    app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False)
-    app.router.add_get("/healthz", health.alive)
+    app.router.add_get("/acp", acp.handle, allow_head=False, name=ACP_ROUTE)
+    app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False, name=_AGENTS_ROUTE)
+    app.router.add_get("/healthz", health.alive, name=_ALIVE_ROUTE)
     app.router.add_get("/readyz", health.ready)
+    add_operations(app, api)
     return app
 
 
@@ -90,21 +109,39 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(error, status=refusal.status, headers=allowed)
 
 
-def _guard(port: Callable[[], int]) -> Middleware:
+def _guard(authenticate: Authenticate) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             check_headers(
-                host=request.headers.get("Host"),
-                origin=request.headers.get("Origin"),
-                port=port(),
+                host=single(request.headers.getall("Host", ()), "Host"),
+                origin=single(request.headers.getall("Origin", ()), "Origin"),
+                port=_port(request),
             )
+            if request.match_info.route.name not in _OPEN_ROUTES:
+                admit(request, _known(authenticate(request)))
+        except Unauthorized as error:
+            return problem(error, headers={"WWW-Authenticate": "Bearer"})
         except RelayError as error:
             return problem(error)
-        admit(request)
         return await handler(request)
 
     return guard
+
+
+def _known(principal: Principal | None) -> Principal:
+    if principal is None:
+        raise Unauthorized(
+            "cannot tell who makes the request", hint="log in, or show a token that is known here"
+        )
+    return principal
+
+
+def _port(request: web.Request) -> int:
+    """Gives the port that a request came in by, whoever listens; 0 where there is none."""
+    transport = request.transport
+    name = None if transport is None else transport.get_extra_info("sockname")
+    return int(name[1]) if isinstance(name, tuple) else 0
 
 
 def _json(value: object) -> web.Response:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from acprelay.errors import RemoteProtocolError, RequestRefused
+from acprelay.client.refusals import restored
+from acprelay.errors import RelayError, RemoteProtocolError
 
 JsonObject = Mapping[str, object]
 
@@ -76,15 +77,11 @@ _DEEDS = {
 }
 
 
-def refusal(method: str, error: JsonObject) -> RequestRefused:
+def refusal(method: str, error: JsonObject) -> RelayError:
     """Gives the error that a response's `error` member stands for."""
-    data = as_object(error.get("data"))
     reason = str(error.get("message", "no reason is given"))
-    return RequestRefused(
-        f"cannot {_DEEDS.get(method, method)}: {reason}",
-        hint=str(data.get("hint", "")),
-        stderr=str(data.get("stderr", "")),
-    )
+    message = f"cannot {_DEEDS.get(method, method)}: {reason}"
+    return restored(message, as_object(error.get("data")))
 
 
 def permission_request(params: JsonObject) -> PermissionRequest:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from acprelay import __version__
-from acprelay.cli.acp_messages import (
+from acprelay.client.acp_messages import (
     JsonObject,
     PermissionOption,
     PermissionRequest,
@@ -28,7 +28,7 @@ from acprelay.cli.acp_messages import (
     permission_request,
     refusal,
 )
-from acprelay.cli.message_socket import MessageSocket
+from acprelay.client.message_socket import MessageSocket
 from acprelay.errors import RemoteProtocolError
 
 PROTOCOL_VERSION = 1
@@ -85,7 +85,7 @@ class AcpClient:
             What the agent can do: `agentCapabilities`.
 
         Raises:
-            RequestRefused: The answer is an error.
+            RelayError: The answer is an error, which its class tells.
             RemoteProtocolError: The agent speaks another version of the protocol.
             RelayUnreachable: The connection is lost.
         """
@@ -152,7 +152,7 @@ class AcpClient:
             The result.
 
         Raises:
-            RequestRefused: The answer is an error.
+            RelayError: The answer is an error, which its class tells.
             RelayUnreachable: The connection is lost.
             RemoteProtocolError: The relay sent what cannot be read.
             OSError: An update could not be shown.

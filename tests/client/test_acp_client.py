@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from acprelay.cli.acp_client import AcpClient
-from acprelay.cli.acp_messages import JsonObject, PermissionOption, PermissionRequest
-from acprelay.errors import RelayUnreachable, RemoteProtocolError, RequestRefused
+from acprelay.client.acp_client import AcpClient
+from acprelay.client.acp_messages import JsonObject, PermissionOption, PermissionRequest
+from acprelay.errors import AgentExited, RelayUnreachable, RemoteProtocolError, RequestRefused
 
 PATIENCE_S = 30.0
 LOST = RelayUnreachable("cannot go on")
@@ -218,7 +218,7 @@ async def test_an_error_is_raised_with_its_reason_and_its_hint(
         data = {"code": "agent_exited", "hint": "try again", "stderr": "last words"}
         error = {"code": -32021, "message": "it ended", "data": data}
         socket.says({"id": request["id"], "error": error})
-        with pytest.raises(RequestRefused) as caught:
+        with pytest.raises(AgentExited) as caught:
             await call
     assert caught.value.message == "cannot open a session: it ended"
     assert caught.value.hint == "try again"

@@ -15,8 +15,9 @@ from typing import Literal
 import aiohttp
 from aiohttp import ClientWebSocketResponse, ClientWSTimeout, WSMsgType
 
-from acprelay.cli.acp_messages import as_object
-from acprelay.errors import RelayError, RelayUnreachable, RequestRefused
+from acprelay.client.acp_messages import as_object
+from acprelay.client.refusals import restored
+from acprelay.errors import RelayError, RelayUnreachable
 
 _CONNECT_S = 15.0
 _CLOSE_S = 5.0
@@ -81,7 +82,7 @@ async def open_socket(url: str) -> AsyncIterator[RelaySocket]:
         url: The address, with its query.
 
     Raises:
-        RequestRefused: It does not take the connection, and says why.
+        RelayError: It does not take the connection, and says why: by its class.
         RelayUnreachable: It cannot be reached, or what answers is no relay.
     """
     async with open_websocket(url) as websocket:
@@ -106,8 +107,7 @@ async def open_websocket(
             that to the system.
 
     Raises:
-        RequestRefused: It does not take the connection, and says why. Its fields `refusal` and
-            `is_temporary` tell the error's code, and whether another attempt can help.
+        RelayError: It does not take the connection, and says why: by its class.
         RelayUnreachable: It cannot be reached, or what answers is no relay.
     """
     # The timeout is around the connecting alone: a turn may take hours.
@@ -145,13 +145,7 @@ async def _refused(
         async with asyncio.timeout(_CONNECT_S), http.get(url, headers=headers) as response:
             problem = as_object(await response.json(content_type=_PROBLEM))
             if "title" in problem:
-                reason, hint = str(problem["title"]), str(problem.get("hint", ""))
-                return RequestRefused(
-                    f"cannot connect: {reason}",
-                    hint=hint,
-                    refusal=str(problem.get("code", "")),
-                    is_temporary=problem.get("retryable") is True,
-                )
+                return restored(f"cannot connect: {problem['title']}", problem)
     return RelayUnreachable(
         f"cannot reach a relay at {url}: what answers there sends HTTP status {status}",
         hint="check the address: a relay's path is /acp",

@@ -1,0 +1,147 @@
+"""Puts together what runs sessions: conversations, agents, groups.
+
+Who reaches it, and over what, is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import NamedTuple
+
+from acprelay.agents.process_limit import LimitedLauncher
+from acprelay.compose import parts
+from acprelay.config import Limits, RelayConfig
+from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.agent_source import AgentSource
+from acprelay.runtime.archive import Archive
+from acprelay.runtime.background import Background
+from acprelay.runtime.clients import ConnectedClients
+from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.dial_ins import DialIns
+from acprelay.runtime.draining import Draining, TurnEnds
+from acprelay.runtime.event_log import EventLog
+from acprelay.runtime.groups import Groups
+from acprelay.runtime.invitation_desk import InvitationDesk
+from acprelay.runtime.observation import Observers
+from acprelay.runtime.prewarming import Prewarming
+from acprelay.runtime.service_desk import ServiceDesks
+from acprelay.runtime.system import RandomIds, SystemClock
+from acprelay.runtime.worktree_claims import WorktreeClaims
+from acprelay.session.manager import LifecycleManager
+from acprelay.session.registry_memory import MemoryRegistry
+
+_TOKEN_BYTES = 32
+
+
+class Runtime(NamedTuple):
+    """What runs sessions."""
+
+    agents: tuple[str, ...]
+    """What is offered, the default one first."""
+    host: ConversationHost
+    source: AgentSource
+    groups: Groups
+    desk: InvitationDesk
+    dial_ins: DialIns
+    manager: LifecycleManager[AgentRun, object]
+    prewarming: Prewarming
+    """Begins once it is entered."""
+    clients: ConnectedClients
+    draining: Draining
+
+
+async def open_runtime(stack: AsyncExitStack, config: RelayConfig) -> Runtime:
+    """Opens what is stored, and takes it up; no agent is started.
+
+    Args:
+        stack: Ends what was begun.
+        config: What is wanted.
+
+    Raises:
+        ConfigError: The state directory cannot be used.
+    """
+    store, owner = await parts.open_store(stack, config)
+    turn_ends = TurnEnds()
+    archive = Archive(
+        store=store,
+        ids=RandomIds(),
+        clock=SystemClock(),
+        rules=parts.rules(config),
+        observer=Observers((EventLog(), turn_ends)),
+    )
+    stack.callback(archive.close)
+    background = await stack.enter_async_context(Background())
+    launcher = LimitedLauncher(
+        launcher=parts.agent_launcher(config, owner), most=config.limits.processes
+    )
+    pool = AgentPool(
+        launcher=launcher,
+        deadline_s=config.limits.start_s,
+        authenticate_s=config.limits.authenticate_s,
+        services=config.services,
+    )
+    desks = stack.enter_context(
+        ServiceDesks(commands=parts.command_launcher(owner), ids=RandomIds(), limits=config.limits)
+    )
+    stack.push_async_callback(pool.aclose)
+    desk, dial_ins = _invitations(config, background)
+    source = AgentSource(pool=pool, dial_ins=dial_ins)
+    registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
+    claims = WorktreeClaims(worktrees=parts.worktrees(config))
+    manager = await stack.enter_async_context(parts.session_manager(registry, background, claims))
+    host = ConversationHost(
+        manager=manager,
+        registry=registry,
+        pool=source,
+        archive=archive,
+        clock=SystemClock(),
+        worktrees=claims,
+        background=background,
+        limits=config.limits,
+        desks=desks,
+    )
+    host.recover()
+    clients = ConnectedClients()
+    background.start(_keep_house(host, config.limits), name="housekeeping")
+    return Runtime(
+        agents=pool.names,
+        host=host,
+        source=source,
+        groups=Groups(host=host, ids=RandomIds(), agents=source.names),
+        desk=desk,
+        dial_ins=dial_ins,
+        manager=manager,
+        prewarming=parts.prewarming(config, launcher, pool, background),
+        clients=clients,
+        draining=Draining(
+            host=host, tell=clients.tell, turn_ends=turn_ends, grace_s=config.limits.drain_s
+        ),
+    )
+
+
+def _invitations(config: RelayConfig, background: Background) -> tuple[InvitationDesk, DialIns]:
+    desk = InvitationDesk(
+        store=parts.invitations(config),
+        clock=SystemClock(),
+        mint=partial(secrets.token_urlsafe, _TOKEN_BYTES),
+    )
+    desk.recover()
+    dial_ins = DialIns(
+        desk=desk,
+        make=partial(parts.dialled_agent, config.limits),
+        ids=RandomIds(),
+        background=background,
+        limits=config.limits,
+        services=config.services.elsewhere,
+    )
+    return desk, dial_ins
+
+
+async def _keep_house(host: ConversationHost, limits: Limits) -> None:
+    while True:
+        await asyncio.sleep(limits.heartbeat_s)
+        await host.keep_house()
