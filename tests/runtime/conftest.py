@@ -38,6 +38,7 @@ from acprelay.runtime.event_log import EventLog
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.measurements import Measures, Traffic
 from acprelay.runtime.observation import Observers
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.service_desk import ServiceDesks
@@ -344,6 +345,8 @@ class World:
             claims=self.claims,
         )
         self.clients = ConnectedClients()
+        self.lags: list[float] = []
+        self.measures = Measures(traffic=Traffic(), delivered=self.lags.append)
         self.archive = Archive(
             store=storage,
             ids=FakeIds(),
@@ -363,6 +366,7 @@ class World:
             desks=stack.enter_context(
                 ServiceDesks(commands=self.commands, ids=FakeIds(), limits=limits)
             ),
+            traffic=self.measures.traffic,
         )
         self._stack = stack
         self._connected = itertools.count(1)
@@ -407,6 +411,7 @@ class World:
             groups=Groups(host=self.host, ids=FakeIds(), agents=self.source.names),
             invitations=InvitationRequests(desk=self.desk, dial_ins=self.dial_ins),
             clients=self.clients,
+            measures=self.measures,
         )
         await self._stack.enter_async_context(connection)
         return Client(connection, outlet)

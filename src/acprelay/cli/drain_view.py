@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import TextIO
 
+from acprelay.cli.service_manager import ServiceManager
 from acprelay.routing.draining import DrainProgress
 
 logger = logging.getLogger(__name__)
@@ -22,11 +23,13 @@ class DrainView:
     Args:
         screen: Standard error.
         again: What ends the relay at once, in words.
+        manager: Is told, too.
     """
 
-    def __init__(self, *, screen: TextIO, again: str) -> None:
+    def __init__(self, *, screen: TextIO, again: str, manager: ServiceManager) -> None:
         self._screen = screen
         self._again = again
+        self._manager = manager
         self._is_live = screen.isatty()
         self._logged: tuple[str, ...] = ()
         self._has_line = False
@@ -45,6 +48,7 @@ class DrainView:
                 print(file=self._screen, flush=True)
 
     def _show(self, progress: DrainProgress) -> None:
+        self._manager.status(progress.describe())
         is_told = progress.waiting_for or self._logged
         if is_told and (progress.waiting_for != self._logged or progress.is_over):
             level = logging.WARNING if progress.is_cut_short else logging.INFO

@@ -14,6 +14,7 @@ from acprelay.cli.drain_view import DrainView
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.logs import set_up_logs
 from acprelay.cli.loop import run_async
+from acprelay.cli.service_manager import ServiceManager
 from acprelay.cli.signals import Interrupts
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
@@ -39,11 +40,19 @@ def command(arguments: argparse.Namespace) -> int:
 async def _serve(config: RelayConfig, file: Path | None) -> int:
     interrupts = Interrupts()
     try:
-        async with interrupts, open_relay(config) as relay:
+        async with (
+            interrupts,
+            ServiceManager.of(os.environ) as manager,
+            open_relay(config) as relay,
+        ):
             interrupts.appeal_to(relay.draining.begin)
             print(_greeting(relay, config, file), flush=True)
+            manager.ready(f"serving on {relay.url}")
             await relay.draining.begun()
-            view = DrainView(screen=sys.stderr, again="press Ctrl-C again to end at once")
+            manager.stopping()
+            view = DrainView(
+                screen=sys.stderr, again="press Ctrl-C again to end at once", manager=manager
+            )
             await view.show(relay.draining.progressing())
     except asyncio.CancelledError:
         if interrupts.signal is None:

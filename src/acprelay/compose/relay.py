@@ -22,10 +22,12 @@ from acprelay.runtime.draining import Draining
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.measurements import Traffic
 from acprelay.runtime.system import RandomIds
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.app import ACP_ROUTE, make_app
+from acprelay.server.metrics import Metrics
 from acprelay.server.principals import Authenticate, everybody
 
 _STOPPING = "the relay is stopping"
@@ -115,11 +117,12 @@ class Relay:
     def __init__(self, config: RelayConfig, *, authenticate: Authenticate | None = None) -> None:
         self._config = config
         self._authenticate = authenticate or everybody
+        self._metrics = Metrics(traffic=Traffic())
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> RunningRelay:
         async with AsyncExitStack() as stack:
-            runtime = await open_runtime(stack, self._config)
+            runtime = await open_runtime(stack, self._config, self._metrics)
             relay = await self._open_edges(stack, runtime)
             self._stack = stack.pop_all()
         return relay
@@ -143,6 +146,8 @@ class Relay:
             authenticate=self._authenticate,
             limits=self._config.limits,
             is_draining=lambda: runtime.draining.has_begun,
+            metrics=self._metrics,
+            census=runtime.census,
         )
         serving = AsyncExitStack()
         relay = RunningRelay(
@@ -173,6 +178,7 @@ class Relay:
                 groups=runtime.groups,
                 invitations=InvitationRequests(desk=runtime.desk, dial_ins=runtime.dial_ins),
                 clients=runtime.clients,
+                measures=self._metrics.measures,
             ),
             ids=RandomIds(),
             limits=self._config.limits,

@@ -19,6 +19,7 @@ from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
+from acprelay.runtime.census import RelayCensus
 from acprelay.runtime.clients import ConnectedClients
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.dial_ins import DialIns
@@ -26,15 +27,18 @@ from acprelay.runtime.draining import Draining, TurnEnds
 from acprelay.runtime.event_log import EventLog
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
+from acprelay.runtime.measurements import WatchedLauncher, watch_loop
 from acprelay.runtime.observation import Observers
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.system import RandomIds, SystemClock
 from acprelay.runtime.worktree_claims import WorktreeClaims
+from acprelay.server.metrics import Metrics
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
 
 _TOKEN_BYTES = 32
+_LOOK_AT_LOOP_S = 0.5
 
 
 class Runtime(NamedTuple):
@@ -51,15 +55,17 @@ class Runtime(NamedTuple):
     prewarming: Prewarming
     """Begins once it is entered."""
     clients: ConnectedClients
+    census: RelayCensus
     draining: Draining
 
 
-async def open_runtime(stack: AsyncExitStack, config: RelayConfig) -> Runtime:
+async def open_runtime(stack: AsyncExitStack, config: RelayConfig, metrics: Metrics) -> Runtime:
     """Opens what is stored, and takes it up; no agent is started.
 
     Args:
         stack: Ends what was begun.
         config: What is wanted.
+        metrics: Measures what is done.
 
     Raises:
         ConfigError: The state directory cannot be used.
@@ -71,12 +77,17 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig) -> Runtime:
         ids=RandomIds(),
         clock=SystemClock(),
         rules=parts.rules(config),
-        observer=Observers((EventLog(), turn_ends)),
+        observer=Observers((EventLog(), turn_ends, metrics)),
     )
     stack.callback(archive.close)
     background = await stack.enter_async_context(Background())
     launcher = LimitedLauncher(
-        launcher=parts.agent_launcher(config, owner), most=config.limits.processes
+        launcher=WatchedLauncher(
+            launcher=parts.agent_launcher(config, owner),
+            on_start=metrics.agent_started,
+            on_failure=metrics.agent_failed,
+        ),
+        most=config.limits.processes,
     )
     pool = AgentPool(
         launcher=launcher,
@@ -103,10 +114,12 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig) -> Runtime:
         background=background,
         limits=config.limits,
         desks=desks,
+        traffic=metrics.traffic,
     )
     host.recover()
     clients = ConnectedClients()
     background.start(_keep_house(host, config.limits), name="housekeeping")
+    background.start(watch_loop(metrics.loop_woke, every_s=_LOOK_AT_LOOP_S), name="loop watch")
     return Runtime(
         agents=pool.names,
         host=host,
@@ -117,6 +130,7 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig) -> Runtime:
         manager=manager,
         prewarming=parts.prewarming(config, launcher, pool, background),
         clients=clients,
+        census=RelayCensus(manager=manager, archive=archive, clients=clients, store=store),
         draining=Draining(
             host=host, tell=clients.tell, turn_ends=turn_ends, grace_s=config.limits.drain_s
         ),

@@ -39,13 +39,14 @@ class Attachment:
         grants: What that principal may do in this conversation.
 
     Attributes:
+        given: How many messages it has been given.
         is_blind: Whether the client is given nothing of the log, only what its lane holds.
         serves: Which of the methods for files and terminals its client has said that it serves.
     """
 
     __slots__ = (
         *("_lane", "_session_id", "_skips"),
-        *("cursor", "grants", "id", "is_blind", "log", "principal", "secret", "serves"),
+        *("cursor", "given", "grants", "id", "is_blind", "log", "principal", "secret", "serves"),
     )
 
     def __init__(
@@ -70,6 +71,7 @@ class Attachment:
         self.cursor = cursor
         self._lane = Lane()
         self._skips: list[int] = []
+        self.given = 0
 
     @property
     def has_pending(self) -> bool:
@@ -218,7 +220,9 @@ class Attachment:
         if index < len(self._skips):
             upto = min(upto, self._skips[index] - 1)
         try:
-            blobs, self.cursor = self.log.read(self.cursor, upto=upto, limit=limit)
+            before = self.cursor
+            blobs, self.cursor = self.log.read(before, upto=upto, limit=limit)
+            self.given += self.cursor - before
         except RelayError as error:
             self.is_blind = True
             return [text_frame(loss_notice(self._session_id, self.log.generation, error))]
@@ -227,6 +231,7 @@ class Attachment:
     def _give(self) -> list[bytes]:
         entry = self._lane.give()
         if entry.kind is not EntryKind.MOVE:
+            self.given += 1
             return [entry.frame]
         self.cursor = entry.place
         self.is_blind = False

@@ -129,6 +129,11 @@ class Conversation:
         return self._asks.count
 
     @property
+    def queued_prompts(self) -> int:
+        """How many prompts wait."""
+        return self._turns.queued
+
+    @property
     def _is_asked(self) -> bool:
         return next(iter(self._requests), None) is not None
 

@@ -86,6 +86,11 @@ class TurnTaking:
         return self._turns.running is None and not self._turns.queued
 
     @property
+    def queued(self) -> int:
+        """How many prompts wait."""
+        return len(self._turns.queued)
+
+    @property
     def deadline_at(self) -> float | None:
         """When `tick` has something to do."""
         return self._turns.deadline_at

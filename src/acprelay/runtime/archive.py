@@ -169,6 +169,11 @@ class Archive:
         for driver in list(self._drivers.values()):
             driver.drain()
 
+    @property
+    def count(self) -> int:
+        """How many conversations there are."""
+        return len(self._records)
+
     def drivers(self) -> list[ConversationDriver]:
         """Those of the conversations that are in use."""
         return list(self._drivers.values())

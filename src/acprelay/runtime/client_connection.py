@@ -33,6 +33,7 @@ from acprelay.runtime.group_requests import GroupRequests
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.log_context import also, bound
+from acprelay.runtime.measurements import Measures
 from acprelay.runtime.opening import Opening, read_cwd
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.ports import Outlet
@@ -61,6 +62,7 @@ class ClientConnection:
         groups: Opens and ends groups.
         invitations: Serves what concerns agents that are to join.
         clients: Everybody who is connected.
+        measures: What has passed, and how long it took; the connection adds to it.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class ClientConnection:
         groups: Groups,
         invitations: InvitationRequests,
         clients: ConnectedClients,
+        measures: Measures,
     ) -> None:
         self.id = id
         self.principal = principal
         self._choice = choice
         self._host = host
         self._clients = clients
+        self._received = measures.traffic.from_clients
         self._pool = pool
         self._access = AgentAccess(agent=choice.agent, key=choice.key, pool=pool)
         self._groups = GroupRequests(groups=groups)
@@ -90,7 +94,7 @@ class ClientConnection:
             Destination.INVITE: invitations.invite,
             Destination.REVOKE_INVITATIONS: invitations.revoke,
         }
-        self._outbox = Outbox(outlet=outlet)
+        self._outbox = Outbox(outlet=outlet, measures=measures)
         self._tasks = Background()
         self._exit = AsyncExitStack()
         self._sessions = ClientSessions()
@@ -149,6 +153,8 @@ class ClientConnection:
 
     def receive(self, frame: bytes) -> None:
         """Takes one message of the client; never raises for what is in it."""
+        self._received.messages += 1
+        self._received.size += len(frame)
         try:
             envelope = peek(frame)
         except RemoteProtocolError as error:
@@ -232,6 +238,10 @@ class ClientConnection:
     def flush(self) -> None:
         """Writes what is due to the client, as far as its socket takes it."""
         self._outbox.flush()
+
+    def sample(self, attachment: Attachment, read_at: float) -> None:
+        """Measures how long it takes until the client has been written what a log holds now."""
+        self._outbox.sample(attachment, read_at)
 
     def dispossess(self, attachment: Attachment) -> None:
         """Gives up an attachment at once: another connection has it."""

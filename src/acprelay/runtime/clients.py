@@ -10,6 +10,11 @@ from typing import Protocol
 class Listener(Protocol):
     """A client, as far as it can be told something."""
 
+    @property
+    def backlog_bytes(self) -> int:
+        """How much waits for the client alone."""
+        ...
+
     def say(self, message: bytes) -> None:
         """Gives the client a message that belongs to no session."""
         ...
@@ -25,6 +30,11 @@ class ConnectedClients:
     def count(self) -> int:
         """How many there are."""
         return len(self._clients)
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How much waits for single clients, together."""
+        return sum(client.backlog_bytes for client in self._clients)
 
     @contextmanager
     def including(self, client: Listener) -> Iterator[None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from time import perf_counter
 
 from acprelay.errors import AgentError, RelayError, SessionEnded
 from acprelay.routing.building import Rules, build_conversation
@@ -41,6 +42,8 @@ from acprelay.session.ports import Clock, IdGenerator
 from acprelay.wire import Envelope, OversizedFrame
 
 logger = logging.getLogger(__name__)
+
+_SAMPLE_S = 0.1
 
 
 class ConversationDriver:
@@ -80,6 +83,7 @@ class ConversationDriver:
         self._rules = rules
         self._observer = observer
         self._turn_began_at = 0.0
+        self._sample_at = 0.0
         self._is_open = False
         self.attendance: Attendance
         self.supervisor: Supervisor
@@ -110,6 +114,22 @@ class ConversationDriver:
     def is_in_turn(self) -> bool:
         """Whether a turn runs, as clients are told."""
         return self._is_open and self._conversation.turn is not None
+
+    @property
+    def queued_prompts(self) -> int:
+        """How many prompts wait."""
+        return self._conversation.queued_prompts if self._is_open else 0
+
+    @property
+    def open_asks(self) -> int:
+        """How many requests of the agent wait for clients."""
+        return self._conversation.open_asks if self._is_open else 0
+
+    @property
+    def stdin_bytes(self) -> int:
+        """How much waits for the agent to read it."""
+        run = self._slot.serving
+        return 0 if run is None else run.input_waiting_bytes
 
     def open(self, *, is_new: bool) -> None:
         """Opens the log.
@@ -189,7 +209,11 @@ class ConversationDriver:
         """Takes one batch of what the agent wrote, and writes what is due to clients."""
         if run is not self._slot.serving:
             return
+        read_at = perf_counter()
         self._conversation.receive_agent(lines, oversized, now=_now())
+        if read_at >= self._sample_at and self.attendance.has_clients:
+            self._sample_at = read_at + _SAMPLE_S
+            self.attendance.sample(read_at)
         self._carry_out()
         if self._log.is_congested:
             # An agent may wait for the disk, never for a client.

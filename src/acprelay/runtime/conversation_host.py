@@ -25,6 +25,7 @@ from acprelay.runtime.background import Background
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.creations import Creations
 from acprelay.runtime.further_runs import FurtherRuns
+from acprelay.runtime.measurements import Traffic
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.purposes import Founding, Restoration
 from acprelay.runtime.run_lifecycle import RunLifecycle
@@ -50,6 +51,7 @@ class ConversationHost:
         background: Owns the tasks.
         limits: Bounds of runs.
         desks: Serve agents with files and terminals.
+        traffic: What has passed; runs add to it.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class ConversationHost:
         background: Background,
         limits: Limits,
         desks: ServiceDesks,
+        traffic: Traffic,
     ) -> None:
         self.runs = RunLifecycle(
             manager=manager, registry=registry, background=background, most=limits.sessions
@@ -76,6 +79,7 @@ class ConversationHost:
         self._worktrees = worktrees
         self._limits = limits
         self._desks = desks
+        self._traffic = traffic
         self._creations = Creations(background=background)
         self._further_runs = FurtherRuns(
             runs=self.runs, creations=self._creations, background=background
@@ -211,6 +215,7 @@ class ConversationHost:
             pool=self._pool,
             limits=self._limits,
             desk=self._desks.open(),
+            traffic=self._traffic,
         )
 
     # -- ending

@@ -11,8 +11,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from time import perf_counter
 
 from acprelay.routing.attachment import Attachment
+from acprelay.runtime.measurements import Measures
 from acprelay.runtime.ports import Outlet
 from acprelay.wire import text_frame
 
@@ -24,9 +26,10 @@ class Outbox:
 
     Args:
         outlet: The socket.
+        measures: What has passed, and how long it took; the outbox adds to it.
     """
 
-    def __init__(self, *, outlet: Outlet) -> None:
+    def __init__(self, *, outlet: Outlet, measures: Measures) -> None:
         self.lane_bytes = 0
         self._outlet = outlet
         self._lane: list[bytes] = []
@@ -34,6 +37,9 @@ class Outbox:
         self._retiring: dict[Attachment, Callable[[], None] | None] = {}
         self._stopped = asyncio.Event()
         self._closed = False
+        self._written = measures.traffic.to_clients
+        self._delivered = measures.delivered
+        self._samples: dict[Attachment, tuple[int, float]] = {}
 
     def say(self, message: bytes) -> None:
         """Writes a JSON-RPC message that belongs to no session."""
@@ -52,6 +58,7 @@ class Outbox:
     def remove(self, attachment: Attachment) -> None:
         """Stops writing an attachment's frames, at once. Idempotent."""
         self._retiring.pop(attachment, None)
+        self._samples.pop(attachment, None)
         with suppress(ValueError):
             self._sources.remove(attachment)
 
@@ -74,6 +81,8 @@ class Outbox:
             return
         while not self._outlet.writing_paused:
             if self._lane:
+                self._written.messages += len(self._lane)
+                self._written.size += self.lane_bytes
                 self._outlet.write(b"".join(self._lane))
                 self._lane.clear()
                 self.lane_bytes = 0
@@ -87,6 +96,7 @@ class Outbox:
         self._lane.clear()
         self.lane_bytes = 0
         self._sources.clear()
+        self._samples.clear()
         retiring, self._retiring = self._retiring, {}
         for then in retiring.values():
             if then is not None:
@@ -108,9 +118,14 @@ class Outbox:
         for source in tuple(self._sources):
             if source not in self._sources:
                 continue  # whoever was called meanwhile has removed it
+            given = source.given
             blobs = source.take(_QUANTUM_BYTES)
             for blob in blobs:
                 self._outlet.write(blob)
+                self._written.size += len(blob)
+            self._written.messages += source.given - given
+            if self._samples:
+                self._settle(source)
             if not source.lane_bytes and source in self._retiring:
                 self._end(source)
             elif blobs:
@@ -120,8 +135,30 @@ class Outbox:
                 return True
         return False
 
+    def sample(self, attachment: Attachment, read_at: float) -> None:
+        """Measures how long it takes until an attachment has been written what its log holds now.
+
+        Where that is being measured already, it goes on.
+
+        Args:
+            attachment: Whose frames.
+            read_at: When the latest of them was read, by `time.perf_counter`.
+        """
+        if attachment in self._sources:
+            self._samples.setdefault(attachment, (attachment.log.head, read_at))
+
+    def _settle(self, source: Attachment) -> None:
+        place, read_at = self._samples.get(source, (None, 0.0))
+        if place is None:
+            return
+        if source.cursor >= place or source.is_blind:
+            del self._samples[source]
+            if not source.is_blind:
+                self._delivered(perf_counter() - read_at)
+
     def _end(self, source: Attachment) -> None:
         then = self._retiring.pop(source)
         self._sources.remove(source)
+        self._samples.pop(source, None)
         if then is not None:
             then()

@@ -67,6 +67,11 @@ class ConversationStore(Protocol):
     soon, in the order it was given, and survives the end of this process from then on.
     """
 
+    @property
+    def backlog_bytes(self) -> int:
+        """How much of what was given is not written yet."""
+        ...
+
     def records(self) -> Sequence[ConversationRecord]:
         """Gives every conversation there is, as it was saved last; for the start of a relay."""
         ...

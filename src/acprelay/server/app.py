@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from acprelay.config import Limits
 from acprelay.errors import InvalidRequest, RelayDraining, RelayError, Unauthorized
 from acprelay.routing.access import Principal
+from acprelay.runtime.measurements import Census
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
@@ -19,6 +20,8 @@ from acprelay.server.api.operations import Operation
 from acprelay.server.api.serving import add_operations
 from acprelay.server.edge import take_place
 from acprelay.server.guard import check_headers, single
+from acprelay.server.metrics import PATH as METRICS_PATH
+from acprelay.server.metrics import Metrics, MetricsEndpoint
 from acprelay.server.principals import Authenticate, admit
 from acprelay.server.problems import problem
 from acprelay.session.ports import SessionManager
@@ -39,6 +42,8 @@ def make_app(
     authenticate: Authenticate,
     limits: Limits,
     is_draining: Callable[[], bool],
+    metrics: Metrics,
+    census: Census,
 ) -> web.Application:
     """Makes the application; it serves once somebody runs it, or an application that mounts it.
 
@@ -50,6 +55,8 @@ def make_app(
         authenticate: Tells who makes a request.
         limits: Bounds.
         is_draining: Tells whether the relay is about to stop.
+        metrics: What is measured.
+        census: Tells what there is.
     """
     app = web.Application(
         middlewares=[_explain, take_place, _guard(authenticate)],
@@ -59,6 +66,8 @@ def make_app(
     # A HEAD that asks for an upgrade would get one.
     app.router.add_get("/acp", acp.handle, allow_head=False, name=ACP_ROUTE)
     app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False, name=_AGENTS_ROUTE)
+    app.on_response_prepare.append(metrics.answering)
+    app.router.add_get(METRICS_PATH, MetricsEndpoint(metrics=metrics, census=census).handle)
     app.router.add_get("/healthz", health.alive, name=_ALIVE_ROUTE)
     app.router.add_get("/readyz", health.ready)
     add_operations(app, api)
