@@ -54,6 +54,14 @@ class Limits:
         processes: How many agents' processes may live at once, those that are kept ready included.
         stall_s: How long what waits for an agent's standard input may wait untouched before that is
             told, as a warning.
+        sessions_per_principal: How many runs one principal may have at once.
+        client_message_rate: How many messages a second a principal's clients may send, together;
+            answers to what they are asked are not counted.
+        client_message_burst: How many they may send at once, after a while without any.
+        http_connections: How many connections over Streamable HTTP may be open at a time.
+        http_streams: How many streams such a connection may have open.
+        http_idle_s: How long such a connection may be without a stream and a request before it is
+            ended; its sessions stay.
         silence_s: How long an agent may be silent in a turn, with nobody being asked anything,
             before that is told, as a warning.
         drain_s: How long turns may go on once the relay is asked to stop; 0 gives them no time.
@@ -70,7 +78,9 @@ class Limits:
         body_s: How long a body may take to arrive.
         greeting_s: How long a client may take to say `initialize`.
         streams: How many event streams one principal may have open.
-        requests: How many requests of one client may be unanswered, in all and in each session.
+        requests: How many requests of one client may be unanswered: by the relay itself, and in
+            each session.
+        session_requests: How many requests of all clients may be unanswered in a session.
         connection_sessions: How many sessions one connection may be in, or wait for.
         asks: How many requests of an agent may be unanswered in a session.
 
@@ -101,6 +111,9 @@ class Limits:
     sessions: int = 1000
     processes: int = 1000
     stall_s: float = 30.0
+    http_connections: int = 1000
+    http_streams: int = 100
+    http_idle_s: float = 120.0
     silence_s: float = 300.0
     drain_s: float = 30.0
     connections: int = 4096
@@ -116,8 +129,12 @@ class Limits:
     greeting_s: float = 60.0
     streams: int = 256
     requests: int = 256
+    session_requests: int = 4096
     connection_sessions: int = 256
     asks: int = 256
+    sessions_per_principal: int = 1000
+    client_message_rate: float = 1000.0
+    client_message_burst: int = 5000
 
     def __post_init__(self) -> None:
         for bound in fields(self):
@@ -164,10 +181,14 @@ class RelayConfig:
             without TLS: tokens and all that is said can be read on the way then.
         insecure_without_auth: Whether it may be without `auth`: whoever reaches it can run commands
             here then.
+        roots: Where clients may have agents work, with what lies below; none for anywhere.
+        mcp_commands: The programs that clients may have agents start as MCP servers: as clients
+            write them, or the files that they are, without symbolic links; None for any.
+        mcp_urls: What the addresses of MCP servers begin with that clients may name; None for any.
 
     Raises:
-        ConfigError: The host would let in others than is said, the port is no port, or a public
-            address is none.
+        ConfigError: The host would let in others than is said, the port is no port, a public
+            address is none, or a root is no absolute path.
     """
 
     host: str = DEFAULT_HOST
@@ -183,6 +204,9 @@ class RelayConfig:
     public_urls: tuple[str, ...] = ()
     insecure_without_tls: bool = False
     insecure_without_auth: bool = False
+    roots: tuple[Path, ...] = ()
+    mcp_commands: tuple[str, ...] | None = None
+    mcp_urls: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         self._check_exposure()
@@ -194,6 +218,12 @@ class RelayConfig:
                 hint=f"a port is a number from 0 to {_MAX_PORT}",
                 port=self.port,
             )
+        for root in self.roots:
+            if not root.is_absolute():
+                raise ConfigError(
+                    f"cannot use the root {str(root)!r}: it is no absolute path",
+                    hint="write the whole path, from / on",
+                )
 
     def _check_exposure(self) -> None:
         """Refuses to be open to others unless that is said twice.

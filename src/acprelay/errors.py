@@ -34,6 +34,7 @@ RelayError
 │   ├── NotFound              something that is no session
 │   ├── Forbidden
 │   ├── TokenNotFound
+│   ├── ConnectionNotFound    it has ended, or is another's
 │   ├── CursorExpired
 │   ├── LimitReached
 │   ├── RelayUnreachable
@@ -477,6 +478,18 @@ class TokenNotFound(ClientError):
             f"cannot find the token {token_id[:80]!r}",
             hint="acprelay token list shows the ids of those that there are",
             token=token_id[:80],
+        )
+
+
+class ConnectionNotFound(ClientError):
+    """A request names a connection that is not there, or is another's."""
+
+    code = "connection_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot find that connection: it has ended, or there never was one of that id",
+            hint="POST initialize without Acp-Connection-Id, then load or resume the session",
         )
 
 

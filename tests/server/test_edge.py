@@ -15,6 +15,7 @@ from tests.server.peers import (
     Answer,
     Opcode,
     connect,
+    refused,
     request_http,
     request_raw,
 )
@@ -229,6 +230,43 @@ def test_only_the_first_frame_is_looked_at() -> None:
     guarded.feed_eof()
     assert reader.fed == [b"\x81\x80\0\0\0\0", b"\x81\x01", b"\x81\x01", b""]
     assert guarded.feed_data == reader.feed_data
+
+
+@pytest.mark.requirement("limits.greetings-have-a-deadline")
+@pytest.mark.parametrize("said", [[], [b"{}", b'{"id":1,"method":"session/list"}']])
+async def test_who_never_says_initialize_is_closed_with_the_name_of_the_limit(
+    said: list[bytes],
+) -> None:
+    async with serve(config(greeting_s=0.05)) as (_, dial):
+        peer = await dial.peer()
+        for each in said:
+            await peer.send(each)
+        closed = await peer.expect_end()
+    assert closed.code == 1008
+    assert closed.reason == "limit greeting-s: no initialize within 0.05 s"
+
+
+async def test_who_has_said_initialize_may_be_silent_for_as_long_as_it_likes() -> None:
+    async with serve(config(greeting_s=0.05)) as (_, dial):
+        client, silent = await dial(), await dial.peer()
+        begun = await client.begin("initialize", {"protocolVersion": 1})
+        assert (await silent.expect_end()).code == 1008
+        assert "result" in await client.answer_to(begun)
+        assert await client.new_session()
+
+
+@pytest.mark.requirement("limits.connections-per-principal")
+async def test_a_principal_has_so_many_connections_and_gets_one_back_when_one_ends() -> None:
+    async with serve(config(principal_connections=1)) as (relay, dial):
+        client = await dial()
+        await client.initialize()
+        answer = await refused(relay.url)
+        assert (answer.status, answer.problem["setting"]) == (429, "principal-connections")
+        assert await client.new_session()
+        await client.peer.close()
+        async with asyncio.timeout(PATIENCE_S):
+            while (await request_http(relay.base_url, "/acp", headers=UPGRADE)).status != 101:
+                pass
 
 
 async def test_a_refusal_is_the_same_document_with_and_without_a_request() -> None:

@@ -11,8 +11,6 @@ from contextlib import asynccontextmanager
 from acprelay.client.acp_client import AcpClient
 from acprelay.client.acp_messages import (
     JsonObject,
-    PermissionOption,
-    PermissionRequest,
     as_list,
     as_object,
 )
@@ -34,7 +32,7 @@ async def open_client(url: str) -> AsyncIterator[AcpClient]:
         RelayUnreachable: It cannot be reached.
     """
     async with open_socket(endpoint(url, agent=NO_AGENT)) as socket:
-        client = AcpClient(socket=socket, on_update=_forget, on_permission=_abstain)
+        client = AcpClient(socket=socket, on_notification=_forget, on_permission=None)
         async with client:
             await client.initialize()
             yield client
@@ -61,9 +59,5 @@ async def list_sessions(client: AcpClient, *, cwd: str | None = None) -> list[Js
         params = {**params, "cursor": page["nextCursor"]}
 
 
-async def _forget(_update: JsonObject) -> None:
+async def _forget(_method: str, _params: JsonObject) -> None:
     pass
-
-
-async def _abstain(_request: PermissionRequest) -> PermissionOption | None:
-    return None

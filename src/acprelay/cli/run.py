@@ -80,7 +80,7 @@ async def _converse(arguments: argparse.Namespace, interrupts: Interrupts) -> st
         view = TurnView(screen=screen)
         client = AcpClient(
             socket=socket,
-            on_update=view.show,
+            on_notification=view.notified,
             on_permission=_permission(arguments.permission, screen),
         )
         async with client:
@@ -131,8 +131,8 @@ async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
         yield endpoint(arguments.url, agent=agent, worktree=arguments.worktree)
         return
     with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
-        file = find_config(arguments, os.environ)
-        config = embedded(arguments, file, os.environ, state_dir=Path(state_dir))
+        configured = find_config(arguments, os.environ)
+        config = embedded(arguments, configured, os.environ, state_dir=Path(state_dir))
         async with open_relay(config) as relay:
             yield endpoint(relay.url, agent=agent, worktree=arguments.worktree)
 

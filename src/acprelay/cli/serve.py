@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from acprelay import __version__
-from acprelay.cli.configuration import find_config, logging_of, serving
+from acprelay.cli.configuration import find_config, serving
 from acprelay.cli.drain_view import DrainView
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.logs import set_up_logs
@@ -31,10 +31,9 @@ def command(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigError: The options or the configuration cannot be used, or the port is taken.
     """
-    file = find_config(arguments, os.environ)
-    form, level = logging_of(arguments, file)
-    set_up_logs(form=form, level=level)
-    return run_async(_serve(serving(arguments, file, os.environ), file.path))
+    configured = find_config(arguments, os.environ)
+    set_up_logs(form=configured["log-format"], level=configured["log-level"])
+    return run_async(_serve(serving(arguments, configured, os.environ), configured.file))
 
 
 async def _serve(config: RelayConfig, file: Path | None) -> int:

@@ -21,14 +21,21 @@ from acprelay.agents.process_limit import LimitedLauncher
 from acprelay.config import Limits, RelayConfig
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import JOINED
+from acprelay.routing.feed import Ring
+from acprelay.routing.message_rate import MessageRates
+from acprelay.routing.opening_rules import McpAllowlist
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
-from acprelay.runtime.ports import ConversationStore, InvitationStore
+from acprelay.runtime.feed import EventFeed, FeedHooks
+from acprelay.runtime.opening_checks import OpeningChecks
+from acprelay.runtime.ports import ConversationStore, InvitationStore, TokenStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
+from acprelay.runtime.token_desk import OwnersFile
 from acprelay.runtime.worktree_claims import WorktreeClaims
+from acprelay.runtime.worktree_desk import WorktreeDesk
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
@@ -36,7 +43,9 @@ from acprelay.storage.disk import SystemDisk
 from acprelay.storage.files import FileStorage
 from acprelay.storage.invitations import ForgetfulInvitations, InvitationFile
 from acprelay.storage.memory import MemoryStorage
+from acprelay.storage.secrets import MemorySecret, SecretFile
 from acprelay.storage.state_directory import StateDirectory
+from acprelay.storage.tokens import ForgetfulTokens, TokenFile
 from acprelay.wire.bare_link import BareEnd
 from acprelay.wire.link import LinkEnd
 from acprelay.workspace.environment import git_environment
@@ -44,6 +53,8 @@ from acprelay.workspace.folders import default_worktree_directory
 from acprelay.workspace.git import Git, PatientGit
 from acprelay.workspace.occupants import processes
 from acprelay.workspace.worktrees import Worktrees
+
+_MOST_EVENTS = 4096
 
 DEMO_AGENT = AgentSpec(name="demo", argv=(sys.executable, "-m", "acprelay.testing.demo_agent"))
 """What is offered where no agent is named."""
@@ -71,6 +82,20 @@ def invitations(config: RelayConfig) -> InvitationStore:
     return InvitationFile(path=path, disk=SystemDisk())
 
 
+def tokens(config: RelayConfig) -> TokenStore:
+    """Keeps tokens where conversations are kept."""
+    if config.state_dir is None:
+        return ForgetfulTokens()
+    return TokenFile(path=config.state_dir.absolute() / "tokens.json", disk=SystemDisk())
+
+
+def owners_file(config: RelayConfig) -> OwnersFile:
+    """Holds the token of whoever starts the relay."""
+    if config.state_dir is None:
+        return MemorySecret()
+    return SecretFile(path=config.state_dir.absolute() / "owner-token", disk=SystemDisk())
+
+
 def dialled_agent(limits: Limits, is_resumable: bool) -> DialledAgent:
     """Makes the relay's end of an agent that dials in."""
     return DialledAgent(
@@ -88,6 +113,9 @@ def rules(config: RelayConfig) -> Rules:
         max_frame=limits.max_frame,
         most_queued=limits.queued_prompts,
         most_clients=limits.session_clients,
+        most_asks=limits.asks,
+        most_requests=limits.session_requests,
+        most_requests_of_one=limits.requests,
         cancel_answer_s=limits.cancel_answer_s,
         cancel_end_s=limits.cancel_end_s,
         permission_s=limits.permission_s,
@@ -143,13 +171,27 @@ def worktrees(config: RelayConfig) -> Worktrees:
     return Worktrees(root=root, git=git, occupants=processes)
 
 
+def worktree_desk() -> WorktreeDesk:
+    """Looks after worktrees that were made, whichever relay has made them."""
+    git = PatientGit(git=Git(env=git_environment(os.environ)))
+    return WorktreeDesk(git=git, occupants=processes)
+
+
 def command_launcher(owner: str) -> CommandLauncher:
     """Starts the commands of terminals; their processes carry the owner's mark."""
     return CommandLauncher(owner=owner, environment=os.environ, limits=AgentLimits())
 
 
+def event_feed() -> EventFeed:
+    """Has the relay's events, the latest ones."""
+    return EventFeed(ring=Ring(epoch=RandomIds().mint(), most=_MOST_EVENTS), clock=SystemClock())
+
+
 def session_manager(
-    registry: MemoryRegistry[AgentRun, object], background: Background, claims: WorktreeClaims
+    registry: MemoryRegistry[AgentRun, object],
+    background: Background,
+    claims: WorktreeClaims,
+    feed: EventFeed,
 ) -> LifecycleManager[AgentRun, object]:
     """Leads runs through their lives."""
     return LifecycleManager(
@@ -159,6 +201,17 @@ def session_manager(
         ids=RandomIds(),
         # A worktree is undone once nobody works in it any more.
         cleaner=CleanerChain(cleaners=(AgentCleaner(registry=registry), claims)),
-        scheduler=BackgroundCleanupScheduler(background=background),
-        hooks=LoggingHooks(),
+        scheduler=BackgroundCleanupScheduler(background=background, feed=feed),
+        hooks=FeedHooks(feed=feed, hooks=LoggingHooks()),
     )
+
+
+def opening_checks(config: RelayConfig) -> OpeningChecks:
+    """What holds for sessions that are to be opened."""
+    allowed = McpAllowlist(commands=config.mcp_commands, urls=config.mcp_urls)
+    return OpeningChecks(roots=config.roots, allowed=allowed)
+
+
+def message_rates(limits: Limits) -> MessageRates:
+    """How many messages principals may send."""
+    return MessageRates(per_s=limits.client_message_rate, burst=limits.client_message_burst)

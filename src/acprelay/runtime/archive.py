@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 from acprelay.errors import InvalidKey, RelayError, SessionNotFound, StoreError, Unavailable
 from acprelay.routing.building import Rules
+from acprelay.routing.feed import EventKind
 from acprelay.routing.listing import Listed
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.conversation_driver import ConversationDriver
+from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.observation import Observer
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.run_ports import Runs
@@ -31,6 +33,7 @@ class Archive:
         clock: Wall-clock time.
         rules: What holds in every conversation.
         observer: Is told what happens in them.
+        feed: Is told what becomes of conversations.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Archive:
         clock: Clock,
         rules: Rules,
         observer: Observer,
+        feed: EventFeed,
     ) -> None:
         self._store = store
         self._ids = ids
@@ -48,6 +52,7 @@ class Archive:
         self._rules = rules
         self._observer = observer
         self._is_draining = False
+        self._feed = feed
         self._records: dict[SessionKey, ConversationRecord] = {}
         self._drivers: dict[SessionKey, ConversationDriver] = {}
         self._leaving: set[SessionKey] = set()
@@ -102,6 +107,10 @@ class Archive:
                 is_live=driver is not None and driver.is_live,
             )
 
+    def in_use(self) -> list[ConversationDriver]:
+        """Gives the drivers of the conversations that are in use."""
+        return [each for each in self._drivers.values() if each.key not in self._leaving]
+
     def group(self, group: str) -> list[SessionKey]:
         """Gives the names of a group's conversations."""
         return [
@@ -135,6 +144,7 @@ class Archive:
             driver.drain()
         self._drivers[driver.key] = driver
         self._records[driver.key] = driver.record
+        self._feed.add(EventKind.SESSION_OPENED, driver.key, {"agent": driver.record.agent})
 
     def keep_house(self, now: float, *, idle_s: float) -> None:
         """Saves what has changed, and lets go of drivers that nobody needs.
@@ -207,7 +217,8 @@ class Archive:
         """
         try:
             await self._store.delete(key)
-            self._records.pop(key, None)
+            if self._records.pop(key, None) is not None:
+                self._feed.add(EventKind.SESSION_DELETED, key, {})
         finally:
             self._leaving.discard(key)
 
@@ -231,6 +242,7 @@ class Archive:
             ids=self._ids,
             rules=self._rules,
             observer=self._observer,
+            feed=self._feed,
         )
         driver.open(is_new=is_new)
         if self._is_draining:

@@ -34,6 +34,11 @@ class Background:
         self._tasks: set[asyncio.Task[None]] = set()
         self._context = contextvars.copy_context()
 
+    @property
+    def count(self) -> int:
+        """How many tasks are not done."""
+        return len(self._tasks)
+
     async def __aenter__(self) -> Self:
         """Starts nothing."""
         self._context = contextvars.copy_context()

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from time import perf_counter
 
 from acprelay.errors import AgentError, RelayError, SessionEnded
+from acprelay.routing.access import Principal
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.events import (
@@ -31,9 +32,11 @@ from acprelay.routing.turns import TurnList
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.alarm import Alarm
 from acprelay.runtime.attendance import Attendance
+from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.observation import Observer, Scene
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.record_keeper import RecordKeeper, read_snapshot
+from acprelay.runtime.remote_control import RemoteControl
 from acprelay.runtime.run_ports import Runs
 from acprelay.runtime.run_slot import RunSlot
 from acprelay.runtime.supervisor import Supervisor
@@ -57,9 +60,12 @@ class ConversationDriver:
         ids: Mints secrets.
         rules: What holds in every conversation.
         observer: Is told what happens.
+        feed: Is told of turns, permissions and notices.
 
     Attributes:
         keeper: Keeps its record.
+        sponsor: The id of the principal that runs begin for: whose client said something last, or
+            has opened the session; None where nobody has, since the relay was started.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class ConversationDriver:
         ids: IdGenerator,
         rules: Rules,
         observer: Observer,
+        feed: EventFeed,
     ) -> None:
         self.snapshot = read_snapshot(record)
         self._slot = RunSlot()
@@ -79,14 +86,18 @@ class ConversationDriver:
         self.keeper = RecordKeeper(record=record, store=store, clock=clock)
         self._store = store
         self._runs = runs
+        self._clock = clock
         self._ids = ids
         self._rules = rules
         self._observer = observer
         self._turn_began_at = 0.0
         self._sample_at = 0.0
+        self._feed = feed
         self._is_open = False
+        self.sponsor: str | None = None
         self.attendance: Attendance
         self.supervisor: Supervisor
+        self.control: RemoteControl
         self._log: PublicLog
         self._conversation: Conversation
 
@@ -167,6 +178,14 @@ class ConversationDriver:
             slot=self._slot,
             rules=self._rules,
             on_restart=lambda: self._observer.restarted(self.scene),
+            on_change=self._carry_out,
+        )
+        self.control = RemoteControl(
+            session_id=str(self.key),
+            conversation=self._conversation,
+            log=self._log,
+            ids=self._ids,
+            clock=self._clock,
             on_change=self._carry_out,
         )
         self._is_open = True
@@ -252,9 +271,11 @@ class ConversationDriver:
         """Takes a client's request or notification for the agent.
 
         Raises:
+            Forbidden: The client lacks the grant for it.
             InvalidRequest: The client still waits for a request with this id.
             LimitReached: As much waits for the agent as may.
         """
+        self.sponsor = self.attendance.principal_of(attachment_id) or self.sponsor
         self._conversation.receive_client(attachment_id, envelope, now=_now())
         self._carry_out()
 
@@ -274,8 +295,18 @@ class ConversationDriver:
         """Serves `_acprelay/turns`."""
         return self._conversation.describe_turns(attachment_id)
 
-    def cancel_turn(self, turn: str) -> bool:
-        """Serves `_acprelay/cancel_turn`; tells whether there is such a turn."""
+    def cancel_turn(self, turn: str, *, principal: Principal) -> bool:
+        """Serves `_acprelay/cancel_turn`; tells whether there is such a turn.
+
+        Args:
+            turn: The turn's id.
+            principal: Who wants it stopped.
+
+        Raises:
+            Forbidden: It is another principal's, and this one lacks the grant to approve.
+        """
+        grants = principal.grants_for(self.key)
+        self._conversation.check_stop(turn, principal=principal.id, grants=grants)
         cancelled = self._conversation.cancel_turn(turn, now=_now())
         self._carry_out()
         return cancelled
@@ -367,6 +398,9 @@ class ConversationDriver:
                     self._observer.permission_decided(self.scene, decision)
                 case ServiceAsked() | ServiceWithdrawn():
                     self._slot.heed(event, roots=self.record.roots, settle=self._service_settled)
+
+        for told in self._conversation.take_told():
+            self._feed.tell(self.key, told)
 
     def _service_settled(self, number: int, outcome: bytes | RelayError) -> None:
         self._conversation.settle_service(number, outcome)

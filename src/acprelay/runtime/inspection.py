@@ -1,12 +1,13 @@
-"""Looks at the conversations of a relay for whoever asks over the control API.
+"""Looks at the conversations of a relay, and ends them, for whoever asks over the control API.
 
-Nothing is started for it. It shows what a principal may observe, and no more; how that is asked for
+Nothing is started for it. It lists what a principal may observe, and no more; how that is asked for
 and written is not known here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Never
 
@@ -16,6 +17,7 @@ from acprelay.routing.listing import Listed
 from acprelay.routing.run_report import DORMANT
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.remote_control import OpenPermission
 from acprelay.runtime.run_inspection import inspect_run
 from acprelay.session.models import SessionKey
 from acprelay.session.ports import SessionManager
@@ -87,6 +89,49 @@ class Inspection:
             StoreError: Its log cannot be read.
         """
         return self._host.find(str(key))
+
+    def has(self, key: SessionKey) -> bool:
+        """Tells whether a conversation has that name, whoever may observe it."""
+        return self._host.has(key)
+
+    def permissions(self, principal: Principal) -> list[tuple[SessionKey, OpenPermission]]:
+        """Gives the permissions that wait for an answer in what somebody may observe."""
+        return [
+            (driver.key, each)
+            for driver in self._host.in_use()
+            if principal.may(Grant.OBSERVE, driver.key)
+            for each in driver.control.permissions()
+        ]
+
+    async def close(self, key: SessionKey, *, reason: str) -> None:
+        """Ends a conversation's run, and returns once it is gone; idempotent.
+
+        Cancelling it does not stop the ending.
+
+        Raises:
+            SessionNotFound: There is no such conversation.
+            AgentError: A process of its agent survives.
+        """
+        self.find(key).end_session(reason)
+        await self._carry_out(self._host.runs.end(key, reason=reason), f"ending of {key}")
+
+    async def delete(self, key: SessionKey) -> None:
+        """Removes a conversation, and returns once nothing is left of it.
+
+        Cancelling it does not stop the removal.
+
+        Raises:
+            SessionNotFound: There is no such conversation.
+            AgentError: A process of its agent survives; it can be found again.
+            StoreError: What is stored of it cannot be removed; it can be found again.
+        """
+        self._host.withdraw(self.find(key))
+        await self._carry_out(self._host.remove(key), f"removal of {key}")
+
+    async def _carry_out(self, work: Coroutine[object, object, None], name: str) -> None:
+        task = self._host.background.start(work, name=name)
+        await asyncio.wait([task])
+        task.result()
 
     def _observable(self, principal: Principal) -> Iterator[Listed]:
         for listed in self._host.listed():

@@ -11,9 +11,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from time import perf_counter
 
 from acprelay.routing.attachment import Attachment
+from acprelay.runtime.lag_samples import LagSamples
 from acprelay.runtime.measurements import Measures
 from acprelay.runtime.ports import Outlet
 from acprelay.wire import text_frame
@@ -38,11 +38,10 @@ class Outbox:
         self._stopped = asyncio.Event()
         self._closed = False
         self._written = measures.traffic.to_clients
-        self._delivered = measures.delivered
-        self._samples: dict[Attachment, tuple[int, float]] = {}
+        self._samples = LagSamples(delivered=measures.delivered)
 
-    def say(self, message: bytes) -> None:
-        """Writes a JSON-RPC message that belongs to no session."""
+    def say(self, message: bytes, *, session_id: str | None = None) -> None:  # noqa: ARG002
+        """Writes a JSON-RPC message before all that belongs to attachments."""
         if self._closed:
             return
         frame = text_frame(message)
@@ -50,7 +49,13 @@ class Outbox:
         self.lane_bytes += len(frame)
         self.flush()
 
-    def add(self, attachment: Attachment) -> None:
+    def add(
+        self,
+        attachment: Attachment,
+        *,
+        request_id: bytes | None = None,  # noqa: ARG002 - one socket takes all answers
+        is_told: bool = False,  # noqa: ARG002
+    ) -> None:
         """Begins to write what is due to an attachment. Idempotent."""
         if attachment not in self._sources:
             self._sources.append(attachment)
@@ -58,7 +63,7 @@ class Outbox:
     def remove(self, attachment: Attachment) -> None:
         """Stops writing an attachment's frames, at once. Idempotent."""
         self._retiring.pop(attachment, None)
-        self._samples.pop(attachment, None)
+        self._samples.forget(attachment)
         with suppress(ValueError):
             self._sources.remove(attachment)
 
@@ -118,14 +123,13 @@ class Outbox:
         for source in tuple(self._sources):
             if source not in self._sources:
                 continue  # whoever was called meanwhile has removed it
-            given = source.given
+            passed = source.passed
             blobs = source.take(_QUANTUM_BYTES)
             for blob in blobs:
                 self._outlet.write(blob)
                 self._written.size += len(blob)
-            self._written.messages += source.given - given
-            if self._samples:
-                self._settle(source)
+            self._written.messages += source.passed - passed
+            self._samples.written(source)
             if not source.lane_bytes and source in self._retiring:
                 self._end(source)
             elif blobs:
@@ -145,20 +149,11 @@ class Outbox:
             read_at: When the latest of them was read, by `time.perf_counter`.
         """
         if attachment in self._sources:
-            self._samples.setdefault(attachment, (attachment.log.head, read_at))
-
-    def _settle(self, source: Attachment) -> None:
-        place, read_at = self._samples.get(source, (None, 0.0))
-        if place is None:
-            return
-        if source.cursor >= place or source.is_blind:
-            del self._samples[source]
-            if not source.is_blind:
-                self._delivered(perf_counter() - read_at)
+            self._samples.begin(attachment, read_at)
 
     def _end(self, source: Attachment) -> None:
         then = self._retiring.pop(source)
         self._sources.remove(source)
-        self._samples.pop(source, None)
+        self._samples.forget(source)
         if then is not None:
             then()

@@ -2,7 +2,7 @@
 
 The address that logs in holds a code that is good once. Looking at it uses nothing up, so that
 whatever previews links does no harm: the button on the page does. The pages need no script, and
-take nothing from elsewhere.
+take nothing from elsewhere. Addresses in them are relative: other programs may mount them anywhere.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from aiohttp import web
 
 from acprelay.errors import RelayError
 from acprelay.routing.logins import SESSION_S
-from acprelay.server.authentication import check_page, refused
+from acprelay.server.authentication import check_page, cookie_name, refused
 from acprelay.server.principals import known_principal_of
 
 LOGIN_PATH = "/login"
-CODE_PATH = "/login/{code}"
-LOGOUT_PATH = "/logout"
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -74,19 +72,22 @@ class LoginPages:
 
     Args:
         desk: Knows codes and sessions.
-        cookie: The name of the cookie.
     """
 
-    def __init__(self, *, desk: LoginDesk, cookie: str) -> None:
+    ROUTES = ("login", "login-code", "logout")
+    """The names of its routes."""
+
+    def __init__(self, *, desk: LoginDesk) -> None:
         self._desk = desk
-        self._cookie = cookie
 
     def add_to(self, app: web.Application) -> None:
         """Adds the routes."""
-        app.router.add_get(LOGIN_PATH, self.show)
-        app.router.add_get(CODE_PATH, self.offer)
-        app.router.add_post(CODE_PATH, self.log_in)
-        app.router.add_post(LOGOUT_PATH, self.log_out)
+        login, code, logout = self.ROUTES
+        app.router.add_get(LOGIN_PATH, self.show, name=login)
+        with_code = app.router.add_resource(f"{LOGIN_PATH}/{{code}}", name=code)
+        with_code.add_route("GET", self.offer)
+        with_code.add_route("POST", self.log_in)
+        app.router.add_post("/logout", self.log_out, name=logout)
 
     async def show(self, request: web.Request) -> web.Response:
         """Says who is logged in."""
@@ -97,7 +98,7 @@ class LoginPages:
                 "address that logs a browser in."
             )
         text = f"You are logged in as <b>{escape(principal.name)}</b>."
-        return _page(text, _FORM.format(action=LOGOUT_PATH, label="Log out"))
+        return _page(text, _FORM.format(action="logout", label="Log out"))
 
     async def offer(self, request: web.Request) -> web.Response:
         """Shows the button; uses nothing up."""
@@ -116,9 +117,9 @@ class LoginPages:
             session = self._desk.log_in(request.match_info["code"])
         except RelayError as error:
             return refused(error)
-        answer = _see(LOGIN_PATH)
+        answer = _see("../login")
         answer.set_cookie(
-            self._cookie,
+            cookie_name(request),
             session,
             path="/",
             max_age=int(SESSION_S),
@@ -134,10 +135,14 @@ class LoginPages:
             check_page(request)
         except RelayError as error:
             return refused(error)
-        self._desk.log_out(request.cookies.get(self._cookie, ""))
-        answer = _see(LOGIN_PATH)
+        self._desk.log_out(request.cookies.get(cookie_name(request), ""))
+        answer = _see("login")
         answer.del_cookie(
-            self._cookie, path="/", httponly=True, samesite="Strict", secure=_is_secure(request)
+            cookie_name(request),
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=_is_secure(request),
         )
         return answer
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from acprelay.errors import SessionNotFound, StoreError
+from acprelay.errors import AgentError, SessionNotFound, StoreError
 from acprelay.routing.access import Grant
 from acprelay.routing.listing import timestamp
 from acprelay.routing.paging import page_of
 from acprelay.routing.records import Worktree
 from acprelay.runtime.inspection import Inspection, Seen
-from acprelay.server.api.operations import Call, Operation, Reach, Struct
+from acprelay.server.api.operations import Call, Nothing, Operation, Reach, Struct
 from acprelay.server.api.pages import PageQuery
 
 State = Literal["dormant", "created", "spawning", "active", "terminating", "cleaned"]
@@ -203,6 +203,34 @@ class SessionResource:
                 reach=Reach.SESSION,
                 handler=self._get,
             ),
+            Operation(
+                id="closeSession",
+                method="POST",
+                path="/sessions/{session}/close",
+                summary="End a session's run; the conversation stays",
+                description="Idempotent. It is answered once the run has ended.",
+                tag="sessions",
+                body=Nothing,
+                errors=(AgentError, StoreError),
+                grant=Grant.MANAGE,
+                reach=Reach.SESSION,
+                handler=self._close,
+            ),
+            Operation(
+                id="deleteSession",
+                method="DELETE",
+                path="/sessions/{session}",
+                summary="Remove a session, with all that is kept of it",
+                description="""
+                Its worktree stays. It is answered once nothing else is left; a repetition gives
+                404.
+                """,
+                tag="sessions",
+                errors=(AgentError, StoreError),
+                grant=Grant.MANAGE,
+                reach=Reach.SESSION,
+                handler=self._delete,
+            ),
         ]
 
     async def _list(self, call: Call[SessionQuery, None]) -> Sessions:
@@ -228,6 +256,12 @@ class SessionResource:
     async def _get(self, call: Call[Any, None]) -> SessionDetail:
         seen, report = await self._inspection.session(call.key)
         return msgspec.convert({**_members(seen), "run": report}, type=SessionDetail)
+
+    async def _close(self, call: Call[Any, Nothing]) -> None:
+        await self._inspection.close(call.key, reason="it was closed over the control API")
+
+    async def _delete(self, call: Call[Any, None]) -> None:
+        await self._inspection.delete(call.key)
 
 
 def session(seen: Seen) -> Session:
