@@ -22,7 +22,8 @@ SPACE = st.sampled_from(["", " ", "\n", "\r", "\r\n", "\t", "\n\r\n", "\r\r"])
 def read(stream: bytes) -> list[tuple[str, str]]:
     """Reads events as the standard says: lines end at CR, LF or both."""
     found = []
-    event_id, data = "", []
+    event_id = ""
+    data: list[str] = []
     text = stream.decode().replace("\r\n", "\n").replace("\r", "\n")
     for line in text.split("\n"):
         if not line:
