@@ -24,10 +24,10 @@ async def test_a_turn_with_a_permission_is_carried_by_its_sessions_stream(
     session = await client.open_session(connection)
     stream = await client.stream(session)
     named = session if is_named else None
-    params = {"sessionId": session, "prompt": [{"type": "text", "text": "/ask"}]}
+    params = {"sessionId": session, "prompt": [{"type": "text", "text": "/write never.txt x"}]}
     prompt = await client.begin("session/prompt", params, session_id=named)
     ask = (await until_method(stream, "session/request_permission"))[-1].message
-    answer = {"id": ask["id"], "result": {"outcome": {"outcome": "selected", "optionId": "allow"}}}
+    answer = {"id": ask["id"], "result": {"outcome": {"outcome": "selected", "optionId": "reject"}}}
     assert (await client.post(answer, session_id=named)).status == 202
     events = await until_answer(stream, prompt)
     assert events[-1].message["result"]["stopReason"] == "end_turn"
