@@ -31,6 +31,7 @@ from acprelay.runtime.ports import ConversationStore, InvitationStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
 from acprelay.runtime.worktree_claims import WorktreeClaims
+from acprelay.runtime.worktree_desk import WorktreeDesk
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
@@ -145,6 +146,12 @@ def worktrees(config: RelayConfig) -> Worktrees:
     root = config.worktree_dir or default_worktree_directory(os.environ)
     git = PatientGit(git=Git(env=git_environment(os.environ)))
     return Worktrees(root=root, git=git, occupants=processes)
+
+
+def worktree_desk() -> WorktreeDesk:
+    """Looks after worktrees that were made, whichever relay has made them."""
+    git = PatientGit(git=Git(env=git_environment(os.environ)))
+    return WorktreeDesk(git=git, occupants=processes)
 
 
 def command_launcher(owner: str) -> CommandLauncher:

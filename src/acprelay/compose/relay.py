@@ -133,7 +133,7 @@ class Relay:
         app = make_app(
             acp=acp,
             agents=agents,
-            api=api_operations(runtime),
+            api=api_operations(runtime, self._config),
             manager=runtime.manager,
             authenticate=self._authenticate,
         )
@@ -141,6 +141,7 @@ class Relay:
         relay = RunningRelay(app=app, agents=runtime.agents, groups=runtime.groups, serving=serving)
         stack.push_async_callback(relay.dismiss)
         app.on_shutdown.append(lambda _: relay.dismiss())
+        serving.callback(runtime.feed.close)
         serving.push_async_callback(acp.close)
         serving.push_async_callback(agents.close)
         await serving.enter_async_context(runtime.prewarming)

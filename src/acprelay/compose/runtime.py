@@ -47,7 +47,7 @@ class Runtime(NamedTuple):
     manager: LifecycleManager[AgentRun, object]
     feed: EventFeed
     pool: AgentPool
-    background: Background
+    launcher: LimitedLauncher
     prewarming: Prewarming
     """Begins once it is entered."""
 
@@ -116,7 +116,7 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig) -> Runtime:
         manager=manager,
         feed=feed,
         pool=pool,
-        background=background,
+        launcher=launcher,
         prewarming=parts.prewarming(config, launcher, pool, background),
     )
 
