@@ -263,7 +263,9 @@ Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def answering(handler: Answering, **options: float) -> AsyncIterator[RelayClient]:
+async def answering(
+    handler: Answering, patience_s: float = PATIENCE_S
+) -> AsyncIterator[RelayClient]:
     """A client of something that answers everything in one way."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
@@ -272,7 +274,7 @@ async def answering(handler: Answering, **options: float) -> AsyncIterator[Relay
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/below/acp"
-        async with RelayClient(url, token="secret", **options) as client:
+        async with RelayClient(url, token="secret", patience_s=patience_s) as client:
             yield client
     finally:
         await runner.cleanup()
