@@ -15,16 +15,19 @@ from acprelay.cli.arguments import (
     demo_agent,
     invite,
     join,
+    login,
     policy,
     run,
     serve,
     sessions,
+    token,
     worktrees,
 )
 
 _COMMANDS = (
     *(serve, run, sessions, worktrees),
     *(connect, invite, join),
+    *(token, login),
     *(agents, policy, demo_agent),
 )
 """In the order of the help."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
@@ -75,17 +76,22 @@ class RelaySocket:
 
 
 @asynccontextmanager
-async def open_socket(url: str) -> AsyncIterator[RelaySocket]:
+async def open_socket(
+    url: str, *, token: str | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RelaySocket]:
     """Connects to a relay, and closes the connection in the end.
 
     Args:
         url: The address, with its query.
+        token: Says who connects; None for a relay that does without.
+        tls: Checks the relay's certificate; None does as the system does.
 
     Raises:
         RelayError: It does not take the connection, and says why: by its class.
         RelayUnreachable: It cannot be reached, or what answers is no relay.
     """
-    async with open_websocket(url) as websocket:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async with open_websocket(url, headers=headers, tls=tls) as websocket:
         yield RelaySocket(url=url, websocket=websocket)
 
 
@@ -96,6 +102,7 @@ async def open_websocket(
     headers: Mapping[str, str] | None = None,
     protocols: Sequence[str] = (),
     heartbeat_s: float | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[ClientWebSocketResponse[Literal[False]]]:
     """Connects to a relay, and closes the connection in the end.
 
@@ -105,6 +112,7 @@ async def open_websocket(
         protocols: Subprotocols that are offered.
         heartbeat_s: How often a relay that says nothing is asked for a sign of life; None leaves
             that to the system.
+        tls: Checks the relay's certificate; None does as the system does.
 
     Raises:
         RelayError: It does not take the connection, and says why: by its class.
@@ -123,10 +131,11 @@ async def open_websocket(
                     max_msg_size=0,
                     protocols=protocols,
                     heartbeat=heartbeat_s,
+                    ssl=True if tls is None else tls,
                     timeout=ClientWSTimeout(ws_close=_CLOSE_S),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            raise await _refused(http, url, error.status, protocols) from None
+            raise await _refused(http, url, error.status, protocols, tls) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(url, error) from None
         async with websocket:
@@ -135,14 +144,19 @@ async def open_websocket(
 
 
 async def _refused(
-    http: aiohttp.ClientSession, url: str, status: int, protocols: Sequence[str]
+    http: aiohttp.ClientSession,
+    url: str,
+    status: int,
+    protocols: Sequence[str],
+    tls: ssl.SSLContext | None,
 ) -> RelayError:
     """Asks once more, without a WebSocket key, for the reason that a failed upgrade hides."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
     if protocols:
         headers["Sec-WebSocket-Protocol"] = ",".join(protocols)
     with suppress(aiohttp.ClientError, OSError, TimeoutError, ValueError):
-        async with asyncio.timeout(_CONNECT_S), http.get(url, headers=headers) as response:
+        asking = http.get(url, headers=headers, ssl=True if tls is None else tls)
+        async with asyncio.timeout(_CONNECT_S), asking as response:
             problem = as_object(await response.json(content_type=_PROBLEM))
             if "title" in problem:
                 return restored(f"cannot connect: {problem['title']}", problem)
@@ -158,6 +172,9 @@ def _unreachable(url: str, error: Exception) -> RelayUnreachable:
         case TimeoutError():
             reason = f"it did not answer within {_CONNECT_S:g} s"
             hint = "check the address"
+        case aiohttp.ClientConnectorCertificateError():
+            reason = f"its certificate cannot be trusted: {error.certificate_error}"
+            hint = "name the certificates that lead to it with --ca-file, or with SSL_CERT_FILE"
         case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number))):
             reason, hint = os.strerror(number), "start a relay with: acprelay serve"
         case _:
