@@ -22,7 +22,7 @@ Starts = Callable[[argparse.Namespace], Coroutine[object, object, object]]
 
 
 @asynccontextmanager
-async def _starting(_: object) -> AsyncIterator[None]:
+async def _starting(_: object, **_more: object) -> AsyncIterator[None]:
     """What never gets ready."""
     await asyncio.Event().wait()
     yield
@@ -35,7 +35,7 @@ async def _probing(_: object, *, deadline_s: float) -> None:
 
 
 @asynccontextmanager
-async def _signalled(_: object) -> AsyncIterator[None]:
+async def _signalled(_: object, **_more: object) -> AsyncIterator[None]:
     """What never gets ready, as a signal comes before."""
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.Event().wait()
