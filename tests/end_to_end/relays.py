@@ -20,6 +20,8 @@ from tests.server.relays import count_sessions
 from acprelay.agents.models import AgentSpec
 
 AGENTS = Path(__file__).parent / "agents"
+SDK_EXAMPLES = Path(sysconfig.get_path("data")) / "share" / "sdk-examples"
+"""Where `make install` puts the examples of the SDK's source distribution."""
 TAG = "END_TO_END_TEST"
 """A variable in the environment of the agents of one test, and of all that they start."""
 
@@ -144,6 +146,11 @@ class RelayProcess:
             *options,
             *self._options,
         ]
+
+    @property
+    def token(self) -> str:
+        """What its owner shows it, where it is told to ask."""
+        return (self.state_dir / "owner-token").read_text().strip()
 
     @property
     def _output(self) -> IO[str]:
