@@ -8,6 +8,7 @@ from __future__ import annotations
 from acprelay.errors import RelayError
 from acprelay.routing.access import Grant, lacking
 from acprelay.routing.access_rules import rule_for
+from acprelay.routing.attachment import Attachment
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.turn_taking import TurnTaking
 from acprelay.wire import Envelope, keep_meta, peek
@@ -30,15 +31,20 @@ class ClientAccess:
         self._publisher = publisher
         self._turns = turns
 
-    def check(self, attachment_id: str, method: str) -> None:
+    def admit(self, attachment_id: str, method: str) -> Attachment:
         """Refuses what a client may not say to the agent.
 
+        Returns:
+            The client's attachment.
+
         Raises:
-            Forbidden: It lacks the grant.
+            Forbidden: It lacks the grant, or was let go.
         """
         grant = rule_for(method).grant
-        if grant not in self._grants(attachment_id):
+        attachment = self._publisher.find(attachment_id)
+        if attachment is None or grant not in attachment.grants:
             raise self._lacking(grant)
+        return attachment
 
     def check_beginning(self, attachment_id: str) -> None:
         """Refuses what would have a run begun, from a client that may not.

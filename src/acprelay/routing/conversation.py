@@ -237,10 +237,11 @@ class Conversation:
             InvalidRequest: The client still waits for a request with this id.
             LimitReached: As much waits for the agent as may.
         """
-        self._access.check(attachment_id, envelope.method or "")
+        attachment = self._access.admit(attachment_id, envelope.method or "")
         envelope = self._access.cleaned(attachment_id, envelope)
         if envelope.kind is MessageKind.REQUEST:
             self._request(Outstanding(attachment_id, envelope))
+            attachment.expect_reply(envelope.id or b"null")
         elif envelope.method == "session/cancel":
             may_stop_others = self._access.may_stop_others(attachment_id)
             self._turns.cancel(attachment_id, now=now, may_stop_others=may_stop_others)
@@ -315,9 +316,6 @@ class Conversation:
             self._held.append(request)
         else:
             raise LimitReached(limit="requests that wait for an agent", most=_MOST_HELD)
-        attachment = self._publisher.find(request.attachment_id)
-        if attachment is not None:
-            attachment.expect_reply(request.id)
 
     def _check(self, request: Outstanding) -> None:
         """Raises where the same client has a request with this id waiting."""
