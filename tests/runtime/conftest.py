@@ -35,10 +35,12 @@ from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.dial_ins import DialIns
+from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.opening_checks import OpeningChecks
+from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.worktree_claims import WorktreeClaims
@@ -50,6 +52,7 @@ from acprelay.session.store_memory import MemoryStore
 from acprelay.storage.invitations import ForgetfulInvitations
 from acprelay.storage.memory import MemoryStorage
 from acprelay.testing.agents import FakeAgent, Message, encode
+from acprelay.testing.feed import memory_feed
 from acprelay.testing.launcher import FakeLauncher
 from acprelay.testing.outlet import MemoryOutlet
 from acprelay.testing.session import FakeClock, FakeIds, RecordingHooks
@@ -77,6 +80,7 @@ class TracingManager(LifecycleManager[AgentRun, object]):
         background: Background,
         hooks: LifecycleHooks,
         claims: WorktreeClaims,
+        feed: EventFeed,
     ) -> None:
         super().__init__(
             store=store,
@@ -84,7 +88,9 @@ class TracingManager(LifecycleManager[AgentRun, object]):
             clock=FakeClock(),
             ids=FakeIds(),
             cleaner=CleanerChain(cleaners=(AgentCleaner(registry=registry), claims)),
-            scheduler=BackgroundCleanupScheduler(background=background, retry_after_s=(0, 0)),
+            scheduler=BackgroundCleanupScheduler(
+                background=background, feed=feed, retry_after_s=(0, 0)
+            ),
             hooks=hooks,
         )
         self.trace = trace
@@ -197,8 +203,9 @@ class FakeWorktrees:
 class Client:
     """A client that says what a test lets it say; its socket is memory."""
 
-    def __init__(self, connection: ClientConnection, outlet: MemoryOutlet) -> None:
+    def __init__(self, connection: ClientConnection, outbox: Outbox, outlet: MemoryOutlet) -> None:
         self.connection = connection
+        self.outbox = outbox
         self.outlet = outlet
         self._ids = itertools.count(1)
 
@@ -317,9 +324,11 @@ class World:
         self.background = background
         self.store = store
         self.storage = storage
+        self.limits = limits
         self.commands = CommandLauncher(owner="test", environment={}, limits=AgentLimits())
         self.pool = AgentPool(launcher=self.launcher, deadline_s=limits.start_s)
         self.clock = FakeClock()
+        self.feed = memory_feed()
         tokens = map("token-{}".format, itertools.count(1))
         self.desk = InvitationDesk(
             store=ForgetfulInvitations(), clock=self.clock, mint=lambda: next(tokens)
@@ -336,6 +345,7 @@ class World:
             background=background,
             limits=limits,
             services=SERVED_BY_RELAY,
+            feed=self.feed,
         )
         self.source = AgentSource(pool=self.pool, dial_ins=self.dial_ins)
         self.registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
@@ -346,12 +356,14 @@ class World:
             background=background,
             hooks=self.hooks,
             claims=self.claims,
+            feed=self.feed,
         )
         self.archive = Archive(
             store=storage,
             ids=FakeIds(),
             clock=self.clock,
             rules=replace(rules, linger_s=limits.linger_s),
+            feed=self.feed,
         )
         self.host = ConversationHost(
             manager=self.manager,
@@ -400,11 +412,13 @@ class World:
     ) -> Client:
         """A client that has connected, and has said nothing yet."""
         outlet = outlet or MemoryOutlet()
+        outbox = Outbox(outlet=outlet)
         connection = ClientConnection(
             id=f"connection-{next(self._connected)}",
             principal=principal,
             choice=Choice(agent=agent, role=role, group=session_id),
-            outlet=outlet,
+            outbox=outbox,
+            limits=self.limits,
             host=self.host,
             pool=self.source,
             groups=Groups(host=self.host, ids=FakeIds(), agents=self.source.names),
@@ -412,7 +426,7 @@ class World:
             rates=self.rates,
         )
         await self._stack.enter_async_context(connection)
-        return Client(connection, outlet)
+        return Client(connection, outbox, outlet)
 
     async def greeted(self, **options: Any) -> Client:
         """A client that has initialized its connection."""

@@ -11,6 +11,7 @@ import argparse
 from acprelay import __version__
 from acprelay.cli.arguments import (
     agents,
+    config,
     connect,
     demo_agent,
     invite,
@@ -25,7 +26,7 @@ from acprelay.cli.arguments import (
 _COMMANDS = (
     *(serve, run, sessions, worktrees),
     *(connect, invite, join),
-    *(agents, policy, demo_agent),
+    *(agents, policy, config, demo_agent),
 )
 """In the order of the help."""
 

@@ -42,7 +42,7 @@ from acprelay.routing.policy import Policy
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.referee import Referee
 from acprelay.routing.service_modes import is_service
-from acprelay.wire import Envelope, describe, rewrite
+from acprelay.wire import Envelope, describe, json_string, rewrite
 
 ClientRequest = Callable[[str, bytes], bytes | None]
 """Gives a client's own id of its request, by its attachment's id and the agent's id of it."""
@@ -103,6 +103,10 @@ class Asks:
         """When `tick` has something to do; None where nothing has a deadline."""
         deadlines = [ask.deadline_at for ask in self._open if ask.deadline_at is not None]
         return min(deadlines, default=None)
+
+    def open(self) -> list[Ask]:
+        """Gives those that are open, the oldest first."""
+        return [*self._open]
 
     def take_decisions(self) -> list[Decision]:
         """Gives what was decided about permissions since the last call."""
@@ -251,6 +255,26 @@ class Asks:
             self._open.settle(ask, ending)
         return True
 
+    def decide(self, ask_id: str, answer: Envelope, *, by: str, now: float) -> bool | None:
+        """Takes an answer to a permission from somebody who is not attached, and was not asked.
+
+        It counts as a client's does, except that one which cannot be used is no abstention.
+
+        Returns:
+            Whether it is settled now; None where no such permission is open.
+
+        Raises:
+            InvalidParams: It is no answer to this permission.
+        """
+        ask = self._open.find(json_string(ask_id))
+        if ask is None or ask.permission is None:
+            return None
+        said = rewrite(answer, id=ask.agent_id)
+        ending = count(ask, answer, Ending(Decider.CLIENT, now, said, client=by))
+        if ending is not None:
+            self._open.settle(ask, ending)
+        return ending is not None
+
     def _hand_over(self, ask: Ask) -> None:
         """Asks somebody else what a client that has left did not answer, where that is harmless."""
         error: RelayError = left(ask.method)
@@ -317,7 +341,9 @@ class Asks:
         if ask.method not in self._patience_s and ask.addressee is None:
             return MethodNotFound(method=ask.method, hint="no client of this session can answer it")
         if len(self._open) >= self._most_open:
-            return LimitReached(limit="open requests of an agent", most=self._most_open)
+            return LimitReached(
+                limit="open requests of an agent", most=self._most_open, setting="asks"
+            )
         return None
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:

@@ -19,8 +19,17 @@ from acprelay.routing.agent_link import AgentLink, Output
 from acprelay.routing.agent_output import AgentOutput
 from acprelay.routing.asks import Asks
 from acprelay.routing.client_access import ClientAccess
-from acprelay.routing.events import AskDecided, Event, Oddities, RunUnwanted, RunWanted, TurnChanged
+from acprelay.routing.events import (
+    AskDecided,
+    Event,
+    Oddities,
+    RunUnwanted,
+    RunWanted,
+    Told,
+    TurnChanged,
+)
 from acprelay.routing.frames import TURN_ENDED, cancel_request, error_reply
+from acprelay.routing.open_asks import Ask
 from acprelay.routing.presence import Presence
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.requests import Outstanding, RequestLedger, request_id_in_use
@@ -93,6 +102,10 @@ class Conversation:
         self._events += self._services.take_events()
         events, self._events = self._events, []
         return events
+
+    def take_told(self) -> list[Told]:
+        """Gives what was told to every client since the last call, updates apart."""
+        return self._publisher.take_told()
 
     def take_snapshot_changed(self) -> bool:
         """Tells whether the snapshot has changed since the last call."""
@@ -249,6 +262,46 @@ class Conversation:
             self._link.forward(envelope)
         self._go_on()
 
+    def submit_prompt(self, owner: str, envelope: Envelope) -> str:
+        """Takes a prompt of somebody who is no client, and waits for no answer.
+
+        Args:
+            owner: Who that is.
+            envelope: A `session/prompt`, with an id that none of this owner's in flight has.
+
+        Returns:
+            The id of its turn.
+
+        Raises:
+            LimitReached: As many prompts wait as may.
+        """
+        turn = self._turns.submit(owner, envelope)
+        self._go_on()
+        return turn
+
+    def asks(self) -> list[Ask]:
+        """Gives the requests of the agent that wait for clients, the oldest first."""
+        return self._asks.open()
+
+    def decide(self, ask: str, answer: Envelope, *, by: str, now: float) -> bool | None:
+        """Takes an answer to a permission from somebody who is no client.
+
+        Args:
+            ask: The id of the ask.
+            answer: What a client would answer.
+            by: Who that is.
+            now: The time.
+
+        Returns:
+            Whether it is settled now; None where no such permission is open.
+
+        Raises:
+            InvalidParams: It is no answer to this permission; nothing has changed.
+        """
+        settled = self._asks.decide(ask, answer, by=by, now=now)
+        self._publisher.flush()
+        return settled
+
     def receive_ask_answer(self, attachment_id: str, envelope: Envelope, *, now: float) -> bool:
         """Takes a client's answer to an ask.
 
@@ -309,6 +362,7 @@ class Conversation:
         if request.method == "session/prompt":
             self._turns.submit(request.attachment_id, request.envelope)
         elif self.is_served:
+            self._requests.check_room(request.attachment_id)
             self._link.forward(request.envelope, self._requests.add(request))
         elif len(self._held) < _MOST_HELD:
             if not self._run_is_wanted:

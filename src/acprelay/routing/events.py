@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from acprelay.routing.audit import Decision
@@ -37,6 +38,19 @@ class AskDecided:
     """
 
     decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something that is of interest beyond the conversation: it was told to every client, or asked.
+
+    Attributes:
+        method: As what: the method of the marker.
+        fields: What it says, as JSON has it.
+    """
+
+    method: str
+    fields: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,13 @@ import msgspec
 from acprelay.errors import RequestCancelled
 from acprelay.routing.access import Grant
 from acprelay.routing.audit import Decider, Decision
-from acprelay.routing.frames import PERMISSION_SETTLED, cancel_request, error_reply, result_reply
+from acprelay.routing.frames import (
+    PERMISSION_ASKED,
+    PERMISSION_SETTLED,
+    cancel_request,
+    error_reply,
+    result_reply,
+)
 from acprelay.routing.permissions import PermissionRequest, outcome_reply, read_outcome
 from acprelay.routing.policy import refusal
 from acprelay.routing.publisher import Publisher
@@ -179,6 +185,8 @@ class OpenAsks:
     def add(self, ask: Ask) -> None:
         """Takes an ask in, and puts it to every client that is there and may answer it."""
         self._open[ask.raw_id] = ask
+        if ask.permission is not None:
+            self._publisher.note(PERMISSION_ASKED, _asked(ask, ask.permission))
         for attachment_id in self._publisher.attachments:
             self.offer(ask, attachment_id)
 
@@ -221,6 +229,12 @@ class OpenAsks:
             by=ending.by,
             client=ending.client,
         )
+
+
+def _asked(ask: Ask, permission: Permission) -> dict[str, object]:
+    """What those are told of a permission who are not asked themselves."""
+    subject = permission.ruling.subject
+    return {"ask": ask.id, "turn": ask.turn, "kind": subject.kind, "title": subject.title}
 
 
 def _settled(ask: Ask, permission: Permission, ending: Ending) -> dict[str, object]:

@@ -93,8 +93,8 @@ class TurnTaking:
 
     # -- what clients do
 
-    def submit(self, attachment_id: str, envelope: Envelope) -> None:
-        """Takes a prompt into the queue.
+    def submit(self, attachment_id: str, envelope: Envelope) -> str:
+        """Takes a prompt into the queue; gives the id of its turn.
 
         Raises:
             InvalidRequest: The client still waits for a prompt with this id.
@@ -103,6 +103,7 @@ class TurnTaking:
         turn = f"{self._prefix}-{self._minted + 1}"
         self._turns.submit(Prompt(turn, attachment_id, envelope))
         self._minted += 1
+        return turn
 
     def check(self, attachment_id: str, request_id: bytes) -> None:
         """Makes sure that a client has no prompt with this id waiting.

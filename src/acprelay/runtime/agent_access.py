@@ -43,6 +43,11 @@ class AgentAccess:
         self._may_start = may_start
         self._greeting = False
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether an `initialize` has been answered, or is being served."""
+        return self.initialized or self._greeting
+
     def begin_greeting(self) -> None:
         """Takes note of an `initialize`, before it is served.
 

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 from acprelay.errors import InvalidKey, RelayError, SessionNotFound, StoreError, Unavailable
 from acprelay.routing.building import Rules
+from acprelay.routing.feed import EventKind
 from acprelay.routing.listing import Listed
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.conversation_driver import ConversationDriver
+from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.run_ports import Runs
 from acprelay.session.models import SessionKey
@@ -29,15 +31,23 @@ class Archive:
         ids: Mints secrets.
         clock: Wall-clock time.
         rules: What holds in every conversation.
+        feed: Is told what becomes of conversations.
     """
 
     def __init__(
-        self, *, store: ConversationStore, ids: IdGenerator, clock: Clock, rules: Rules
+        self,
+        *,
+        store: ConversationStore,
+        ids: IdGenerator,
+        clock: Clock,
+        rules: Rules,
+        feed: EventFeed,
     ) -> None:
         self._store = store
         self._ids = ids
         self._clock = clock
         self._rules = rules
+        self._feed = feed
         self._records: dict[SessionKey, ConversationRecord] = {}
         self._drivers: dict[SessionKey, ConversationDriver] = {}
         self._leaving: set[SessionKey] = set()
@@ -92,6 +102,10 @@ class Archive:
                 is_live=driver is not None and driver.is_live,
             )
 
+    def in_use(self) -> list[ConversationDriver]:
+        """Gives the drivers of the conversations that are in use."""
+        return [each for each in self._drivers.values() if each.key not in self._leaving]
+
     def group(self, group: str) -> list[SessionKey]:
         """Gives the names of a group's conversations."""
         return [
@@ -123,6 +137,7 @@ class Archive:
         """Takes a conversation in that is stored."""
         self._drivers[driver.key] = driver
         self._records[driver.key] = driver.record
+        self._feed.add(EventKind.SESSION_OPENED, driver.key, {"agent": driver.record.agent})
 
     def keep_house(self, now: float, *, idle_s: float) -> None:
         """Saves what has changed, and lets go of drivers that nobody needs.
@@ -180,7 +195,8 @@ class Archive:
         """
         try:
             await self._store.delete(key)
-            self._records.pop(key, None)
+            if self._records.pop(key, None) is not None:
+                self._feed.add(EventKind.SESSION_DELETED, key, {})
         finally:
             self._leaving.discard(key)
 
@@ -203,6 +219,7 @@ class Archive:
             clock=self._clock,
             ids=self._ids,
             rules=self._rules,
+            feed=self._feed,
         )
         driver.open(is_new=is_new)
         return driver

@@ -4,7 +4,7 @@ A message is dealt with when it arrives, in order. Only what has to wait for an 
 beside that: `initialize`, authentication, opening and closing a session. Each of those answers its
 request itself, whatever happens.
 
-It knows no WebSocket and no HTTP: whoever has a socket gives an `Outlet` and calls `receive`.
+It knows no WebSocket and no HTTP: whoever has a socket gives a `ClientWriter` and calls `receive`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from acprelay.errors import RelayError, RemoteProtocolError, RequestCancelled
+from acprelay.config import Limits
+from acprelay.errors import LimitReached, RelayError, RemoteProtocolError, RequestCancelled
 from acprelay.routing.access import Principal
 from acprelay.routing.access_rules import (
     check_anything,
@@ -29,7 +30,7 @@ from acprelay.routing.access_rules import (
 )
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.choosing import Choice, choose
-from acprelay.routing.destinations import Destination, destination
+from acprelay.routing.destinations import Destination, answering_session, destination
 from acprelay.routing.frames import error_reply
 from acprelay.routing.message_rate import MessageRates
 from acprelay.routing.opening_rules import read_new_session
@@ -43,8 +44,7 @@ from acprelay.runtime.group_requests import GroupRequests
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.opening import Opening
-from acprelay.runtime.outbox import Outbox
-from acprelay.runtime.ports import Outlet
+from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.rate_gate import RateGate
 from acprelay.runtime.session_requests import SessionRequests, answer, defect
 from acprelay.wire import Envelope, MessageKind, peek, peek_refused
@@ -65,7 +65,8 @@ class ClientConnection:
         id: The connection's id; begins the ids of its attachments.
         principal: Who the client is.
         choice: What its address chooses.
-        outlet: Its socket.
+        outbox: Writes to it.
+        limits: Bounds.
         host: Opens and ends sessions.
         pool: Gives agents.
         groups: Opens and ends groups.
@@ -79,7 +80,8 @@ class ClientConnection:
         id: str,  # noqa: A002 - the glossary's word
         principal: Principal,
         choice: Choice,
-        outlet: Outlet,
+        outbox: ClientWriter,
+        limits: Limits,
         host: ConversationHost,
         pool: AgentSource,
         groups: Groups,
@@ -89,6 +91,7 @@ class ClientConnection:
         self.id = id
         self.principal = principal
         self._choice = choice = within(choice, principal.scope)
+        self._most_requests = limits.requests
         self._host = host
         self._pool = pool
         self._rate = RateGate(rates=rates, principal=principal.id)
@@ -104,15 +107,15 @@ class ClientConnection:
             Destination.INVITE: partial(invitations.invite, principal=principal),
             Destination.REVOKE_INVITATIONS: partial(invitations.revoke, principal=principal),
         }
-        self._outbox = Outbox(outlet=outlet)
+        self._outbox = outbox
         self._tasks = Background()
         self._exit = AsyncExitStack()
-        self._sessions = ClientSessions()
+        self._sessions = ClientSessions(most=limits.connection_sessions)
         self._requests = SessionRequests(
             connection_id=id,
             client=self,
             sessions=self._sessions,
-            outbox=self._outbox,
+            outbox=outbox,
             host=host,
             principal=principal,
         )
@@ -150,6 +153,11 @@ class ClientConnection:
             place.driver.attendance.lose(place.attachment, now=now)
 
     @property
+    def is_begun(self) -> bool:
+        """Whether the client has begun as ACP says, with `initialize`."""
+        return self._access.is_begun
+
+    @property
     def backlog_bytes(self) -> int:
         """How much waits for the client alone."""
         return self._outbox.lane_bytes + self._sessions.lane_bytes
@@ -170,6 +178,10 @@ class ClientConnection:
             if refused.kind is not MessageKind.RESPONSE:
                 self.say(error_reply(refused.id or b"null", error))
             return
+        self.deal_with(envelope)
+
+    def deal_with(self, envelope: Envelope) -> None:
+        """Takes one message that was read already; never raises for what is in it."""
         try:
             if self._rate.admits(envelope, asyncio.get_running_loop().time()):
                 self._route(envelope)
@@ -181,7 +193,8 @@ class ClientConnection:
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:
         if envelope.kind is MessageKind.REQUEST:
-            self.say(error_reply(envelope.id or b"null", error))
+            reply = error_reply(envelope.id or b"null", error)
+            self._outbox.say(reply, session_id=answering_session(envelope))
 
     def _route(self, envelope: Envelope) -> None:
         match destination(envelope, initialized=self._access.initialized):
@@ -193,6 +206,7 @@ class ClientConnection:
             case Destination.CANCEL_REQUEST:
                 self._cancel_request(envelope.request_id or b"")
             case Destination.INITIALIZE:
+                self._check_room()
                 self._access.begin_greeting()
                 self._serve(envelope, self._access.greet)
             case Destination.OPEN_SESSION:
@@ -214,7 +228,14 @@ class ClientConnection:
 
     def _serve(self, envelope: Envelope, work: Work) -> None:
         """Serves a request beside what else the client says."""
+        self._check_room()
         self._tasks.start(answer(envelope, work, self.say), name=envelope.method or "")
+
+    def _check_room(self) -> None:
+        if self._tasks.count > self._most_requests:  # one of them writes
+            raise LimitReached(
+                limit="a client's unanswered requests", most=self._most_requests, setting="requests"
+            )
 
     def _cancel_request(self, request_id: bytes) -> None:
         opening = self._sessions.withdraw(request_id)

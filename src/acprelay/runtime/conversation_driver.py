@@ -29,8 +29,10 @@ from acprelay.routing.turns import TurnList
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.alarm import Alarm
 from acprelay.runtime.attendance import Attendance
+from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.record_keeper import RecordKeeper, read_snapshot
+from acprelay.runtime.remote_control import RemoteControl
 from acprelay.runtime.run_ports import Runs
 from acprelay.runtime.run_slot import RunSlot
 from acprelay.runtime.supervisor import Supervisor
@@ -51,6 +53,7 @@ class ConversationDriver:
         clock: Wall-clock time, for the record.
         ids: Mints secrets.
         rules: What holds in every conversation.
+        feed: Is told of turns, permissions and notices.
 
     Attributes:
         keeper: Keeps its record.
@@ -67,6 +70,7 @@ class ConversationDriver:
         clock: Clock,
         ids: IdGenerator,
         rules: Rules,
+        feed: EventFeed,
     ) -> None:
         self.snapshot = read_snapshot(record)
         self._slot = RunSlot()
@@ -74,12 +78,15 @@ class ConversationDriver:
         self.keeper = RecordKeeper(record=record, store=store, clock=clock)
         self._store = store
         self._runs = runs
+        self._clock = clock
         self._ids = ids
         self._rules = rules
+        self._feed = feed
         self._is_open = False
         self.sponsor: str | None = None
         self.attendance: Attendance
         self.supervisor: Supervisor
+        self.control: RemoteControl
         self._log: PublicLog
         self._conversation: Conversation
 
@@ -133,6 +140,14 @@ class ConversationDriver:
             attendance=self.attendance,
             slot=self._slot,
             rules=self._rules,
+            on_change=self._carry_out,
+        )
+        self.control = RemoteControl(
+            session_id=str(self.key),
+            conversation=self._conversation,
+            log=self._log,
+            ids=self._ids,
+            clock=self._clock,
             on_change=self._carry_out,
         )
         self._is_open = True
@@ -328,6 +343,9 @@ class ConversationDriver:
                     self.keeper.audit(decision, now=_now())
                 case ServiceAsked() | ServiceWithdrawn():
                     self._slot.heed(event, roots=self.record.roots, settle=self._service_settled)
+
+        for told in self._conversation.take_told():
+            self._feed.tell(self.key, told)
 
     def _service_settled(self, number: int, outcome: bytes | RelayError) -> None:
         self._conversation.settle_service(number, outcome)

@@ -110,6 +110,14 @@ class ConversationHost:
         """Lets nobody take up what clients of a principal, by its id, have left. Idempotent."""
         self._archive.forsake(principal)
 
+    def in_use(self) -> list[ConversationDriver]:
+        """Gives the drivers of the conversations that are in use."""
+        return self._archive.in_use()
+
+    def has(self, key: SessionKey) -> bool:
+        """Tells whether a conversation has that name, also one that is being removed."""
+        return key in self._archive
+
     # -- opening
 
     def open(self, opening: Opening) -> None:

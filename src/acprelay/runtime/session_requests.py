@@ -21,7 +21,7 @@ from acprelay.runtime.client_sessions import ClientSessions, Place, unnamed
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.opening import Opening
-from acprelay.runtime.outbox import Outbox
+from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.run_inspection import inspect_run
 from acprelay.session.models import SessionKey
 from acprelay.wire import Envelope
@@ -49,7 +49,7 @@ class SessionRequests:
         connection_id: str,
         client: Client,
         sessions: ClientSessions,
-        outbox: Outbox,
+        outbox: ClientWriter,
         host: ConversationHost,
         principal: Principal,
     ) -> None:
@@ -76,7 +76,7 @@ class SessionRequests:
             opening.request_id,
             worktree=driver.record.worktree,
         )
-        self._admit(driver, attachment)
+        self._admit(driver, attachment, is_told=True)
         self._outbox.flush()
 
     def serve(self, what: Destination, envelope: Envelope) -> None:
@@ -119,11 +119,14 @@ class SessionRequests:
         return self._principal.may(Grant.OBSERVE, SessionKey(entry.group, entry.role))
 
     def _enter(self, driver: ConversationDriver, way: Way, envelope: Envelope) -> None:
+        self._sessions.check_room(envelope.session_id)
         place = self._sessions.place(envelope.session_id)
         present = place.attachment if place is not None else self._mint_attachment_id()
-        self._admit(driver, way(self._client, present, envelope.id or b"null"))
+        request_id = envelope.id or b"null"
+        self._admit(driver, way(self._client, present, request_id), request_id=request_id)
 
     def _attach(self, driver: ConversationDriver, envelope: Envelope) -> None:
+        self._sessions.check_room(envelope.session_id)
         asked = read_attach(envelope.member("params"))
         request_id = envelope.id or b"null"
         place = self._sessions.place(asked.session_id)
@@ -151,9 +154,16 @@ class SessionRequests:
             attachment = attendance.resume(self._client, self._mint_attachment_id(), request_id)
         self._admit(driver, attachment)
 
-    def _admit(self, driver: ConversationDriver, attachment: Attachment) -> None:
+    def _admit(
+        self,
+        driver: ConversationDriver,
+        attachment: Attachment,
+        *,
+        request_id: bytes | None = None,
+        is_told: bool = False,
+    ) -> None:
         self._sessions.enter(Place(driver, attachment))
-        self._outbox.add(attachment)
+        self._outbox.add(attachment, request_id=request_id, is_told=is_told)
 
     def _mint_attachment_id(self) -> str:
         self._attached += 1
