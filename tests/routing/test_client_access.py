@@ -9,7 +9,7 @@ import pytest
 from tests.routing.conftest import Scene
 
 from acprelay.errors import Forbidden, RelayError
-from acprelay.routing.access import Grant
+from acprelay.routing.access import Grant, remote_name
 from acprelay.routing.access_rules import rule_for
 from acprelay.routing.destinations import Destination, destination
 from acprelay.wire import METHODS, MethodKind, Sender, peek
@@ -268,6 +268,18 @@ def test_a_turn_is_also_its_principals_who_came_back_by_another_way(scene: Scene
     turn = scene.conversation.turn or ""
     scene.conversation.check_stop(turn, principal="ann", grants=frozenset({Grant.PROMPT}))
     scene.client("ann again", CANCEL)
+    assert len(scene.agent_gets()) == 1
+
+
+def test_and_the_one_that_it_prompted_without_a_connection(scene: Scene) -> None:
+    scene.grants = {"ann": {Grant.PROMPT}, "bob": {Grant.PROMPT}}
+    scene.principals = {"ann": "ann", "bob": "bob"}
+    scene.open("ann", "bob")
+    scene.conversation.submit_prompt(remote_name("ann"), peek(PROMPT))
+    assert len(scene.agent_gets()) == 1
+    scene.client("bob", CANCEL)
+    assert scene.agent_gets() == []
+    scene.client("ann", CANCEL)
     assert len(scene.agent_gets()) == 1
 
 

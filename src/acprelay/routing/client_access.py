@@ -6,7 +6,7 @@ It decides; what is decided about is carried out elsewhere. It knows no connecti
 from __future__ import annotations
 
 from acprelay.errors import RelayError
-from acprelay.routing.access import Grant, lacking
+from acprelay.routing.access import Grant, lacking, remote_name
 from acprelay.routing.access_rules import rule_for
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.publisher import Publisher
@@ -91,7 +91,9 @@ class ClientAccess:
         raise self._lacking(Grant.APPROVE)
 
     def _is_of(self, attachment_id: str | None, principal: str) -> bool:
-        """Whether an attachment is a principal's, which may have come back by another one."""
+        """Whether an attachment is a principal's, which may have come back by another way."""
+        if attachment_id == remote_name(principal):
+            return True
         attachment = self._publisher.find(attachment_id or "")
         return attachment is not None and attachment.principal == principal
 
