@@ -14,19 +14,23 @@ from acprelay.cli.arguments import (
     config,
     connect,
     demo_agent,
+    doctor,
     invite,
     join,
+    login,
     policy,
     run,
     serve,
     sessions,
+    token,
     worktrees,
 )
 
 _COMMANDS = (
     *(serve, run, sessions, worktrees),
     *(connect, invite, join),
-    *(agents, policy, config, demo_agent),
+    *(token, login),
+    *(agents, policy, config, doctor, demo_agent),
 )
 """In the order of the help."""
 

@@ -13,10 +13,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from acprelay.agents.models import DEFAULT_RESTARTS
-from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, Limits, RelayConfig
+from acprelay.cli.log_settings import DEFAULT_FORMAT, DEFAULT_LEVEL, FORMATS, LEVELS
+from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, Limits, RelayConfig, origin_of
 from acprelay.routing.service_modes import SERVED_BY_RELAY, ServiceMode
 
 PREFIX = "ACPRELAY_"
@@ -106,10 +108,36 @@ class Setting:
         """Where the parser puts the option's value."""
         return None if self.flag is None else self.flag.removeprefix("--").replace("-", "_")
 
+    def of_option(self, typed: Any) -> Any:
+        """Makes a value of what the parser makes of the option; None where it was not typed.
+
+        An option that only affirms is false where it was not typed; one that can deny, as that of a
+        setting that is true by default has to, is None there.
+        """
+        if typed is None or typed == [] or (typed is False and not self.default):
+            return None
+        match self.kind:
+            case Kind.PATH:
+                return Path(typed)
+            case Kind.PATHS:
+                return tuple(map(Path, typed))
+            case Kind.TEXTS:
+                return tuple(typed)
+            case _:
+                return typed
+
 
 def _check_port(port: int) -> None:
     RelayConfig(port=port)
 
+
+def _check_public_urls(urls: tuple[str, ...]) -> None:
+    for url in urls:
+        origin_of(url)
+
+
+_LIMIT_FLAGS = {"drain_s": "--drain"}
+"""The limits that are typed often."""
 
 _GENERAL = (
     Setting(
@@ -119,7 +147,7 @@ _GENERAL = (
     ),
     Setting(
         key="host",
-        about="the loopback address to listen on",
+        about="the address to listen on; one that is no loopback address takes TLS",
         default=DEFAULT_HOST,
         flag="--host",
     ),
@@ -157,6 +185,46 @@ _GENERAL = (
         flag="--policy",
     ),
     Setting(
+        key="auth",
+        about="`false` asks nobody for a token: everybody may do everything",
+        kind=Kind.FLAG,
+        default=True,
+        flag="--auth",
+    ),
+    Setting(
+        key="tls-cert",
+        about="the certificate to serve TLS with, in PEM",
+        kind=Kind.PATH,
+        flag="--tls-cert",
+    ),
+    Setting(
+        key="tls-key",
+        about="the key of the certificate, in PEM",
+        kind=Kind.PATH,
+        flag="--tls-key",
+    ),
+    Setting(
+        key="public-urls",
+        about="further addresses under which clients and browsers come, such as that of a proxy",
+        kind=Kind.TEXTS,
+        flag="--public-url",
+        check=_check_public_urls,
+    ),
+    Setting(
+        key="insecure-without-tls",
+        about="`true` lets others reach the relay without TLS",
+        kind=Kind.FLAG,
+        default=False,
+        flag="--insecure-without-tls",
+    ),
+    Setting(
+        key="insecure-without-auth",
+        about="with `auth = false`, `true` lets others reach the relay: they may run commands here",
+        kind=Kind.FLAG,
+        default=False,
+        flag="--insecure-without-auth",
+    ),
+    Setting(
         key="roots",
         about="where clients may have agents work, with what lies below; without it, anywhere",
         kind=Kind.PATHS,
@@ -171,6 +239,22 @@ _GENERAL = (
         key="mcp-urls",
         about="what the addresses of MCP servers begin with that clients may name; without it, any",
         kind=Kind.TEXTS,
+    ),
+    Setting(
+        key="log-format",
+        about="how the log on standard error looks: lines for people, or JSON",
+        kind=Kind.WORD,
+        default=DEFAULT_FORMAT,
+        words=FORMATS,
+        flag="--log-format",
+    ),
+    Setting(
+        key="log-level",
+        about="from which level on lines are logged",
+        kind=Kind.WORD,
+        default=DEFAULT_LEVEL,
+        words=LEVELS,
+        flag="--log-level",
     ),
 )
 
@@ -216,6 +300,7 @@ def _limit(bound: dataclasses.Field[Any], about: str) -> Setting:
         about=about,
         kind=Kind.INTEGER if type(bound.default) is int else Kind.NUMBER,
         default=bound.default,
+        flag=_LIMIT_FLAGS.get(bound.name),
         check=check,
     )
 

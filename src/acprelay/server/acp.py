@@ -20,6 +20,8 @@ from acprelay.errors import RelayError, Unauthorized, Unavailable
 from acprelay.routing.choosing import Choice
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.log_context import bound
+from acprelay.runtime.measurements import Measures
 from acprelay.runtime.outbox import Outbox
 from acprelay.server.choices import read_choice
 from acprelay.server.http_connections import Connect
@@ -45,6 +47,7 @@ class AcpEndpoint:
         ids: Mints the connections' ids.
         limits: Bounds.
         connections: Ends connections whose principals lose their tokens.
+        measures: What has passed; connections add to it.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class AcpEndpoint:
         ids: IdGenerator,
         limits: Limits,
         connections: LiveConnections,
+        measures: Measures,
     ) -> None:
         self._agents = agents
         self._connect = connect
@@ -63,6 +67,7 @@ class AcpEndpoint:
         self._ids = ids
         self._limits = limits
         self._connections = connections
+        self._measures = measures
         self._quota = Quota(
             limit="the connections of a principal",
             setting="principal-connections",
@@ -116,8 +121,9 @@ class AcpEndpoint:
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
         principal = principal_of(request)
+        outbox = Outbox(outlet=outlet, measures=self._measures)
         connection = self._connect(
-            id=connection_id, principal=principal, choice=choice, outbox=Outbox(outlet=outlet)
+            id=connection_id, principal=principal, choice=choice, outbox=outbox
         )
         try:
             async with asyncio.TaskGroup() as farewells:
@@ -125,7 +131,8 @@ class AcpEndpoint:
                 def close() -> None:
                     farewells.create_task(_dismiss(socket, outlet, _REVOKED))
 
-                with self._connections.enter(principal, close):
+                fields = {"connection": connection_id, "principal": principal.id}
+                with self._connections.enter(principal, close), bound(**fields):
                     async with connection:
                         await self._attend(socket, outlet, connection)
         except* Unauthorized:
