@@ -302,6 +302,45 @@ def test_what_a_principal_has_left_is_given_up_with_it(scene: Scene) -> None:
     scene.principals = {"ann": "ann", "ann's phone": "ann", "bob": "bob"}
     scene.open("ann", "ann's phone", "bob")
     scene.loses("ann", "ann's phone", "bob")
-    scene.presence.forsake("ann")
-    scene.presence.forsake("ann")
+    scene.conversation.forsake("ann", now=0.0)
+    scene.conversation.forsake("ann", now=0.0)
     assert [name for name in scene.clients if scene.presence.find(name)] == ["bob"]
+
+
+def test_prompts_of_a_principal_that_wait_are_never_begun_once_it_is_gone(scene: Scene) -> None:
+    scene.principals = {"ann": "ann", "long gone": "ann", "bob": "bob"}
+    scene.open("ann", "long gone", "bob")
+    scene.client("bob", PROMPT)
+    scene.client("long gone", PROMPT)
+    scene.presence.give_up("long gone")
+    scene.client("ann", PROMPT)
+    scene.conversation.submit_prompt(remote_name("ann"), peek(PROMPT))
+    scene.client("bob", PROMPT.replace(b'"id":1', b'"id":2'))
+    assert len(scene.agent_gets()) == 1
+    scene.conversation.forsake("ann", now=0.0)
+    assert [each["result"] for each in scene.reads("ann") if each.get("id") == 1] == [
+        {"stopReason": "cancelled"}
+    ]
+    assert len(scene.conversation.describe_turns("bob")["queued"]) == 1
+    assert scene.conversation.describe_turns("bob")["queued"][0]["mine"]
+
+
+def test_the_turn_of_a_principal_that_runs_goes_on_once_it_is_gone(scene: Scene) -> None:
+    scene.principals = {"ann": "ann"}
+    scene.open("ann", "bob")
+    scene.client("ann", PROMPT)
+    scene.agent_gets()
+    scene.conversation.forsake("ann", now=0.0)
+    assert scene.agent_gets() == []
+    assert scene.conversation.turn is not None
+
+
+def test_what_a_principal_wanted_of_the_next_run_is_not_said_once_it_is_gone(scene: Scene) -> None:
+    scene.principals = {"ann": "ann", "bob": "bob"}
+    scene.join("ann", "bob")
+    for name in ("ann", "bob"):
+        scene.client(name, request("session/set_mode", sessionId="s:main", modeId=name))
+    scene.conversation.forsake("ann", now=0.0)
+    scene.conversation.begin_run("own", last_id=1)
+    [line] = scene.agent_gets()
+    assert json.loads(line)["params"]["modeId"] == "bob"

@@ -468,6 +468,7 @@ async def test_messages_over_the_rate_are_refused_and_the_limit_named(
         error = (await client.call("session/list"))["error"]
         assert (error["data"]["code"], error["data"]["retryable"]) == ("limit_reached", True)
         assert error["data"]["limit"] == "a principal's messages in a second"
+        assert error["data"]["setting"] == "client-message-rate"
         for _ in range(3):
             client.notify("_x/note", sessionId="task:main")
         await world.steps(AFTERWARDS)

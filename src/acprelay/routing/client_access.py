@@ -30,6 +30,7 @@ class ClientAccess:
     def __init__(self, *, publisher: Publisher, turns: TurnTaking) -> None:
         self._publisher = publisher
         self._turns = turns
+        self._prompters: dict[str, str] = {}
 
     def admit(self, attachment_id: str, method: str) -> Attachment:
         """Refuses what a client may not say to the agent.
@@ -44,7 +45,14 @@ class ClientAccess:
         attachment = self._publisher.find(attachment_id)
         if attachment is None or grant not in attachment.grants:
             raise self._lacking(grant)
+        if method == "session/prompt":
+            self._note_prompter(attachment)
         return attachment
+
+    def owners_of(self, principal: str) -> list[str]:
+        """Names whoever has prompted for a principal, by its id, also who was let go since."""
+        names = {*self._turns.owners, *self._publisher.attachments, *self._publisher.absent}
+        return [name for name in names if self._is_of(name, principal)]
 
     def check_beginning(self, attachment_id: str) -> None:
         """Refuses what would have a run begun, from a client that may not.
@@ -95,7 +103,14 @@ class ClientAccess:
         if attachment_id == remote_name(principal):
             return True
         attachment = self._publisher.find(attachment_id or "")
-        return attachment is not None and attachment.principal == principal
+        known = None if attachment is None else attachment.principal
+        return principal in (known, self._prompters.get(attachment_id or ""))
+
+    def _note_prompter(self, attachment: Attachment) -> None:
+        """Remembers whose a prompt is for as long as it is at the agent, or waits."""
+        owners = self._turns.owners
+        known = {name: whose for name, whose in self._prompters.items() if name in owners}
+        self._prompters = {**known, attachment.id: attachment.principal}
 
     def _grants(self, attachment_id: str) -> frozenset[Grant]:
         attachment = self._publisher.find(attachment_id)

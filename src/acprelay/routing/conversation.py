@@ -348,6 +348,22 @@ class Conversation:
         """The turn that runs and those that wait, as one client sees them."""
         return self._turns.describe(attachment_id)
 
+    def forsake(self, principal: str, *, now: float) -> None:
+        """Lets a principal go for good: nothing that it has asked for is begun any more.
+
+        What the agent is at goes on. Attachments without a connection are given up. Idempotent.
+
+        Args:
+            principal: The principal's id.
+            now: The time.
+        """
+        names = self._access.owners_of(principal)
+        for name in names:
+            self._turns.withdraw(name, now=now)
+        self._held = [each for each in self._held if each.attachment_id not in names]
+        self.presence.forsake(principal)
+        self._publisher.flush()
+
     def check_stop(self, turn: str, *, principal: str, grants: frozenset[Grant]) -> None:
         """Refuses to have a turn cancelled by somebody who may not.
 
