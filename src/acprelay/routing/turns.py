@@ -211,6 +211,16 @@ class Turns:
             at_agent=is_about_running and self._cancel_running(now), dropped=dropped
         )
 
+    @property
+    def owners(self) -> frozenset[str]:
+        """The attachments whose prompts are at the agent or wait."""
+        return frozenset(prompt.attachment_id for prompt in self._unanswered())
+
+    def withdraw(self, attachment_id: str) -> Cancellation:
+        """Drops the prompts of an attachment that wait; the one at the agent goes on."""
+        dropped = self._drop(lambda prompt: prompt.attachment_id == attachment_id)
+        return Cancellation(at_agent=False, dropped=dropped)
+
     def owner(self, turn: str) -> str | None:
         """The attachment whose prompt a turn is, that is open or waits; None for no such turn."""
         prompt = self._find(lambda prompt: prompt.turn == turn)
