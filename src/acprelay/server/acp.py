@@ -25,7 +25,7 @@ from acprelay.server.choices import read_choice
 from acprelay.server.http_connections import Connect
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
-from acprelay.server.quotas import Quota
+from acprelay.server.quotas import Quotas
 from acprelay.server.streamable_http import CONNECTION_ID_HEADER, StreamableHttp
 from acprelay.server.upgrades import asks_for_websocket, check_upgrade, notice_death
 from acprelay.session.ports import IdGenerator
@@ -44,6 +44,7 @@ class AcpEndpoint:
         http: Serves what comes without an upgrade.
         ids: Mints the connections' ids.
         limits: Bounds.
+        quotas: Bounds what each principal holds.
         connections: Ends connections whose principals lose their tokens.
     """
 
@@ -55,6 +56,7 @@ class AcpEndpoint:
         http: StreamableHttp,
         ids: IdGenerator,
         limits: Limits,
+        quotas: Quotas,
         connections: LiveConnections,
     ) -> None:
         self._agents = agents
@@ -63,11 +65,7 @@ class AcpEndpoint:
         self._ids = ids
         self._limits = limits
         self._connections = connections
-        self._quota = Quota(
-            limit="the connections of a principal",
-            setting="principal-connections",
-            most=limits.principal_connections,
-        )
+        self._quotas = quotas
         self._open: dict[web.WebSocketResponse, SocketOutlet] = {}
         self._closing = False
 
@@ -78,7 +76,7 @@ class AcpEndpoint:
         with ExitStack() as held:
             try:
                 choice = self._admit(request)
-                held.enter_context(self._quota.hold(principal_of(request).id))
+                held.enter_context(self._quotas.connections.hold(principal_of(request).id))
             except RelayError as error:
                 return problem(error)
             return await self._serve(request, choice)

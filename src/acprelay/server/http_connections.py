@@ -19,6 +19,7 @@ from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.streamed_outbox import StreamedOutbox
+from acprelay.server.quotas import Quotas
 from acprelay.session.ports import IdGenerator
 
 
@@ -109,6 +110,7 @@ class HttpConnections:
         connect: Makes what their messages mean something to.
         ids: Mints their ids.
         limits: Bounds.
+        quotas: Bounds what each principal holds.
         connections: Ends connections whose principals lose their tokens.
     """
 
@@ -118,11 +120,13 @@ class HttpConnections:
         connect: Connect,
         ids: IdGenerator,
         limits: Limits,
+        quotas: Quotas,
         connections: LiveConnections,
     ) -> None:
         self._connect = connect
         self._ids = ids
         self._limits = limits
+        self._quotas = quotas
         self._connections = connections
         self._open: dict[str, HttpConnection] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -145,12 +149,17 @@ class HttpConnections:
                 "cannot take a client: the relay is stopping", hint="connect again later"
             )
         if len(self._open) >= self._limits.http_connections:
-            raise LimitReached(limit="connections over HTTP", most=self._limits.http_connections)
+            raise LimitReached(
+                limit="connections over HTTP",
+                most=self._limits.http_connections,
+                setting="http-connections",
+            )
+        entered = ExitStack()
+        entered.enter_context(self._quotas.connections.hold(principal.id))
         outbox = StreamedOutbox(most_streams=self._limits.http_streams)
         connection_id = self._ids.mint()
         client = self._connect(id=connection_id, principal=principal, choice=choice, outbox=outbox)
         connection = HttpConnection(client=client, outbox=outbox, idle_s=self._limits.http_idle_s)
-        entered = ExitStack()
         entered.enter_context(self._connections.enter(principal, connection.end))
         self._open[connection_id] = connection
         self._tasks[connection_id] = asyncio.get_running_loop().create_task(
