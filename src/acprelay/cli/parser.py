@@ -14,6 +14,7 @@ from acprelay.cli.arguments import (
     config,
     connect,
     demo_agent,
+    doctor,
     invite,
     join,
     policy,
@@ -26,7 +27,7 @@ from acprelay.cli.arguments import (
 _COMMANDS = (
     *(serve, run, sessions, worktrees),
     *(connect, invite, join),
-    *(agents, policy, config, demo_agent),
+    *(agents, policy, config, doctor, demo_agent),
 )
 """In the order of the help."""
 
