@@ -16,6 +16,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8137
 
 _MAX_PORT = 65_535
+_MAY_BE_ZERO = ("drain_s",)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -63,6 +64,7 @@ class Limits:
             ended; its sessions stay.
         silence_s: How long an agent may be silent in a turn, with nobody being asked anything,
             before that is told, as a warning.
+        drain_s: How long turns may go on once the relay is asked to stop; 0 gives them no time.
         connections: How many HTTP connections may be open at once.
         address_connections: How many of them one address may have.
         principal_connections: How many connections of ACP one principal may have.
@@ -113,6 +115,7 @@ class Limits:
     http_streams: int = 100
     http_idle_s: float = 120.0
     silence_s: float = 300.0
+    drain_s: float = 30.0
     connections: int = 4096
     address_connections: int = 2048
     principal_connections: int = 1024
@@ -136,7 +139,8 @@ class Limits:
     def __post_init__(self) -> None:
         for bound in fields(self):
             value = getattr(self, bound.name)
-            if value <= 0:
+            is_zero = value == 0 and bound.name in _MAY_BE_ZERO
+            if not (value > 0 or is_zero):
                 raise ConfigError(
                     f"cannot use {value} as limit {bound.name}", hint="give a positive number"
                 )

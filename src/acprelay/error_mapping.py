@@ -56,6 +56,7 @@ _OUTSIDE: dict[type[RelayError], Outside] = {
     errors.RequestRefused: Outside(-32042, 502),
     errors.Conflict: Outside(-32050, 409),
     errors.Unavailable: Outside(-32051, 503),
+    errors.RelayDraining: Outside(-32052, 503),
     errors.ServiceError: Outside(-32080, 409),
     errors.FileMissing: Outside(-32002, 404),
     errors.WorkspaceError: Outside(-32070, 409),

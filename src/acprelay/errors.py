@@ -45,6 +45,7 @@ RelayError
 └── StoreError
     ├── Conflict
     └── Unavailable
+        └── RelayDraining     it is about to stop
 ```
 
 An error names its cause in its message, which reads "cannot …", and its remedy in `hint`. `code` is
@@ -600,3 +601,15 @@ class Unavailable(StoreError):
 
     code = "unavailable"
     retryable = True
+
+
+class RelayDraining(Unavailable):
+    """The relay is about to stop, and begins nothing new."""
+
+    code = "relay_draining"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot begin anything new: the relay is about to stop",
+            hint="connect again once it is back; turns that run may still end",
+        )

@@ -32,13 +32,17 @@ from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.runtime.client_connection import ClientConnection
+from acprelay.runtime.clients import ConnectedClients
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.dial_ins import DialIns
+from acprelay.runtime.event_log import EventLog
 from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.measurements import Measures, Traffic
+from acprelay.runtime.observation import Observers
 from acprelay.runtime.opening_checks import OpeningChecks
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.ports import ConversationStore
@@ -358,11 +362,15 @@ class World:
             claims=self.claims,
             feed=self.feed,
         )
+        self.clients = ConnectedClients()
+        self.lags: list[float] = []
+        self.measures = Measures(traffic=Traffic(), delivered=self.lags.append)
         self.archive = Archive(
             store=storage,
             ids=FakeIds(),
             clock=self.clock,
             rules=replace(rules, linger_s=limits.linger_s),
+            observer=Observers((EventLog(),)),
             feed=self.feed,
         )
         self.host = ConversationHost(
@@ -377,6 +385,7 @@ class World:
             desks=stack.enter_context(
                 ServiceDesks(commands=self.commands, ids=FakeIds(), limits=limits)
             ),
+            traffic=self.measures.traffic,
             checks=checks,
         )
         self._stack = stack
@@ -412,7 +421,7 @@ class World:
     ) -> Client:
         """A client that has connected, and has said nothing yet."""
         outlet = outlet or MemoryOutlet()
-        outbox = Outbox(outlet=outlet)
+        outbox = Outbox(outlet=outlet, measures=self.measures)
         connection = ClientConnection(
             id=f"connection-{next(self._connected)}",
             principal=principal,
@@ -423,6 +432,8 @@ class World:
             pool=self.source,
             groups=Groups(host=self.host, ids=FakeIds(), agents=self.source.names),
             invitations=InvitationRequests(desk=self.desk, dial_ins=self.dial_ins),
+            clients=self.clients,
+            measures=self.measures,
             rates=self.rates,
         )
         await self._stack.enter_async_context(connection)

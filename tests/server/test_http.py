@@ -45,7 +45,7 @@ class FakeManager:
 
 
 async def test_a_relay_whose_sessions_are_out_of_reach_is_alive_and_not_ready() -> None:
-    health = Health(manager=cast("SessionManager[Never]", FakeManager()))
+    health = Health(manager=cast("SessionManager[Never]", FakeManager()), is_draining=lambda: False)
     alive = await health.alive(make_mocked_request("GET", "/healthz"))
     ready = await health.ready(make_mocked_request("GET", "/readyz"))
     assert (alive.status, ready.status) == (200, 503)

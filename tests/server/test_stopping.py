@@ -21,6 +21,7 @@ from acprelay.config import Limits, RelayConfig
 from acprelay.routing.access import LOCAL, Principal
 from acprelay.routing.choosing import Choice
 from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.measurements import Measures, Traffic
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.system import RandomIds
 from acprelay.server.acp import AcpEndpoint
@@ -139,6 +140,7 @@ async def test_severing_a_principal_ends_its_connections_within_a_bound(quiet: b
 
 
 def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEndpoint:
+    measures = Measures(traffic=Traffic(), delivered=lambda _lag_s: None)
     connect_fake = cast("Connect", kind)
     quotas = Quotas.within(Limits())
     over_http = HttpConnections(
@@ -147,6 +149,7 @@ def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEn
         limits=Limits(),
         quotas=quotas,
         connections=connections,
+        measures=measures,
     )
     return AcpEndpoint(
         agents=["demo"],
@@ -156,6 +159,7 @@ def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEn
         limits=Limits(),
         quotas=quotas,
         connections=connections,
+        measures=measures,
     )
 
 

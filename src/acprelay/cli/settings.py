@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from acprelay.agents.models import DEFAULT_RESTARTS
+from acprelay.cli.log_settings import DEFAULT_FORMAT, DEFAULT_LEVEL, FORMATS, LEVELS
 from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, Limits, RelayConfig
 from acprelay.routing.service_modes import SERVED_BY_RELAY, ServiceMode
 
@@ -130,6 +131,9 @@ def _check_port(port: int) -> None:
     RelayConfig(port=port)
 
 
+_LIMIT_FLAGS = {"drain_s": "--drain"}
+"""The limits that are typed often."""
+
 _GENERAL = (
     Setting(
         key="default-agent",
@@ -191,6 +195,22 @@ _GENERAL = (
         about="what the addresses of MCP servers begin with that clients may name; without it, any",
         kind=Kind.TEXTS,
     ),
+    Setting(
+        key="log-format",
+        about="how the log on standard error looks: lines for people, or JSON",
+        kind=Kind.WORD,
+        default=DEFAULT_FORMAT,
+        words=FORMATS,
+        flag="--log-format",
+    ),
+    Setting(
+        key="log-level",
+        about="from which level on lines are logged",
+        kind=Kind.WORD,
+        default=DEFAULT_LEVEL,
+        words=LEVELS,
+        flag="--log-level",
+    ),
 )
 
 _SERVICES = tuple(
@@ -235,6 +255,7 @@ def _limit(bound: dataclasses.Field[Any], about: str) -> Setting:
         about=about,
         kind=Kind.INTEGER if type(bound.default) is int else Kind.NUMBER,
         default=bound.default,
+        flag=_LIMIT_FLAGS.get(bound.name),
         check=check,
     )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from acprelay.errors import LimitReached, RelayError, RequestCancelled
+from acprelay.errors import LimitReached, RelayDraining, RelayError, RequestCancelled
 from acprelay.routing.access import Grant
 from acprelay.routing.agent_link import AgentLink, Output
 from acprelay.routing.agent_output import AgentOutput
@@ -83,6 +83,7 @@ class Conversation:
         self._services = services
         self._agent = agent
         self._held: list[Outstanding] = []
+        self._is_draining = False
         self._run_is_wanted = False
         self._events: list[Event] = []
         self._told_turn: str | None = None
@@ -99,6 +100,7 @@ class Conversation:
         if self._turns.turn != self._told_turn:
             self._told_turn = self._turns.turn
             self._events.append(TurnChanged())
+        self._events += self._turns.take_events()
         self._events += self._services.take_events()
         events, self._events = self._events, []
         return events
@@ -143,6 +145,11 @@ class Conversation:
     def open_asks(self) -> int:
         """How many requests of the agent wait for clients."""
         return self._asks.count
+
+    @property
+    def queued_prompts(self) -> int:
+        """How many prompts wait."""
+        return self._turns.queued
 
     @property
     def _is_asked(self) -> bool:
@@ -206,8 +213,11 @@ class Conversation:
         self._publisher.flush()
 
     def want_run(self) -> None:
-        """Has a run begun, though nothing waits for one. Does nothing while one serves or comes."""
-        if not (self.is_served or self._run_is_wanted):
+        """Has a run begun, though nothing waits for one.
+
+        Does nothing while one serves or comes, or while the relay drains.
+        """
+        if not (self.is_served or self._run_is_wanted or self._is_draining):
             self._run_is_wanted = True
             self._events.append(RunWanted())
 
@@ -249,6 +259,7 @@ class Conversation:
             Forbidden: The client lacks the grant for it.
             InvalidRequest: The client still waits for a request with this id.
             LimitReached: As much waits for the agent as may.
+            RelayDraining: It would begin a turn, or a run, and the relay is about to stop.
         """
         self._access.check(attachment_id, envelope.method or "")
         envelope = self._access.cleaned(attachment_id, envelope)
@@ -350,6 +361,15 @@ class Conversation:
         self._publisher.flush()
         return cancelled
 
+    def drain(self) -> None:
+        """Begins no turn and wants no run any more, for good; the turn that runs goes on.
+
+        The prompts that wait are answered with an error, and so is every later one.
+        """
+        self._is_draining = True
+        self._turns.drain()
+        self._publisher.flush()
+
     def close_turns(self, *, now: float) -> None:
         """Answers every prompt with `cancelled`: a client closes the session."""
         self._asks.cancel(now=now)
@@ -358,6 +378,8 @@ class Conversation:
 
     def _request(self, request: Outstanding) -> None:
         self._check(request)
+        if self._is_draining and not (self.is_served and request.method != "session/prompt"):
+            raise RelayDraining
         if request.method == "session/prompt":
             self._turns.submit(request.attachment_id, request.envelope)
         elif self.is_served:

@@ -238,6 +238,10 @@ class Turns:
         """
         return self._cancel_where(_asked(attachment_id, request_id), now)
 
+    def drop_queued(self) -> tuple[Prompt, ...]:
+        """Lets no prompt wait any more; gives those that did, each to be answered."""
+        return self._drop(lambda _prompt: True)
+
     def tick(self, now: float) -> TurnDeadline | None:
         """Tells what is due.
 

@@ -41,6 +41,15 @@ class Client(Protocol):
         """Writes what is due to it."""
         ...
 
+    def sample(self, attachment: Attachment, read_at: float) -> None:
+        """Measures how long it takes until it has been written what its log holds now.
+
+        Args:
+            attachment: Its presence.
+            read_at: When the latest of that was read, by `time.perf_counter`.
+        """
+        ...
+
     def dispossess(self, attachment: Attachment) -> None:
         """Takes an attachment from it, at once: another connection has it."""
         ...
@@ -103,6 +112,13 @@ class Attendance:
         """Has every connection write what is due."""
         for client in list(self._clients.values()):
             client.flush()
+
+    def sample(self, read_at: float) -> None:
+        """Has every connection measure how long it takes to write what the log holds now."""
+        for attachment_id, client in self._clients.items():
+            attachment = self._presence.find(attachment_id)
+            if attachment is not None:
+                client.sample(attachment, read_at)
 
     # -- coming
 

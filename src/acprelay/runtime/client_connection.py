@@ -38,11 +38,14 @@ from acprelay.runtime.agent_access import AgentAccess
 from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.background import Background
 from acprelay.runtime.client_sessions import ClientSessions
+from acprelay.runtime.clients import ConnectedClients
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.group_requests import GroupRequests
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.log_context import also, bound
+from acprelay.runtime.measurements import Measures
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.rate_gate import RateGate
@@ -71,6 +74,8 @@ class ClientConnection:
         pool: Gives agents.
         groups: Opens and ends groups.
         invitations: Serves what concerns agents that are to join.
+        clients: Everybody who is connected.
+        measures: What has passed, and how long it took; the connection adds to it.
         rates: How many messages principals may send.
     """
 
@@ -86,6 +91,8 @@ class ClientConnection:
         pool: AgentSource,
         groups: Groups,
         invitations: InvitationRequests,
+        clients: ConnectedClients,
+        measures: Measures,
         rates: MessageRates,
     ) -> None:
         self.id = id
@@ -93,6 +100,8 @@ class ClientConnection:
         self._choice = choice = within(choice, principal.scope)
         self._most_requests = limits.requests
         self._host = host
+        self._clients = clients
+        self._received = measures.traffic.from_clients
         self._pool = pool
         self._rate = RateGate(rates=rates, principal=principal.id)
         self._access = AgentAccess(
@@ -125,8 +134,11 @@ class ClientConnection:
         """Begins to write, and lets the chosen agent's process stay warm."""
         if starts_agents(self.principal):
             await self._exit.enter_async_context(self._pool.hold(self._choice.agent))
-        await self._exit.enter_async_context(self._tasks)
+        with bound(connection=self.id, principal=self.principal.id):
+            await self._exit.enter_async_context(self._tasks)
+            logger.info("connection %s opened", self.id)
         self._exit.callback(self._leave)
+        self._exit.enter_context(self._clients.including(self))
         self._tasks.start(self._write(), name=f"writer of connection {self.id}")
         return self
 
@@ -138,6 +150,8 @@ class ClientConnection:
     ) -> None:
         """Ends what the client leaves behind; returns once that is on its way."""
         await self._exit.aclose()
+        fields = also(connection=self.id, principal=self.principal.id)
+        logger.info("connection %s closed", self.id, extra=fields)
 
     def _leave(self) -> None:
         self._closed = True
@@ -171,6 +185,8 @@ class ClientConnection:
 
     def receive(self, frame: bytes) -> None:
         """Takes one message of the client; never raises for what is in it."""
+        self._received.messages += 1
+        self._received.size += len(frame)
         try:
             envelope = peek(frame)
         except RemoteProtocolError as error:
@@ -192,6 +208,7 @@ class ClientConnection:
             self._refuse(envelope, defect(envelope))
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:
+        logger.info("refused %s: %s", envelope.method, error.code, extra=also(code=error.code))
         if envelope.kind is MessageKind.REQUEST:
             reply = error_reply(envelope.id or b"null", error)
             self._outbox.say(reply, session_id=answering_session(envelope))
@@ -272,6 +289,10 @@ class ClientConnection:
     def flush(self) -> None:
         """Writes what is due to the client, as far as its socket takes it."""
         self._outbox.flush()
+
+    def sample(self, attachment: Attachment, read_at: float) -> None:
+        """Measures how long it takes until the client has been written what a log holds now."""
+        self._outbox.sample(attachment, read_at)
 
     def dispossess(self, attachment: Attachment) -> None:
         """Gives up an attachment at once: another connection has it."""

@@ -25,6 +25,7 @@ from acprelay.runtime.background import Background
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.creations import Creations
 from acprelay.runtime.further_runs import FurtherRuns
+from acprelay.runtime.measurements import Traffic
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.opening_checks import OpeningChecks
 from acprelay.runtime.purposes import Founding, Restoration
@@ -51,6 +52,7 @@ class ConversationHost:
         background: Owns the tasks.
         limits: Bounds of runs.
         desks: Serve agents with files and terminals.
+        traffic: What has passed; runs add to it.
         checks: Refuse what may not be opened.
     """
 
@@ -66,6 +68,7 @@ class ConversationHost:
         background: Background,
         limits: Limits,
         desks: ServiceDesks,
+        traffic: Traffic,
         checks: OpeningChecks,
     ) -> None:
         self.runs = RunLifecycle(
@@ -83,6 +86,7 @@ class ConversationHost:
         self._worktrees = worktrees
         self._limits = limits
         self._desks = desks
+        self._traffic = traffic
         self._checks = checks
         self._creations = Creations(background=background)
         self._further_runs = FurtherRuns(
@@ -229,6 +233,7 @@ class ConversationHost:
             pool=self._pool,
             limits=self._limits,
             desk=self._desks.open(),
+            traffic=self._traffic,
         )
 
     # -- ending
@@ -281,6 +286,15 @@ class ConversationHost:
         for ending in endings:
             ending.result()
         return keys
+
+    def drain(self) -> None:
+        """Opens no session and begins no run and no turn any more; turns go on. Idempotent."""
+        self._creations.drain()
+        self._archive.drain()
+
+    def turns(self) -> list[str]:
+        """The public ids of the sessions whose turns run."""
+        return [str(driver.key) for driver in self._archive.drivers() if driver.is_in_turn]
 
     async def aclose(self, *, reason: str) -> None:
         """Begins no run any more, ends every one, and returns once they are gone. Idempotent."""

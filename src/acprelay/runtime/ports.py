@@ -80,6 +80,17 @@ class ClientWriter(Protocol):
         """
         ...
 
+    def sample(self, attachment: Attachment, read_at: float) -> None:
+        """Measures how long it takes until an attachment has been written what its log holds now.
+
+        Where that is being measured already, it goes on.
+
+        Args:
+            attachment: Which one.
+            read_at: When the latest of that was read, by `time.perf_counter`.
+        """
+        ...
+
     def flush(self) -> None:
         """Writes what is due, as far as there is room."""
         ...
@@ -127,6 +138,11 @@ class ConversationStore(Protocol):
     Nothing here blocks for longer than a local file takes; what is given to be written is written
     soon, in the order it was given, and survives the end of this process from then on.
     """
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How much of what was given is not written yet."""
+        ...
 
     def records(self) -> Sequence[ConversationRecord]:
         """Gives every conversation there is, as it was saved last; for the start of a relay."""

@@ -35,6 +35,8 @@ class Supervisor:
         attendance: Its clients.
         slot: Has its run.
         rules: How often runs are restarted, and when a run is not well.
+        on_restart: Callable[[], None],
+        on_restart: Called when an agent was restarted unasked.
         on_change: Called when the conversation has something to be carried out.
     """
 
@@ -46,12 +48,14 @@ class Supervisor:
         attendance: Attendance,
         slot: RunSlot,
         rules: Rules,
+        on_restart: Callable[[], None],
         on_change: Callable[[], None],
     ) -> None:
         self._record = record
         self._conversation = conversation
         self._attendance = attendance
         self._slot = slot
+        self._on_restart = on_restart
         self._on_change = on_change
         self._most = rules.restarts.get(record().agent, 0)
         self._restarts = Restarts(most=self._most)
@@ -72,7 +76,7 @@ class Supervisor:
         if self._unasked:
             self._unasked = False
             record, restarts = self._record(), self._restarts.in_a_row
-            logger.warning("session %s: restarted its agent, as run %d", record.key, record.run)
+            self._on_restart()
             self._conversation.tell(RUN_RESTARTED, {"run": record.run, "restarts": restarts})
 
     def run_lost(self, run: AgentRun, error: RelayError) -> None:

@@ -20,6 +20,8 @@ from acprelay.errors import RelayError, Unauthorized, Unavailable
 from acprelay.routing.choosing import Choice
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.log_context import bound
+from acprelay.runtime.measurements import Measures
 from acprelay.runtime.outbox import Outbox
 from acprelay.server.choices import read_choice
 from acprelay.server.http_connections import Connect
@@ -46,6 +48,7 @@ class AcpEndpoint:
         limits: Bounds.
         quotas: Bounds what each principal holds.
         connections: Ends connections whose principals lose their tokens.
+        measures: What has passed; connections add to it.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class AcpEndpoint:
         limits: Limits,
         quotas: Quotas,
         connections: LiveConnections,
+        measures: Measures,
     ) -> None:
         self._agents = agents
         self._connect = connect
@@ -66,6 +70,7 @@ class AcpEndpoint:
         self._limits = limits
         self._connections = connections
         self._quotas = quotas
+        self._measures = measures
         self._open: dict[web.WebSocketResponse, SocketOutlet] = {}
         self._closing = False
 
@@ -114,8 +119,9 @@ class AcpEndpoint:
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
         principal = principal_of(request)
+        outbox = Outbox(outlet=outlet, measures=self._measures)
         connection = self._connect(
-            id=connection_id, principal=principal, choice=choice, outbox=Outbox(outlet=outlet)
+            id=connection_id, principal=principal, choice=choice, outbox=outbox
         )
         try:
             async with asyncio.TaskGroup() as farewells:
@@ -123,7 +129,8 @@ class AcpEndpoint:
                 def close() -> None:
                     farewells.create_task(_dismiss(socket, outlet, _REVOKED))
 
-                with self._connections.enter(principal, close):
+                fields = {"connection": connection_id, "principal": principal.id}
+                with self._connections.enter(principal, close), bound(**fields):
                     async with connection:
                         await self._attend(socket, outlet, connection)
         except* Unauthorized:

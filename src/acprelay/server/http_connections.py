@@ -17,6 +17,7 @@ from acprelay.routing.choosing import Choice
 from acprelay.runtime.alarm import Alarm
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.measurements import Measures
 from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.streamed_outbox import StreamedOutbox
 from acprelay.server.quotas import Quotas
@@ -112,6 +113,7 @@ class HttpConnections:
         limits: Bounds.
         quotas: Bounds what each principal holds.
         connections: Ends connections whose principals lose their tokens.
+        measures: What has passed; connections add to it.
     """
 
     def __init__(
@@ -122,12 +124,14 @@ class HttpConnections:
         limits: Limits,
         quotas: Quotas,
         connections: LiveConnections,
+        measures: Measures,
     ) -> None:
         self._connect = connect
         self._ids = ids
         self._limits = limits
         self._quotas = quotas
         self._connections = connections
+        self._measures = measures
         self._open: dict[str, HttpConnection] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closing = False
@@ -154,13 +158,14 @@ class HttpConnections:
                 most=self._limits.http_connections,
                 setting="http-connections",
             )
-        entered = ExitStack()
-        entered.enter_context(self._quotas.connections.hold(principal.id))
-        outbox = StreamedOutbox(most_streams=self._limits.http_streams)
+        outbox = StreamedOutbox(most_streams=self._limits.http_streams, measures=self._measures)
         connection_id = self._ids.mint()
         client = self._connect(id=connection_id, principal=principal, choice=choice, outbox=outbox)
         connection = HttpConnection(client=client, outbox=outbox, idle_s=self._limits.http_idle_s)
-        entered.enter_context(self._connections.enter(principal, connection.end))
+        with ExitStack() as stack:
+            stack.enter_context(self._quotas.connections.hold(principal.id))
+            stack.enter_context(self._connections.enter(principal, connection.end))
+            entered = stack.pop_all()
         self._open[connection_id] = connection
         self._tasks[connection_id] = asyncio.get_running_loop().create_task(
             self._live(connection_id, connection, entered),

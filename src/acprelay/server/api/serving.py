@@ -25,10 +25,15 @@ from acprelay.server.problems import problem
 logger = logging.getLogger(__name__)
 
 
+OPERATIONS = web.AppKey("operations", tuple[Operation, ...])
+"""What an application serves below the prefix."""
+
+
 def add_operations(
     app: web.Application, operations: Sequence[Operation], *, limits: Limits
 ) -> None:
     """Adds a route for each operation; bodies are read within limits."""
+    app[OPERATIONS] = tuple(operations)
     for operation in operations:
         app.router.add_route(
             operation.method,
