@@ -17,16 +17,19 @@ from acprelay.cli.arguments import (
     doctor,
     invite,
     join,
+    login,
     policy,
     run,
     serve,
     sessions,
+    token,
     worktrees,
 )
 
 _COMMANDS = (
     *(serve, run, sessions, worktrees),
     *(connect, invite, join),
+    *(token, login),
     *(agents, policy, config, doctor, demo_agent),
 )
 """In the order of the help."""
