@@ -13,11 +13,13 @@ from aiohttp.typedefs import Handler
 from tests.server.api_client import ApiClient, api_client, crew
 
 from acprelay.compose import RunningRelay
+from acprelay.config import Limits
 from acprelay.routing.feed import EventKind
 from acprelay.runtime.feed import EventFeed
 from acprelay.server.api.events import EventResource
 from acprelay.server.api.serving import add_operations
 from acprelay.server.principals import admit
+from acprelay.server.quotas import Quotas
 from acprelay.session.models import SessionKey
 from acprelay.testing.feed import memory_feed
 
@@ -43,8 +45,13 @@ async def streaming(
             on_end()
 
     app = web.Application(middlewares=[admit_everybody])
-    events = EventResource(feed=feed, keepalive_s=keepalive_s, patience_s=patience_s)
-    add_operations(app, events.operations())
+    events = EventResource(
+        feed=feed,
+        streams=Quotas.within(Limits()).streams,
+        keepalive_s=keepalive_s,
+        patience_s=patience_s,
+    )
+    add_operations(app, events.operations(), limits=Limits())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
     await runner.setup()
     try:

@@ -168,7 +168,11 @@ class Turns:
         # The one that starts as soon as there is an agent for it does not wait in the queue.
         room = self._most_queued if self._running is not None else self._most_queued + 1
         if len(self._queued) >= room:
-            raise LimitReached(limit="prompts that wait in a session", most=self._most_queued)
+            raise LimitReached(
+                limit="prompts that wait in a session",
+                most=self._most_queued,
+                setting="queued-prompts",
+            )
         self._queued.append(prompt)
 
     def start_next(self) -> Prompt | None:

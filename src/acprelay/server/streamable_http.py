@@ -18,17 +18,18 @@ from aiohttp.abc import AbstractStreamWriter
 from acprelay.config import Limits
 from acprelay.errors import InvalidRequest, LimitReached, RelayError
 from acprelay.runtime.event_stream import EventStream
+from acprelay.server.bodies import read_body
 from acprelay.server.choices import read_choice
 from acprelay.server.http_connections import HttpConnection, HttpConnections
 from acprelay.server.http_messages import (
     accepts_events,
     is_batch,
     is_json,
-    read_body,
     read_message,
 )
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
+from acprelay.server.quotas import Quotas
 from acprelay.server.upgrades import notice_death
 from acprelay.wire import MessageKind
 from acprelay.wire.sse import KEEP_ALIVE
@@ -55,14 +56,21 @@ class StreamableHttp:
         agents: The agents that can be chosen, the default one first.
         connections: Has the connections.
         limits: Bounds.
+        quotas: Bounds what each principal holds.
     """
 
     def __init__(
-        self, *, agents: Sequence[str], connections: HttpConnections, limits: Limits
+        self,
+        *,
+        agents: Sequence[str],
+        connections: HttpConnections,
+        limits: Limits,
+        quotas: Quotas,
     ) -> None:
         self._agents = agents
         self._connections = connections
         self._limits = limits
+        self._quotas = quotas
 
     async def post(self, request: web.Request) -> web.Response:
         """Takes one message; answers `initialize`, and lets every other answer come on a stream."""
@@ -95,7 +103,7 @@ class StreamableHttp:
             )
         try:
             connection = self._find(request)
-            with connection.busy():
+            with self._quotas.streams.hold(principal_of(request).id), connection.busy():
                 stream = connection.outbox.open(
                     request.headers.get(SESSION_ID_HEADER),
                     last_event_id=request.headers.get("Last-Event-ID") or None,
@@ -125,8 +133,12 @@ class StreamableHttp:
             raise _unnamed()
         return self._connections.find(connection_id, principal_of(request))
 
+    async def _read(self, request: web.Request) -> bytes:
+        limits = self._limits
+        return await read_body(request, most=limits.max_frame, within_s=limits.body_s)
+
     async def _begin(self, request: web.Request) -> web.Response:
-        body = await read_body(request, most=self._limits.max_frame)
+        body = await self._read(request)
         if is_batch(body):
             return _no_batches()
         envelope = read_message(body, session_id=None)
@@ -145,9 +157,11 @@ class StreamableHttp:
         if connection.client.backlog_bytes > self._limits.lane_bytes:
             # It asks and does not read. Over a WebSocket, what it says next stays in its socket.
             raise LimitReached(
-                limit="the bytes that wait for a client", most=self._limits.lane_bytes
+                limit="the bytes that wait for a client",
+                most=self._limits.lane_bytes,
+                setting="lane-bytes",
             )
-        body = await read_body(request, most=self._limits.max_frame)
+        body = await self._read(request)
         if is_batch(body):
             return _no_batches()
         session_id = request.headers.get(SESSION_ID_HEADER)

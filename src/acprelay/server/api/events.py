@@ -19,6 +19,7 @@ from acprelay.routing.feed import RelayEvent, Ring
 from acprelay.routing.listing import timestamp
 from acprelay.runtime.feed import EventFeed
 from acprelay.server.api.operations import Call, Operation, Reach, Taken
+from acprelay.server.quotas import Quota
 
 _BATCH = 256
 _KEEPALIVE_S = 15.0
@@ -64,6 +65,7 @@ class EventResource:
 
     Args:
         feed: Has the events.
+        streams: Bounds how many streams each principal has open.
         keepalive_s: After how much silence a comment is sent, so that nobody between takes the
             stream for dead.
         patience_s: How long a reader may take no byte of what is due before it is cut off.
@@ -73,10 +75,12 @@ class EventResource:
         self,
         *,
         feed: EventFeed,
+        streams: Quota,
         keepalive_s: float = _KEEPALIVE_S,
         patience_s: float = _PATIENCE_S,
     ) -> None:
         self._feed = feed
+        self._streams = streams
         self._keepalive_s = keepalive_s
         self._patience_s = patience_s
 
@@ -100,7 +104,7 @@ class EventResource:
                 tag="events",
                 query=EventQuery,
                 media="text/event-stream",
-                errors=(Unavailable,),
+                errors=(LimitReached, Unavailable),
                 grant=Grant.OBSERVE,
                 reach=Reach.WITHIN,
                 handler=self._stream,
@@ -108,6 +112,10 @@ class EventResource:
         ]
 
     async def _stream(self, call: Call[EventQuery, Any]) -> web.StreamResponse:
+        with self._streams.hold(call.principal.id):
+            return await self._serve(call)
+
+    async def _serve(self, call: Call[EventQuery, Any]) -> web.StreamResponse:
         ring = self._feed.ring
         known = call.request.headers.get("Last-Event-ID") or call.query.after
         place = ring.head if known is None else ring.place_of(known)

@@ -14,9 +14,11 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
+from acprelay.config import Limits
 from acprelay.errors import InvalidParams, RelayError, SessionNotFound, UnsupportedMediaType
 from acprelay.routing.access import Grant, lacking
 from acprelay.server.api.operations import PREFIX, Call, Operation, Reach
+from acprelay.server.bodies import read_body
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
 
@@ -27,21 +29,26 @@ OPERATIONS = web.AppKey("operations", tuple[Operation, ...])
 """What an application serves below the prefix."""
 
 
-def add_operations(app: web.Application, operations: Sequence[Operation]) -> None:
-    """Adds a route for each operation."""
+def add_operations(
+    app: web.Application, operations: Sequence[Operation], *, limits: Limits
+) -> None:
+    """Adds a route for each operation; bodies are read within limits."""
     app[OPERATIONS] = tuple(operations)
     for operation in operations:
         app.router.add_route(
-            operation.method, PREFIX + operation.path, _handler(operation), name=operation.id
+            operation.method,
+            PREFIX + operation.path,
+            _handler(operation, limits),
+            name=operation.id,
         )
 
 
-def _handler(operation: Operation) -> WebHandler:
+def _handler(operation: Operation, limits: Limits) -> WebHandler:
     decode = None if operation.body is None else msgspec.json.Decoder(operation.body).decode
 
     async def serve(request: web.Request) -> web.StreamResponse:
         try:
-            call = await _read(operation, decode, request)
+            call = await _read(operation, decode, request, limits)
             _admit(operation, call)
             return _answer(operation, await operation.handler(call))
         except RelayError as error:
@@ -59,7 +66,10 @@ def _handler(operation: Operation) -> WebHandler:
 
 
 async def _read(
-    operation: Operation, decode: Callable[[bytes], object] | None, request: web.Request
+    operation: Operation,
+    decode: Callable[[bytes], object] | None,
+    request: web.Request,
+    limits: Limits,
 ) -> Call[object, object]:
     if decode is None:
         if request.body_exists and operation.method != "GET":
@@ -67,7 +77,8 @@ async def _read(
         body: object = None
     else:
         _check_type(request)
-        body = _decode(decode, await request.read())
+        raw = await read_body(request, most=limits.body_bytes, within_s=limits.body_s)
+        body = _decode(decode, raw)
     return Call(
         request=request,
         principal=principal_of(request),

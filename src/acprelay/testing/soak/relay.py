@@ -93,7 +93,17 @@ class Relay:
         where = ["--ephemeral"] if self._ephemeral else ["--state-dir", str(self._folder / "state")]
         with (self._folder / "relay.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _RELAY, "serve", "--port", "0", *where, *self._options),
+                *(
+                    sys.executable,
+                    "-c",
+                    _RELAY,
+                    "serve",
+                    "--no-auth",
+                    "--port",
+                    "0",
+                    *where,
+                    *self._options,
+                ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
