@@ -14,6 +14,7 @@ from acprelay.cli.arguments import (
     config,
     connect,
     demo_agent,
+    drain,
     invite,
     join,
     policy,
@@ -24,7 +25,7 @@ from acprelay.cli.arguments import (
 )
 
 _COMMANDS = (
-    *(serve, run, sessions, worktrees),
+    *(serve, drain, run, sessions, worktrees),
     *(connect, invite, join),
     *(agents, policy, config, demo_agent),
 )

@@ -18,6 +18,7 @@ from acprelay.client.conversation import Answer, Conversation, attached
 from acprelay.client.groups import GroupCalls
 from acprelay.client.permissions import PermissionCalls
 from acprelay.client.sessions import SessionCalls
+from acprelay.client.stopping import DrainCalls
 from acprelay.client.transcripts import TranscriptCalls
 from acprelay.client.turns import TurnCalls
 from acprelay.client.websocket import open_socket
@@ -26,7 +27,9 @@ NO_AGENT = "none"
 """What an address names as its agent that is the relay's own."""
 
 
-class RelayClient(SessionCalls, GroupCalls, TurnCalls, TranscriptCalls, PermissionCalls):
+class RelayClient(
+    SessionCalls, GroupCalls, TurnCalls, TranscriptCalls, PermissionCalls, DrainCalls
+):
     """Talks to one relay; to be entered before anything is asked.
 
     Each operation of the API is a method of the same name. Cancelling a call is safe, but whether a
