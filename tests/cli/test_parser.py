@@ -25,6 +25,7 @@ COMMANDS = (
     "agents",
     "policy",
     "config",
+    "doctor",
     "demo-agent",
 )
 

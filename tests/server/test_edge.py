@@ -138,6 +138,18 @@ async def test_a_connection_too_many_is_refused_and_hurts_nobody_who_is_there(
                 pass
 
 
+async def test_who_leaves_before_its_upgrade_is_answered_leaves_no_error_in_the_log() -> None:
+    # The fixture `complaints` fails this test where one is logged.
+    async with serve(config()) as (relay, _):
+        host = urlsplit(relay.base_url).netloc
+        upgrade = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
+        for _ in range(50):
+            async with line(relay.base_url) as hasty:
+                hasty.writer.write(f"GET /acp HTTP/1.1\r\nHost: {host}\r\n{upgrade}\r\n".encode())
+                await hasty.writer.drain()
+        assert (await request_http(relay.base_url, "/healthz")).status == 200
+
+
 async def test_a_connection_that_is_idle_is_closed() -> None:
     async with serve(config(keep_alive_s=0.05)) as (relay, _), line(relay.base_url) as idle:
         assert await idle.get("/healthz", urlsplit(relay.base_url).netloc) == 200

@@ -14,6 +14,7 @@ from acprelay.cli.arguments import (
     config,
     connect,
     demo_agent,
+    doctor,
     drain,
     invite,
     join,
@@ -27,7 +28,7 @@ from acprelay.cli.arguments import (
 _COMMANDS = (
     *(serve, drain, run, sessions, worktrees),
     *(connect, invite, join),
-    *(agents, policy, config, demo_agent),
+    *(agents, policy, config, doctor, demo_agent),
 )
 """In the order of the help."""
 

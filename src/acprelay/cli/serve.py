@@ -10,6 +10,7 @@ from pathlib import Path
 
 from acprelay import __version__
 from acprelay.cli.configuration import find_config, serving
+from acprelay.cli.descriptors import raise_soft_limit
 from acprelay.cli.drain_view import DrainView
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.logs import set_up_logs
@@ -31,6 +32,7 @@ def command(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigError: The options or the configuration cannot be used, or the port is taken.
     """
+    raise_soft_limit()
     configured = find_config(arguments, os.environ)
     set_up_logs(form=configured["log-format"], level=configured["log-level"])
     return run_async(_serve(serving(arguments, configured, os.environ), configured.file))

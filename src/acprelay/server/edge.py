@@ -158,7 +158,14 @@ class EdgeConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Gives what is no HTTP, and a defect, the form of all errors."""
+        """Gives what is no HTTP, and a defect, the form of all errors.
+
+        Raises:
+            ConnectionError: The peer is gone, which is no error of anybody.
+        """
+        is_gone = self.transport is None or self.transport.is_closing()
+        if is_gone and isinstance(exc, ConnectionError):
+            raise exc
         super().handle_error(request, status, exc, message)
         error, status = self._explain(status, exc)
         answer = problem(error, status=status)
