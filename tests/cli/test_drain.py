@@ -195,8 +195,9 @@ async def test_the_command_has_a_relay_drain_and_waits_until_it_has_stopped(cli:
     assert last == "the relay has stopped"
 
 
-async def test_the_command_without_a_token_is_refused(cli: Cli) -> None:
+async def test_the_command_with_a_token_of_nobody_is_refused(cli: Cli) -> None:
     _command, address = await _serve(cli)
-    code, _output, errors = await cli.run("drain", "--url", f"http://{address}")
+    drain = await cli.start("drain", "--url", f"http://{address}", ACPRELAY_TOKEN="acpr_nobody")
+    code, _output, errors = await drain.ended()
     assert code != ExitCode.OK
     assert errors.startswith("acprelay: cannot ")

@@ -32,7 +32,7 @@ from acprelay.cli.policy_file import read_policy
 from acprelay.cli.settings import CONFIG_VARIABLE, DEFAULTS, SETTINGS, in_section
 from acprelay.cli.toml_file import read_text
 from acprelay.compose import DEMO_AGENT
-from acprelay.config import Limits, RelayConfig
+from acprelay.config import Limits, RelayConfig, Tls
 from acprelay.errors import ConfigError
 from acprelay.routing.policy import Policy
 from acprelay.routing.service_modes import SERVED_BY_RELAY, ServiceMode, Services
@@ -165,6 +165,11 @@ def serving(
         roots=tuple(root.absolute() for root in configured["roots"] or ()),
         mcp_commands=configured["mcp-commands"],
         mcp_urls=configured["mcp-urls"],
+        auth=configured["auth"],
+        tls=_tls(configured),
+        public_urls=configured["public-urls"] or (),
+        insecure_without_tls=configured["insecure-without-tls"],
+        insecure_without_auth=configured["insecure-without-auth"],
         **_common(arguments, configured, environ),
     )
 
@@ -239,6 +244,18 @@ def _state_dir(configured: Configured, environ: Mapping[str, str]) -> Path | Non
 def _services(configured: Configured) -> Services:
     chosen = {name: ServiceMode(mode) for name, mode in configured.fields("services").items()}
     return dataclasses.replace(SERVED_BY_RELAY, **chosen)
+
+
+def _tls(configured: Configured) -> Tls | None:
+    certificate, key = configured["tls-cert"], configured["tls-key"]
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise ConfigError(
+            "cannot serve TLS with a certificate and no key, or a key and no certificate",
+            hint="give both --tls-cert and --tls-key",
+        )
+    return Tls(certificate=certificate, key=key)
 
 
 def _policy(path: Path | None) -> Policy:

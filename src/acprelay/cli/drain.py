@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 
+from acprelay.cli.credentials import Reach, reach_of
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.client.relay_client import RelayClient
@@ -24,14 +25,14 @@ def command(arguments: argparse.Namespace) -> int:
         0, once it drains; with `wait`, once it has stopped.
 
     Raises:
-        ConfigError: The address cannot be used.
+        ConfigError: The address or the token cannot be used.
         ClientError: The relay cannot be reached, or refuses.
     """
-    return run_async(_drain(arguments.url, wait=arguments.wait))
+    return run_async(_drain(reach_of(arguments, os.environ), wait=arguments.wait))
 
 
-async def _drain(url: str, *, wait: bool) -> int:
-    async with RelayClient(url, token=os.environ.get("ACPRELAY_TOKEN")) as relay:
+async def _drain(reach: Reach, *, wait: bool) -> int:
+    async with RelayClient(reach.url, token=reach.token, tls=reach.tls) as relay:
         state = await relay.drain_relay()
         told = _tell(state, None)
         while wait:

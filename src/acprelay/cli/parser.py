@@ -18,16 +18,19 @@ from acprelay.cli.arguments import (
     drain,
     invite,
     join,
+    login,
     policy,
     run,
     serve,
     sessions,
+    token,
     worktrees,
 )
 
 _COMMANDS = (
     *(serve, drain, run, sessions, worktrees),
     *(connect, invite, join),
+    *(token, login),
     *(agents, policy, config, doctor, demo_agent),
 )
 """In the order of the help."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from acprelay.cli.credentials import Reach
 from acprelay.client.acp_client import AcpClient
 from acprelay.client.acp_messages import (
     JsonObject,
@@ -20,18 +21,20 @@ from acprelay.routing.choosing import NO_AGENT
 
 
 @asynccontextmanager
-async def open_client(url: str) -> AsyncIterator[AcpClient]:
+async def open_client(reach: Reach) -> AsyncIterator[AcpClient]:
     """Connects to a relay without an agent, and initializes the connection.
 
     Args:
-        url: The relay's address.
+        reach: The relay, and who connects.
 
     Raises:
         ConfigError: The address cannot be used.
         RequestRefused: The relay does not take the connection.
         RelayUnreachable: It cannot be reached.
     """
-    async with open_socket(endpoint(url, agent=NO_AGENT)) as socket:
+    async with open_socket(
+        endpoint(reach.url, agent=NO_AGENT), token=reach.token, tls=reach.tls
+    ) as socket:
         client = AcpClient(socket=socket, on_notification=_forget, on_permission=None)
         async with client:
             await client.initialize()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
+from acprelay.cli.credentials import reach_of
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.cli.relay_client import list_sessions, open_client
@@ -36,7 +38,7 @@ def command(arguments: argparse.Namespace) -> int:
 
 async def _run(arguments: argparse.Namespace) -> int:
     work = _COMMANDS[arguments.sessions_command]
-    async with open_client(arguments.url) as client:
+    async with open_client(reach_of(arguments, os.environ)) as client:
         return await work(client, arguments)
 
 

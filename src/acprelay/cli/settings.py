@@ -18,7 +18,7 @@ from typing import Any
 
 from acprelay.agents.models import DEFAULT_RESTARTS
 from acprelay.cli.log_settings import DEFAULT_FORMAT, DEFAULT_LEVEL, FORMATS, LEVELS
-from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, Limits, RelayConfig
+from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, Limits, RelayConfig, origin_of
 from acprelay.routing.service_modes import SERVED_BY_RELAY, ServiceMode
 
 PREFIX = "ACPRELAY_"
@@ -131,6 +131,11 @@ def _check_port(port: int) -> None:
     RelayConfig(port=port)
 
 
+def _check_public_urls(urls: tuple[str, ...]) -> None:
+    for url in urls:
+        origin_of(url)
+
+
 _LIMIT_FLAGS = {"drain_s": "--drain"}
 """The limits that are typed often."""
 
@@ -142,7 +147,7 @@ _GENERAL = (
     ),
     Setting(
         key="host",
-        about="the loopback address to listen on",
+        about="the address to listen on; one that is no loopback address takes TLS",
         default=DEFAULT_HOST,
         flag="--host",
     ),
@@ -178,6 +183,46 @@ _GENERAL = (
         about="the file with rules for permissions",
         kind=Kind.PATH,
         flag="--policy",
+    ),
+    Setting(
+        key="auth",
+        about="`false` asks nobody for a token: everybody may do everything",
+        kind=Kind.FLAG,
+        default=True,
+        flag="--auth",
+    ),
+    Setting(
+        key="tls-cert",
+        about="the certificate to serve TLS with, in PEM",
+        kind=Kind.PATH,
+        flag="--tls-cert",
+    ),
+    Setting(
+        key="tls-key",
+        about="the key of the certificate, in PEM",
+        kind=Kind.PATH,
+        flag="--tls-key",
+    ),
+    Setting(
+        key="public-urls",
+        about="further addresses under which clients and browsers come, such as that of a proxy",
+        kind=Kind.TEXTS,
+        flag="--public-url",
+        check=_check_public_urls,
+    ),
+    Setting(
+        key="insecure-without-tls",
+        about="`true` lets others reach the relay without TLS",
+        kind=Kind.FLAG,
+        default=False,
+        flag="--insecure-without-tls",
+    ),
+    Setting(
+        key="insecure-without-auth",
+        about="with `auth = false`, `true` lets others reach the relay: they may run commands here",
+        kind=Kind.FLAG,
+        default=False,
+        flag="--insecure-without-auth",
     ),
     Setting(
         key="roots",

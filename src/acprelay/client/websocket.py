@@ -74,19 +74,20 @@ class RelaySocket:
 
 @asynccontextmanager
 async def open_socket(
-    url: str, *, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
+    url: str, *, token: str | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[RelaySocket]:
     """Connects to a relay, and closes the connection in the end.
 
     Args:
         url: The address, with its query.
-        headers: Further headers of the request.
-        tls: Which certificates are trusted; None for those of the system.
+        token: Says who connects; None for a relay that does without.
+        tls: Checks the relay's certificate; None does as the system does.
 
     Raises:
         RelayError: It does not take the connection, and says why: by its class.
         RelayUnreachable: It cannot be reached, or what answers is no relay.
     """
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     async with open_websocket(url, headers=headers, tls=tls) as websocket:
         yield RelaySocket(url=url, websocket=websocket)
 
@@ -108,7 +109,7 @@ async def open_websocket(
         protocols: Subprotocols that are offered.
         heartbeat_s: How often a relay that says nothing is asked for a sign of life; None leaves
             that to the system.
-        tls: Which certificates are trusted; None for those of the system.
+        tls: Checks the relay's certificate; None does as the system does.
 
     Raises:
         RelayError: It does not take the connection, and says why: by its class.
@@ -129,10 +130,11 @@ async def open_websocket(
                     max_msg_size=0,
                     protocols=protocols,
                     heartbeat=heartbeat_s,
+                    ssl=True if tls is None else tls,
                     timeout=ClientWSTimeout(ws_close=_CLOSE_S),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            raise await _refused(http, url, error.status, protocols) from None
+            raise await _refused(http, url, error.status, protocols, tls) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unreachable(url, error, after_s=_CONNECT_S) from None
         async with websocket:
@@ -141,14 +143,19 @@ async def open_websocket(
 
 
 async def _refused(
-    http: aiohttp.ClientSession, url: str, status: int, protocols: Sequence[str]
+    http: aiohttp.ClientSession,
+    url: str,
+    status: int,
+    protocols: Sequence[str],
+    tls: ssl.SSLContext | None,
 ) -> RelayError:
     """Asks once more, without a WebSocket key, for the reason that a failed upgrade hides."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
     if protocols:
         headers["Sec-WebSocket-Protocol"] = ",".join(protocols)
     with suppress(aiohttp.ClientError, OSError, TimeoutError):
-        async with asyncio.timeout(_CONNECT_S), http.get(url, headers=headers) as response:
+        asking = http.get(url, headers=headers, ssl=True if tls is None else tls)
+        async with asyncio.timeout(_CONNECT_S), asking as response:
             return await refused(response, url, deed="connect")
     return no_relay(url, status)
 

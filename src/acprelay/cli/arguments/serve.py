@@ -13,6 +13,7 @@ from acprelay.cli.arguments.common import (
     add_config,
     add_pass_env,
 )
+from acprelay.cli.arguments.exposure import add_exposure
 from acprelay.cli.arguments.services import add_services
 from acprelay.cli.log_settings import DEFAULT_FORMAT, DEFAULT_LEVEL, FORMATS, LEVELS
 
@@ -49,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds what a relay is started with."""
     parser.add_argument(
         "--host",
-        help=f"the loopback address to listen on (default: {DEFAULT_HOST})",
+        help=f"the address to listen on (default: {DEFAULT_HOST})",
     )
     parser.add_argument(
         "--port",
@@ -117,3 +118,4 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=LEVELS,
         help=f"from which level on lines are written (default: {DEFAULT_LEVEL})",
     )
+    add_exposure(parser)
