@@ -15,6 +15,7 @@ from acprelay.cli.arguments import (
     connect,
     demo_agent,
     doctor,
+    drain,
     invite,
     join,
     login,
@@ -27,7 +28,7 @@ from acprelay.cli.arguments import (
 )
 
 _COMMANDS = (
-    *(serve, run, sessions, worktrees),
+    *(serve, drain, run, sessions, worktrees),
     *(connect, invite, join),
     *(token, login),
     *(agents, policy, config, doctor, demo_agent),

@@ -55,6 +55,11 @@ def api_operations(
         WorktreeResource(desk=parts.worktree_desk(), inspection=inspection),
         EventResource(feed=runtime.feed, streams=streams),
         TokenResource(desk=runtime.tokens, clock=SystemClock(), public_origin=public_origin),
-        RelayResource(inspection=inspection, limits=config.limits, clock=SystemClock()),
+        RelayResource(
+            draining=runtime.draining,
+            inspection=inspection,
+            limits=config.limits,
+            clock=SystemClock(),
+        ),
     ]
     return all_operations(resources)
