@@ -34,6 +34,7 @@ from acprelay.runtime.system import RandomIds, SystemClock
 from acprelay.server.agents import PATH, AgentEndpoint
 from acprelay.session.models import SessionKey
 from acprelay.storage.invitations import ForgetfulInvitations
+from acprelay.testing.feed import memory_feed
 from acprelay.wire.framing import OversizedFrame
 from acprelay.wire.link import LinkEnd
 
@@ -164,6 +165,7 @@ async def receive_over_a_link() -> float:
             background=background,
             limits=limits,
             services=SERVED_BY_RELAY,
+            feed=memory_feed(),
         )
         app = web.Application()
         app.router.add_get(PATH, AgentEndpoint(dial_ins=dial_ins, limits=limits).handle)

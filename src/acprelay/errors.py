@@ -27,10 +27,13 @@ RelayError
 │       ├── MethodNotFound
 │       ├── InvalidParams
 │       ├── RequestCancelled
+│       ├── UnsupportedMediaType  what is sent over HTTP is no JSON
 │       └── FrameTooLarge
 ├── ClientError
 │   ├── Unauthorized          nobody is known by what was shown
+│   ├── NotFound              something that is no session
 │   ├── Forbidden
+│   ├── TokenNotFound
 │   ├── ConnectionNotFound    it has ended, or is another's
 │   ├── CursorExpired
 │   ├── LimitReached
@@ -42,6 +45,7 @@ RelayError
 └── StoreError
     ├── Conflict
     └── Unavailable
+        └── RelayDraining     it is about to stop
 ```
 
 An error names its cause in its message, which reads "cannot …", and its remedy in `hint`. `code` is
@@ -162,8 +166,16 @@ class InvalidTransition(SessionError):
             event=event,
             key=key,
         )
-        self.state = state
-        self.event = event
+
+    @property
+    def state(self) -> str:
+        """The session's state."""
+        return str(self.fields["state"])
+
+    @property
+    def event(self) -> str:
+        """What was asked of it."""
+        return str(self.fields["event"])
 
 
 class NotRestorable(SessionError):
@@ -410,10 +422,38 @@ class FrameTooLarge(RemoteProtocolError):
         )
 
 
+class UnsupportedMediaType(RemoteProtocolError):
+    """What a request sends over HTTP is not said to be JSON."""
+
+    code = "unsupported_media_type"
+
+    def __init__(self, *, media: str) -> None:
+        super().__init__(
+            f"cannot take a body of type {media[:80]!r}",
+            hint="send JSON, with the header Content-Type: application/json",
+            media=media[:80],
+        )
+
+
 class ClientError(RelayError):
     """A client does not get what it asked for."""
 
     code = "client_error"
+
+
+class NotFound(ClientError):
+    """There is nothing of that name, or nothing that this client may see.
+
+    Args:
+        what: What is looked for, in words.
+        name: Its name.
+        hint: Where those that there are can be seen.
+    """
+
+    code = "not_found"
+
+    def __init__(self, *, what: str, name: str, hint: str) -> None:
+        super().__init__(f"cannot find {what} {name[:200]!r}", hint=hint, name=name[:200])
 
 
 class Unauthorized(ClientError):
@@ -426,6 +466,19 @@ class Forbidden(ClientError):
     """The request comes from where none is taken, or reaches for what is out of bounds."""
 
     code = "forbidden"
+
+
+class TokenNotFound(ClientError):
+    """No token has the id."""
+
+    code = "token_not_found"
+
+    def __init__(self, *, token_id: str) -> None:
+        super().__init__(
+            f"cannot find the token {token_id[:80]!r}",
+            hint="acprelay token list shows the ids of those that there are",
+            token=token_id[:80],
+        )
 
 
 class ConnectionNotFound(ClientError):
@@ -458,22 +511,28 @@ class CursorExpired(ClientError):
 
 
 class LimitReached(ClientError):
-    """As many as may be of something are there already.
+    """As many as may be of something are there already, or something takes longer than it may.
 
     Args:
         limit: What is limited, in words.
         most: How many may be.
+        setting: The key of the configuration's `[limits]` that says so, if one does.
+        message: What cannot be done, where that is not to take one more.
     """
 
     code = "limit_reached"
     retryable = True
 
-    def __init__(self, *, limit: str, most: int) -> None:
+    def __init__(
+        self, *, limit: str, most: float, setting: str | None = None, message: str | None = None
+    ) -> None:
+        named = {} if setting is None else {"setting": setting}
         super().__init__(
-            f"cannot take more: {limit} are limited to {most}",
-            hint="try again later",
+            message or f"cannot take more: {limit} are limited to {most}",
+            hint="try again later" + (f", or raise limits.{setting}" if setting else ""),
             limit=limit,
             most=most,
+            **named,
         )
 
 
@@ -542,3 +601,15 @@ class Unavailable(StoreError):
 
     code = "unavailable"
     retryable = True
+
+
+class RelayDraining(Unavailable):
+    """The relay is about to stop, and begins nothing new."""
+
+    code = "relay_draining"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot begin anything new: the relay is about to stop",
+            hint="connect again once it is back; turns that run may still end",
+        )

@@ -101,7 +101,8 @@ async def test_of_an_agent_behind_a_wrapper_nothing_is_left_when_its_end_is_answ
 async def test_while_a_stubborn_agent_is_being_ended_the_next_session_starts_and_works(
     tmp_path: Path, witness: Witness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("acprelay.compose.AgentLimits", partial(AgentLimits, grace_s=PATIENCE_S))
+    limits = partial(AgentLimits, grace_s=PATIENCE_S)
+    monkeypatch.setattr("acprelay.compose.parts.AgentLimits", limits)
     source = HELD_BACK.format(path=str(tmp_path / "witness"))
     stubborn = AgentSpec(name="stubborn", argv=(sys.executable, "-c", source))
     config = RelayConfig(port=0, agents=(stubborn, DEMO_AGENT))

@@ -53,6 +53,7 @@ AGENT_SIDE = "The agents' side does not know the clients' side"
 PORTS = "The server reaches no concrete session manager, store or registry"
 ROOT_SESSIONS = "Only the composition root chooses a session manager, store and registry"
 ROOT_AGENTS = "Only the composition root chooses how agents are started"
+CLIENT = "The client stands by itself"
 DOUBLES = "Only the command that runs the demo agent uses the doubles"
 
 
@@ -76,7 +77,7 @@ def test_the_source_keeps_every_contract(tree: Tree) -> None:
         ("session/models.py", "import acprelay.error_mapping", LAYERS),
         ("routing/__init__.py", "import acprelay.agents.ports", LAYERS),
         ("runtime/__init__.py", "import acprelay.server", LAYERS),
-        ("compose.py", "import acprelay.cli", LAYERS),
+        ("compose/relay.py", "import acprelay.cli", LAYERS),
         ("wire/__init__.py", "import asyncio", PURE),
         ("wire/__init__.py", "import time", PURE),
         ("routing/__init__.py", "from socket import socket", PURE),
@@ -96,7 +97,11 @@ def test_the_source_keeps_every_contract(tree: Tree) -> None:
         ("cli/__init__.py", "import acprelay.session.store_memory", ROOT_SESSIONS),
         ("runtime/__init__.py", "from acprelay.agents.stdio import StdioAgent", ROOT_AGENTS),
         ("cli/__init__.py", "from acprelay.agents import StdioLauncher", ROOT_AGENTS),
-        ("compose.py", "import acprelay.testing", DOUBLES),
+        ("client/__init__.py", "import acprelay.wire", CLIENT),
+        ("client/__init__.py", "import acprelay.session.models", CLIENT),
+        ("client/__init__.py", "import acprelay.compose", LAYERS),
+        ("server/__init__.py", "import acprelay.client", LAYERS),
+        ("compose/relay.py", "import acprelay.testing", DOUBLES),
         ("runtime/__init__.py", "import acprelay.testing", DOUBLES),
     ],
 )

@@ -13,6 +13,7 @@ from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.session.models import Handle, Session, SessionKey, SessionSpec, SessionState
 from acprelay.session.registry_memory import MemoryRegistry
+from acprelay.testing.feed import memory_feed
 from acprelay.testing.session import FakeCleaner
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class FakeCleanup:
 async def run(cleanup: FakeCleanup) -> None:
     async with Background() as background:
         scheduler = BackgroundCleanupScheduler(
-            background=background, retry_after_s=(0,) * (ATTEMPTS - 1)
+            background=background, feed=memory_feed(), retry_after_s=(0,) * (ATTEMPTS - 1)
         )
         scheduler.schedule(KEY, cleanup)
         [task] = asyncio.all_tasks() - {asyncio.current_task()}
@@ -77,7 +78,8 @@ async def test_a_cleanup_that_always_fails_is_given_up_with_a_word(
 async def test_waiting_for_the_next_attempt_ends_with_the_relay() -> None:
     cleanup = FakeCleanup(AgentError("cannot end it"))
     async with Background() as background:
-        BackgroundCleanupScheduler(background=background).schedule(KEY, cleanup)
+        scheduler = BackgroundCleanupScheduler(background=background, feed=memory_feed())
+        scheduler.schedule(KEY, cleanup)
         for _ in range(3):
             await asyncio.sleep(0)
     assert cleanup.calls == 1

@@ -21,6 +21,7 @@ from acprelay.config import Limits, RelayConfig
 from acprelay.routing.access import LOCAL, Principal
 from acprelay.routing.choosing import Choice
 from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.measurements import Measures, Traffic
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.system import RandomIds
 from acprelay.server.acp import AcpEndpoint
@@ -31,7 +32,7 @@ from acprelay.wire import text_frame
 
 
 async def test_clients_are_told_that_the_relay_goes_away() -> None:
-    async with open_relay(RelayConfig(port=0)) as relay:
+    async with open_relay(RelayConfig(auth=False, port=0)) as relay:
         silent, speaking = await connect(relay.url), AcpClient(await connect(relay.url))
         await speaking.open_session()
     for peer in (silent, speaking.peer):
@@ -41,7 +42,7 @@ async def test_clients_are_told_that_the_relay_goes_away() -> None:
 
 
 async def test_a_prompt_in_flight_is_answered_before_its_client_is_dismissed() -> None:
-    async with open_relay(RelayConfig(port=0)) as relay:
+    async with open_relay(RelayConfig(auth=False, port=0)) as relay:
         client = AcpClient(await connect(relay.url))
         session_id = await client.open_session()
         prompt_id = await client.begin_prompt(session_id, "/think\n/slow 1000")
@@ -56,7 +57,7 @@ async def test_a_prompt_in_flight_is_answered_before_its_client_is_dismissed() -
 
 async def test_streams_that_nobody_reads_do_not_keep_the_relay() -> None:
     peers = []
-    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(port=0)) as relay:
+    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(auth=False, port=0)) as relay:
         for _ in range(3):
             client = AcpClient(await connect(relay.url, receive_buffer=4096))
             session_id = await client.open_session()
@@ -138,9 +139,14 @@ async def test_severing_a_principal_ends_its_connections_within_a_bound(quiet: b
 
 
 def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEndpoint:
+    measures = Measures(traffic=Traffic(), delivered=lambda _lag_s: None)
     connect_fake = cast("Connect", kind)
     over_http = HttpConnections(
-        connect=connect_fake, ids=RandomIds(), limits=Limits(), connections=connections
+        connect=connect_fake,
+        ids=RandomIds(),
+        limits=Limits(),
+        connections=connections,
+        measures=measures,
     )
     return AcpEndpoint(
         agents=["demo"],
@@ -149,6 +155,7 @@ def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEn
         ids=RandomIds(),
         limits=Limits(),
         connections=connections,
+        measures=measures,
     )
 
 
@@ -170,7 +177,7 @@ async def _serving(endpoint: AcpEndpoint) -> AsyncIterator[str]:
 
 
 async def test_an_http_connection_that_is_kept_alive_does_not_keep_the_relay() -> None:
-    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(port=0)) as relay:
+    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(auth=False, port=0)) as relay:
         host = relay.base_url.removeprefix("http://")
         reader, writer = await asyncio.open_connection(*host.rsplit(":", 1))
         writer.write(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shlex
 
-from acprelay.cli.acp_messages import JsonObject, as_object, decode, refusal
+from acprelay.cli.credentials import TOKEN_VARIABLE, Reach, reach_of
 from acprelay.cli.exits import ExitCode
-from acprelay.cli.join import TOKEN_VARIABLE
 from acprelay.cli.loop import run_async
-from acprelay.cli.urls import endpoint
-from acprelay.cli.websocket import open_socket
+from acprelay.client.acp_messages import JsonObject, as_object, decode, refusal
+from acprelay.client.addresses import endpoint
+from acprelay.client.websocket import open_socket
 from acprelay.errors import RelayUnreachable
 from acprelay.session.models import SessionKey
 
@@ -37,20 +38,23 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.ttl is not None:
         params["ttl_s"] = arguments.ttl
     method = "_acprelay/revoke_invitations" if arguments.revoke else "_acprelay/invite"
-    result = run_async(_ask(endpoint(arguments.url), method, params))
+    reach = reach_of(arguments, os.environ)
+    result = run_async(_ask(reach, method, params))
     if arguments.json:
         print(json.dumps(result))
     elif arguments.revoke:
         print(f"tokens that were revoked: {result.get('revoked')}")
     else:
-        print(_instructions(result, url=arguments.url, key=key))
+        print(_instructions(result, url=reach.url, key=key))
     return ExitCode.OK
 
 
-async def _ask(url: str, method: str, params: JsonObject) -> JsonObject:
+async def _ask(reach: Reach, method: str, params: JsonObject) -> JsonObject:
+    url = endpoint(reach.url)
     request = {"jsonrpc": "2.0", "id": _ID, "method": method, "params": params}
     try:
-        async with asyncio.timeout(_ANSWER_S), open_socket(url) as socket:
+        opening = open_socket(url, token=reach.token, tls=reach.tls)
+        async with asyncio.timeout(_ANSWER_S), opening as socket:
             await socket.send(json.dumps(request).encode())
             while (answer := decode(await socket.receive())).get("id") != _ID:
                 pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -9,8 +10,10 @@ from typing import Literal
 import aiohttp
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
 
-from acprelay.cli.websocket import close_reason, connection_lost, open_websocket
-from acprelay.errors import LinkGone, RelayUnreachable, RemoteProtocolError, RequestRefused
+from acprelay.client.failures import connection_lost
+from acprelay.client.refusals import is_temporary
+from acprelay.client.websocket import close_reason, open_websocket
+from acprelay.errors import RelayError, RelayUnreachable, RemoteProtocolError
 from acprelay.wire.link import SUBPROTOCOL
 from acprelay.wire.link_greeting import CLAIM_HEADER, Claim
 
@@ -73,25 +76,28 @@ class LinkSocket:
 
 
 @asynccontextmanager
-async def dial(url: str, token: str, claim: Claim | None) -> AsyncIterator[LinkSocket]:
+async def dial(
+    url: str, token: str, claim: Claim | None, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[LinkSocket]:
     """Connects an agent to a relay, and closes the connection in the end.
 
     Args:
         url: The address of the role.
         token: Lets the agent in.
         claim: The link that is taken up; None for a new one.
+        tls: Checks the relay's certificate; None does as the system does.
 
     Raises:
         RelayUnreachable: It cannot be reached, or cannot take an agent now.
         LinkGone: It has given the link up.
-        RequestRefused: It does not take the agent.
+        RelayError: It does not take the agent.
     """
     headers = {"Authorization": f"Bearer {token}"}
     if claim is not None:
         headers[CLAIM_HEADER] = claim.header()
     try:
         async with open_websocket(
-            url, headers=headers, protocols=(SUBPROTOCOL,), heartbeat_s=_HEARTBEAT_S
+            url, headers=headers, protocols=(SUBPROTOCOL,), heartbeat_s=_HEARTBEAT_S, tls=tls
         ) as websocket:
             if websocket.protocol != SUBPROTOCOL:
                 raise RemoteProtocolError(
@@ -99,9 +105,7 @@ async def dial(url: str, token: str, claim: Claim | None) -> AsyncIterator[LinkS
                     hint="check the address, and what stands between",
                 )
             yield LinkSocket(url=url, websocket=websocket)
-    except RequestRefused as error:
-        if error.fields.get("refusal") == LinkGone.code:
-            raise LinkGone from None
-        if error.fields.get("is_temporary"):
+    except RelayError as error:
+        if is_temporary(error) and not isinstance(error, RelayUnreachable):
             raise RelayUnreachable(f"cannot join now: {error.message}", hint=error.hint) from None
         raise

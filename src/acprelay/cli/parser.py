@@ -11,21 +11,26 @@ import argparse
 from acprelay import __version__
 from acprelay.cli.arguments import (
     agents,
+    config,
     connect,
     demo_agent,
+    doctor,
     invite,
     join,
+    login,
     policy,
     run,
     serve,
     sessions,
+    token,
     worktrees,
 )
 
 _COMMANDS = (
     *(serve, run, sessions, worktrees),
     *(connect, invite, join),
-    *(agents, policy, demo_agent),
+    *(token, login),
+    *(agents, policy, config, doctor, demo_agent),
 )
 """In the order of the help."""
 

@@ -10,13 +10,13 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from acprelay.agents.models import AgentSpec
-from acprelay.cli.acp_client import AcpClient, OnPermission
-from acprelay.cli.acp_messages import JsonObject, as_list, own_member
 from acprelay.cli.configuration import embedded, find_config, read_agents
+from acprelay.cli.credentials import Reach, reach_of
 from acprelay.cli.exits import STOP_REASONS, ExitCode, of_signal
 from acprelay.cli.loop import run_async
 from acprelay.cli.permissions import RulePermission, TerminalPermission
@@ -26,8 +26,10 @@ from acprelay.cli.stdio import STANDARD_INPUT, STANDARD_OUTPUT, InputLines, Outp
 from acprelay.cli.terminal import complain
 from acprelay.cli.turn import Turn
 from acprelay.cli.turn_view import TurnView
-from acprelay.cli.urls import endpoint
-from acprelay.cli.websocket import open_socket
+from acprelay.client.acp_client import AcpClient, OnPermission
+from acprelay.client.acp_messages import JsonObject, as_list, own_member
+from acprelay.client.addresses import endpoint
+from acprelay.client.websocket import open_socket
 from acprelay.compose import open_relay
 from acprelay.errors import ConfigError, RelayError
 
@@ -73,14 +75,14 @@ async def _converse(arguments: argparse.Namespace, interrupts: Interrupts) -> st
     prompt = _utf8(arguments.prompt, "the prompt")
     async with (
         Output(descriptor=STANDARD_OUTPUT) as output,
-        _relay(arguments) as url,
-        open_socket(url) as socket,
+        _relay(arguments) as reach,
+        open_socket(reach.url, token=reach.token, tls=reach.tls) as socket,
     ):
         screen = _screen(output)
         view = TurnView(screen=screen)
         client = AcpClient(
             socket=socket,
-            on_update=view.show,
+            on_notification=view.notified,
             on_permission=_permission(arguments.permission, screen),
         )
         async with client:
@@ -117,8 +119,8 @@ async def _finish(view: TurnView, interrupts: Interrupts) -> None:
 
 
 @asynccontextmanager
-async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
-    """Gives the address to connect to: a running relay's, or that of one which ends with this."""
+async def _relay(arguments: argparse.Namespace) -> AsyncIterator[Reach]:
+    """Gives what to connect to: a running relay, or one which ends with this."""
     named = read_agents(arguments.agents)
     names = [one for one in named if isinstance(one, str)]
     if len(names) > 1:
@@ -128,13 +130,15 @@ async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
     agent = names[0] if names else None
     if arguments.url is not None:
         _check_running(arguments, named)
-        yield endpoint(arguments.url, agent=agent, worktree=arguments.worktree)
+        reach = reach_of(arguments, os.environ)
+        yield replace(reach, url=endpoint(reach.url, agent=agent, worktree=arguments.worktree))
         return
     with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
-        file = find_config(arguments, os.environ)
-        config = embedded(arguments, file, os.environ, state_dir=Path(state_dir))
+        configured = find_config(arguments, os.environ)
+        config = embedded(arguments, configured, os.environ, state_dir=Path(state_dir))
         async with open_relay(config) as relay:
-            yield endpoint(relay.url, agent=agent, worktree=arguments.worktree)
+            url = endpoint(relay.url, agent=agent, worktree=arguments.worktree)
+            yield Reach(url=url, token=relay.owner_token)
 
 
 def _check_running(arguments: argparse.Namespace, named: Sequence[AgentSpec | str]) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
-from acprelay.cli.acp_client import AcpClient
-from acprelay.cli.acp_messages import JsonObject, as_list, as_object
+from acprelay.cli.credentials import reach_of
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.cli.relay_client import list_sessions, open_client
 from acprelay.cli.session_texts import details, flat, row
 from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain, one_line
-from acprelay.errors import ConfigError, RequestRefused
+from acprelay.client.acp_client import AcpClient
+from acprelay.client.acp_messages import JsonObject, as_list, as_object
+from acprelay.errors import ConfigError, RelayError, RequestRefused
 
 _HEADERS = ("SESSION", "AGENT", "STATE", "CHANGED", "DIRECTORY", "TITLE")
 
@@ -28,7 +30,7 @@ def command(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: The options cannot be used.
-        RequestRefused: The relay answered with an error.
+        RelayError: The relay answered with an error.
         RelayUnreachable: The relay cannot be reached, or went away.
     """
     return run_async(_run(arguments))
@@ -36,7 +38,7 @@ def command(arguments: argparse.Namespace) -> int:
 
 async def _run(arguments: argparse.Namespace) -> int:
     work = _COMMANDS[arguments.sessions_command]
-    async with open_client(arguments.url) as client:
+    async with open_client(reach_of(arguments, os.environ)) as client:
         return await work(client, arguments)
 
 
@@ -54,16 +56,19 @@ async def _list(client: AcpClient, arguments: argparse.Namespace) -> int:
 
 async def _show(client: AcpClient, arguments: argparse.Namespace) -> int:
     sessions = [flat(entry) for entry in await list_sessions(client)]
-    shown = [
-        {**entry, **await _run_of(client, entry)}
-        for name in arguments.names
-        for entry in _named(sessions, name)
-    ]
+    shown: list[JsonObject] = []
+    code = ExitCode.OK
+    for name in arguments.names:
+        try:
+            shown += [{**one, **await _run_of(client, one)} for one in _named(sessions, name)]
+        except RequestRefused as error:
+            complain(error.message, hint=error.hint)
+            code = ExitCode.ERROR
     if arguments.json:
         _print_json(shown)
-    else:
+    elif shown:
         print("\n\n".join("\n".join(details(entry)) for entry in shown))
-    return ExitCode.OK
+    return code
 
 
 async def _run_of(client: AcpClient, session: JsonObject) -> JsonObject:
@@ -162,7 +167,7 @@ async def _end(
                     _print_json([{"sessionId": session_id, "outcome": deed}])
                 else:
                     print(f"{deed} {one_line(str(session_id))}")
-        except RequestRefused as error:
+        except RelayError as error:
             complain(error.message, hint=error.hint)
             code = ExitCode.ERROR
     return code

@@ -1,10 +1,11 @@
 """Asks: an agent's requests to clients. Who is asked, and what counts as an answer.
 
-A permission is put to every client, and the first valid answer decides, unless a policy has decided
-before. An elicitation is for the client that owns the turn; any other request is for that one too,
-or for the only client there is. Files and terminals have rules of their own (`client_services`),
-and a turn that is cancelled does not take them along. However an ask ends, its agent gets exactly
-one answer, and every client that was asked and has not answered gets `$/cancel_request`.
+A permission is put to every client that may approve, and the first valid answer decides, unless a
+policy has decided before. An elicitation is for the client that owns the turn; any other request is
+for that one too, or for the only client there is that may prompt. Files and terminals have rules of
+their own (`client_services`), and a turn that is cancelled does not take them along. However an ask
+ends, its agent gets exactly one answer, and every client that was asked and has not answered gets
+`$/cancel_request`.
 
 The broker knows attachments by their ids, and the time as it is told it: no clock and no socket.
 """
@@ -20,6 +21,7 @@ from acprelay.errors import (
     RelayError,
     RequestCancelled,
 )
+from acprelay.routing.access import Grant
 from acprelay.routing.ask_frames import answer_refused, ask_frame
 from acprelay.routing.audit import Decider, Decision
 from acprelay.routing.client_services import ClientServices, left
@@ -40,7 +42,7 @@ from acprelay.routing.policy import Policy
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.referee import Referee
 from acprelay.routing.service_modes import is_service
-from acprelay.wire import Envelope, describe, rewrite
+from acprelay.wire import Envelope, describe, json_string, rewrite
 
 ClientRequest = Callable[[str, bytes], bytes | None]
 """Gives a client's own id of its request, by its attachment's id and the agent's id of it."""
@@ -101,6 +103,10 @@ class Asks:
         """When `tick` has something to do; None where nothing has a deadline."""
         deadlines = [ask.deadline_at for ask in self._open if ask.deadline_at is not None]
         return min(deadlines, default=None)
+
+    def open(self) -> list[Ask]:
+        """Gives those that are open, the oldest first."""
+        return [*self._open]
 
     def take_decisions(self) -> list[Decision]:
         """Gives what was decided about permissions since the last call."""
@@ -249,6 +255,26 @@ class Asks:
             self._open.settle(ask, ending)
         return True
 
+    def decide(self, ask_id: str, answer: Envelope, *, by: str, now: float) -> bool | None:
+        """Takes an answer to a permission from somebody who is not attached, and was not asked.
+
+        It counts as a client's does, except that one which cannot be used is no abstention.
+
+        Returns:
+            Whether it is settled now; None where no such permission is open.
+
+        Raises:
+            InvalidParams: It is no answer to this permission.
+        """
+        ask = self._open.find(json_string(ask_id))
+        if ask is None or ask.permission is None:
+            return None
+        said = rewrite(answer, id=ask.agent_id)
+        ending = count(ask, answer, Ending(Decider.CLIENT, now, said, client=by))
+        if ending is not None:
+            self._open.settle(ask, ending)
+        return ending is not None
+
     def _hand_over(self, ask: Ask) -> None:
         """Asks somebody else what a client that has left did not answer, where that is harmless."""
         error: RelayError = left(ask.method)
@@ -293,13 +319,17 @@ class Asks:
         )
 
     def _addressee(self, method: str, owner: str | None) -> str | None:
-        """Who alone may answer: an elicitation's waits for its owner, any other for nobody."""
+        """Who alone may answer: an elicitation waits for its owner, any other for nobody.
+
+        Only who may prompt is asked: an answer is something that is said to the agent.
+        """
         if method == PERMISSION:
             return None
         present = self._publisher.attachments
         if method == ELICITATION or owner in present:
             return owner
-        return next(iter(present)) if len(present) == 1 else None
+        able = [name for name, each in present.items() if Grant.PROMPT in each.grants]
+        return able[0] if len(able) == 1 else None
 
     def _obstacle(self, ask: Ask) -> RelayError | None:
         """Why nobody can be asked, if that is so."""
@@ -311,7 +341,9 @@ class Asks:
         if ask.method not in self._patience_s and ask.addressee is None:
             return MethodNotFound(method=ask.method, hint="no client of this session can answer it")
         if len(self._open) >= self._most_open:
-            return LimitReached(limit="open requests of an agent", most=self._most_open)
+            return LimitReached(
+                limit="open requests of an agent", most=self._most_open, setting="asks"
+            )
         return None
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:

@@ -53,6 +53,7 @@ class Attachment:
         grants: What that principal may do in this conversation.
 
     Attributes:
+        passed: How many messages it has been given.
         session_id: The conversation's public id.
         is_blind: Whether the client is given nothing of the log, only what its lane holds.
         serves: Which of the methods for files and terminals its client has said that it serves.
@@ -60,7 +61,7 @@ class Attachment:
 
     __slots__ = (
         *("_lane", "_skips"),
-        *("cursor", "grants", "id", "is_blind", "log", "principal", "secret", "serves"),
+        *("cursor", "grants", "id", "is_blind", "log", "passed", "principal", "secret", "serves"),
         "session_id",
     )
 
@@ -86,6 +87,7 @@ class Attachment:
         self.cursor = cursor
         self._lane = Lane()
         self._skips: list[int] = []
+        self.passed = 0
 
     @property
     def has_pending(self) -> bool:
@@ -285,6 +287,7 @@ class Attachment:
         try:
             after = self.cursor
             blobs, self.cursor = self.log.read(after, upto=upto, limit=limit)
+            self.passed += self.cursor - after
         except RelayError as error:
             self.is_blind = True
             notice = loss_notice(self.session_id, self.log.generation, error)
@@ -294,6 +297,7 @@ class Attachment:
     def _give(self) -> list[bytes]:
         entry = self._lane.give()
         if entry.kind is not EntryKind.MOVE:
+            self.passed += 1
             return [entry.frame]
         self.cursor = entry.place
         self.is_blind = False

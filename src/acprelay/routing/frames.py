@@ -22,6 +22,9 @@ TURN_ENDED = "_acprelay/turn_ended"
 RUN_RESTARTED = "_acprelay/run_restarted"
 PERMISSION_SETTLED = "_acprelay/permission_settled"
 
+PERMISSION_ASKED = "_acprelay/permission_asked"
+"""No marker: clients get the request itself. It is what a relay's events call it."""
+
 
 def error_reply(request_id: bytes, error: RelayError) -> bytes:
     """A JSON-RPC error response whose `data` has the code, whether to retry, and the hint."""

@@ -12,8 +12,15 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from acprelay.errors import RequestCancelled
+from acprelay.routing.access import Grant
 from acprelay.routing.audit import Decider, Decision
-from acprelay.routing.frames import PERMISSION_SETTLED, cancel_request, error_reply, result_reply
+from acprelay.routing.frames import (
+    PERMISSION_ASKED,
+    PERMISSION_SETTLED,
+    cancel_request,
+    error_reply,
+    result_reply,
+)
 from acprelay.routing.permissions import PermissionRequest, outcome_reply, read_outcome
 from acprelay.routing.policy import refusal
 from acprelay.routing.publisher import Publisher
@@ -178,13 +185,14 @@ class OpenAsks:
     def add(self, ask: Ask) -> None:
         """Takes an ask in, and puts it to every client that is there and may answer it."""
         self._open[ask.raw_id] = ask
+        if ask.permission is not None:
+            self._publisher.note(PERMISSION_ASKED, _asked(ask, ask.permission))
         for attachment_id in self._publisher.attachments:
             self.offer(ask, attachment_id)
 
     def offer(self, ask: Ask, attachment_id: str) -> None:
-        """Puts an ask to a client, unless that was done before, or it is for another one."""
-        may_answer = ask.permission is not None or ask.addressee == attachment_id
-        if may_answer and attachment_id not in ask.offered:
+        """Puts an ask to a client that may answer it, unless that was done before."""
+        if self._may_answer(ask, attachment_id) and attachment_id not in ask.offered:
             ask.offered.add(attachment_id)
             ask.waiting[attachment_id] = None
             self._publisher.push_ask(attachment_id, ask.raw_id, ask.frame)
@@ -202,6 +210,12 @@ class OpenAsks:
             self._publisher.mark(PERMISSION_SETTLED, _settled(ask, ask.permission, ending))
             self._decisions.append(self._decision(ask, ask.permission, ending))
 
+    def _may_answer(self, ask: Ask, attachment_id: str) -> bool:
+        if ask.permission is None:
+            return ask.addressee == attachment_id
+        attachment = self._publisher.find(attachment_id)
+        return attachment is not None and Grant.APPROVE in attachment.grants
+
     def _decision(self, ask: Ask, permission: Permission, ending: Ending) -> Decision:
         return Decision(
             at=ending.at,
@@ -215,6 +229,12 @@ class OpenAsks:
             by=ending.by,
             client=ending.client,
         )
+
+
+def _asked(ask: Ask, permission: Permission) -> dict[str, object]:
+    """What those are told of a permission who are not asked themselves."""
+    subject = permission.ruling.subject
+    return {"ask": ask.id, "turn": ask.turn, "kind": subject.kind, "title": subject.title}
 
 
 def _settled(ask: Ask, permission: Permission, ending: Ending) -> dict[str, object]:

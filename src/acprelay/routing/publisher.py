@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from acprelay.errors import RelayError
 from acprelay.routing.attachment import Attachment
+from acprelay.routing.events import Told
 from acprelay.routing.frames import NOTICE, error_fields, marker, session_update
 from acprelay.routing.log import PublicLog
 from acprelay.wire import Envelope, UpdateStream, rewrite, stamp, text_frame
@@ -39,6 +40,7 @@ class Publisher:
         self._turn_is_open = False
         self._batch: list[bytes] = []
         self._batch_count = 0
+        self._told: list[Told] = []
 
     def find(self, attachment_id: str) -> Attachment | None:
         """An attachment, connected or not; None once it is given up."""
@@ -96,6 +98,16 @@ class Publisher:
         """Publishes a marker: a notification of the relay's own."""
         frame = marker(method, self.public_id, fields, stamp=self._stamp())
         self._gather(text_frame(frame), 1)
+        self.note(method, fields)
+
+    def note(self, method: str, fields: Mapping[str, object]) -> None:
+        """Takes note of what is of interest beyond the conversation, for `take_told`."""
+        self._told.append(Told(method, fields))
+
+    def take_told(self) -> list[Told]:
+        """Gives the markers that were published since the last call, and what was noted."""
+        told, self._told = self._told, []
+        return told
 
     def publish_notice(self, error: RelayError) -> None:
         """Tells every client what went wrong."""

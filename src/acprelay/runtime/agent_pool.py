@@ -58,6 +58,10 @@ class AgentPool:
         """The agents that can be started, the default one first."""
         return tuple(self._launcher.names)
 
+    def known(self, name: str) -> bytes | None:
+        """Gives an agent's latest answer to `initialize`, raw; None before one was started."""
+        return self._described.get(name)
+
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:
         """Lets an agent's process stay warm for as long as the context lasts.

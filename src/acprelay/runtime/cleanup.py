@@ -7,8 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
+from acprelay.routing.feed import EventKind
+from acprelay.routing.run_report import DORMANT
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
+from acprelay.runtime.feed import EventFeed
 from acprelay.session.models import Session, SessionKey
 from acprelay.session.ports import Cleaner, ConnectionRegistry
 
@@ -74,13 +77,19 @@ class BackgroundCleanupScheduler:
 
     Args:
         background: Owns the tasks.
+        feed: Is told when a session is gone.
         retry_after_s: How long to wait after each failure; the last attempt follows the last wait.
     """
 
     def __init__(
-        self, *, background: Background, retry_after_s: Sequence[float] = _RETRY_AFTER_S
+        self,
+        *,
+        background: Background,
+        feed: EventFeed,
+        retry_after_s: Sequence[float] = _RETRY_AFTER_S,
     ) -> None:
         self._background = background
+        self._feed = feed
         self._retry_after_s = retry_after_s
 
     def schedule(self, key: SessionKey, cleanup: Callable[[], Awaitable[None]]) -> None:
@@ -93,6 +102,10 @@ class BackgroundCleanupScheduler:
         self._background.start(self._clean(key, cleanup), name=f"cleanup of {key}")
 
     async def _clean(self, key: SessionKey, cleanup: Callable[[], Awaitable[None]]) -> None:
+        await self._try(key, cleanup)
+        self._feed.add(EventKind.SESSION_STATE, key, {"state": DORMANT})
+
+    async def _try(self, key: SessionKey, cleanup: Callable[[], Awaitable[None]]) -> None:
         for delay_s in self._retry_after_s:
             try:
                 await cleanup()

@@ -18,10 +18,12 @@ from acprelay.agents.dialled import DialledAgent
 from acprelay.agents.link_connection import LinkConnection
 from acprelay.config import Limits
 from acprelay.errors import AgentAbsent, LimitReached, LinkGone, RelayError, RoleTaken, Unavailable
+from acprelay.routing.feed import EventKind
 from acprelay.routing.invitations import digest_of
 from acprelay.routing.service_modes import Services
 from acprelay.runtime.application import Application
 from acprelay.runtime.background import Background
+from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.handshake import Handshake
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.session.models import SessionKey
@@ -56,6 +58,7 @@ class DialIns:
         background: Owns the tasks.
         limits: Bounds.
         services: What agents are promised.
+        feed: Is told who comes and goes.
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class DialIns:
         background: Background,
         limits: Limits,
         services: Services,
+        feed: EventFeed,
     ) -> None:
         self._services = services
+        self._feed = feed
         self._desk = desk
         self._make = make
         self._ids = ids
@@ -170,6 +175,7 @@ class DialIns:
         self._guests[key] = guest
         agent.on_gone = lambda: self._gone(key, guest)
         self._background.start(self._greet(key, guest), name=f"greeting of {key}'s agent")
+        self._feed.add(EventKind.AGENT_JOINED, key, {})
         self._tell_waiters()
         return guest
 
@@ -195,6 +201,7 @@ class DialIns:
     def _gone(self, key: SessionKey, guest: _Guest) -> None:
         if self._guests.get(key) is guest:
             del self._guests[key]
+            self._feed.add(EventKind.AGENT_LEFT, key, {})
             self._tell_waiters()
 
     # -- for clients and runs
@@ -217,6 +224,14 @@ class DialIns:
         guest = await self._find(key, may_be_taken=True)
         await asyncio.shield(guest.greeted)
         return guest.handshake.initialize_result
+
+    def known(self, key: SessionKey) -> bytes | None:
+        """Gives what a role's agent has answered to `initialize`, raw, if one has; waits for none.
+
+        Args:
+            key: The role.
+        """
+        return self._described.get(key)
 
     async def authenticate(self, key: SessionKey, params: bytes) -> Envelope:
         """Passes a client's `authenticate` to the agent that the role's next run will take.

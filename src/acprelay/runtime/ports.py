@@ -10,6 +10,7 @@ from acprelay.routing.attachment import Attachment
 from acprelay.routing.invitations import Invitation
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord, Worktree
+from acprelay.routing.tokens import Token
 from acprelay.session.models import SessionKey
 
 
@@ -79,6 +80,17 @@ class ClientWriter(Protocol):
         """
         ...
 
+    def sample(self, attachment: Attachment, read_at: float) -> None:
+        """Measures how long it takes until an attachment has been written what its log holds now.
+
+        Where that is being measured already, it goes on.
+
+        Args:
+            attachment: Which one.
+            read_at: When the latest of that was read, by `time.perf_counter`.
+        """
+        ...
+
     def flush(self) -> None:
         """Writes what is due, as far as there is room."""
         ...
@@ -126,6 +138,11 @@ class ConversationStore(Protocol):
     Nothing here blocks for longer than a local file takes; what is given to be written is written
     soon, in the order it was given, and survives the end of this process from then on.
     """
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How much of what was given is not written yet."""
+        ...
 
     def records(self) -> Sequence[ConversationRecord]:
         """Gives every conversation there is, as it was saved last; for the start of a relay."""
@@ -231,6 +248,26 @@ class InvitationStore(Protocol):
 
     def save(self, invitations: Sequence[Invitation]) -> None:
         """Keeps invitations in place of those before; may block for as long as a disk takes.
+
+        Raises:
+            Unavailable: They cannot be stored.
+        """
+        ...
+
+
+class TokenStore(Protocol):
+    """Keeps tokens."""
+
+    def load(self) -> Sequence[Token]:
+        """Gives what was saved last.
+
+        Raises:
+            ConfigError: It cannot be read.
+        """
+        ...
+
+    def save(self, tokens: Sequence[Token]) -> None:
+        """Keeps tokens in place of those before; may block for as long as a disk takes.
 
         Raises:
             Unavailable: They cannot be stored.

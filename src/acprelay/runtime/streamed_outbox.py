@@ -22,11 +22,15 @@ from acprelay.routing.event_ids import SessionEventId, parse_connection_event, s
 from acprelay.routing.frames import attached
 from acprelay.routing.lane import Entry
 from acprelay.runtime.event_stream import QUANTUM_BYTES, EventStream
+from acprelay.runtime.lag_samples import LagSamples
+from acprelay.runtime.measurements import Measures
 from acprelay.runtime.seat import Seat
 from acprelay.wire.sse import messages
 
 _WAIT_FOR_STREAM_S = 1.0
 """How long a replay waits for its session's stream before it goes over the connection's."""
+
+_EVENT_END = b"\n\n"
 
 
 class StreamedOutbox:
@@ -34,9 +38,10 @@ class StreamedOutbox:
 
     Args:
         most_streams: How many may be open at a time.
+        measures: What has passed, and how long it took; the outbox adds to it.
     """
 
-    def __init__(self, *, most_streams: int) -> None:
+    def __init__(self, *, most_streams: int, measures: Measures) -> None:
         self._most_streams = most_streams
         self._lane = ConnectionLane()
         self._seats: dict[str, deque[Seat]] = {}
@@ -44,6 +49,8 @@ class StreamedOutbox:
         self._greeting = b""
         self._greeted = asyncio.Event()
         self._closed = False
+        self._written = measures.traffic.to_clients
+        self._samples = LagSamples(delivered=measures.delivered)
 
     # -- streams
 
@@ -160,6 +167,11 @@ class StreamedOutbox:
         if then is not None:
             then()
 
+    def sample(self, attachment: Attachment, read_at: float) -> None:
+        """Measures how long it takes until an attachment's stream was given what its log holds."""
+        if any(seat.attachment is attachment for seat in self._all()):
+            self._samples.begin(attachment, read_at)
+
     def flush(self) -> None:
         """Has the streams write what is due."""
         for seat in list(self._all()):
@@ -168,6 +180,7 @@ class StreamedOutbox:
     def close(self) -> None:
         """Ends all streams, and lets go of what waits. Idempotent."""
         self._closed = True
+        self._samples.clear()
         self._greeted.set()
         self._lane.clear()
         for stream in self._streams.values():
@@ -213,6 +226,7 @@ class StreamedOutbox:
         session_id = seat.attachment.session_id
         seats = self._seats[session_id]
         seats.remove(seat)
+        self._samples.forget(seat.attachment)
         if not seats:
             del self._seats[session_id]
         else:
@@ -235,12 +249,19 @@ class StreamedOutbox:
     # -- taking
 
     def _take(self, stream: EventStream) -> bytes:
+        data = self._take_due(stream)
+        self._written.size += len(data)
+        self._written.messages += data.count(_EVENT_END)
+        return data
+
+    def _take_due(self, stream: EventStream) -> bytes:
         if stream.session_id is None:
             return self._take_for_connection()
         seat = self._seat(stream.session_id)
         if seat is None or seat.is_by_connection:
             return b""
         data = self._take_for_session(stream, seat)
+        self._samples.written(seat.attachment)
         if seat.is_retired and not seat.is_held:
             self._drop(seat)
             seat.leave()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
@@ -19,11 +20,14 @@ from acprelay.errors import RelayError, Unauthorized, Unavailable
 from acprelay.routing.choosing import Choice
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.log_context import bound
+from acprelay.runtime.measurements import Measures
 from acprelay.runtime.outbox import Outbox
 from acprelay.server.choices import read_choice
 from acprelay.server.http_connections import Connect
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
+from acprelay.server.quotas import Quota
 from acprelay.server.streamable_http import CONNECTION_ID_HEADER, StreamableHttp
 from acprelay.server.upgrades import asks_for_websocket, check_upgrade, notice_death
 from acprelay.session.ports import IdGenerator
@@ -43,6 +47,7 @@ class AcpEndpoint:
         ids: Mints the connections' ids.
         limits: Bounds.
         connections: Ends connections whose principals lose their tokens.
+        measures: What has passed; connections add to it.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class AcpEndpoint:
         ids: IdGenerator,
         limits: Limits,
         connections: LiveConnections,
+        measures: Measures,
     ) -> None:
         self._agents = agents
         self._connect = connect
@@ -61,6 +67,12 @@ class AcpEndpoint:
         self._ids = ids
         self._limits = limits
         self._connections = connections
+        self._measures = measures
+        self._quota = Quota(
+            limit="the connections of a principal",
+            setting="principal-connections",
+            most=limits.principal_connections,
+        )
         self._open: dict[web.WebSocketResponse, SocketOutlet] = {}
         self._closing = False
 
@@ -68,11 +80,13 @@ class AcpEndpoint:
         """Serves one WebSocket from its upgrade to its end, or one stream of events."""
         if not asks_for_websocket(request):
             return await self.http.stream(request)
-        try:
-            choice = self._admit(request)
-        except RelayError as error:
-            return problem(error)
-        return await self._serve(request, choice)
+        with ExitStack() as held:
+            try:
+                choice = self._admit(request)
+                held.enter_context(self._quota.hold(principal_of(request).id))
+            except RelayError as error:
+                return problem(error)
+            return await self._serve(request, choice)
 
     async def close(self) -> None:
         """Takes no new clients, and tells those that are there that the relay goes away.
@@ -107,8 +121,9 @@ class AcpEndpoint:
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
         principal = principal_of(request)
+        outbox = Outbox(outlet=outlet, measures=self._measures)
         connection = self._connect(
-            id=connection_id, principal=principal, choice=choice, outbox=Outbox(outlet=outlet)
+            id=connection_id, principal=principal, choice=choice, outbox=outbox
         )
         try:
             async with asyncio.TaskGroup() as farewells:
@@ -116,18 +131,38 @@ class AcpEndpoint:
                 def close() -> None:
                     farewells.create_task(_dismiss(socket, outlet, _REVOKED))
 
-                with self._connections.enter(principal, close):
+                fields = {"connection": connection_id, "principal": principal.id}
+                with self._connections.enter(principal, close), bound(**fields):
                     async with connection:
-                        await self._receive(socket, outlet, connection)
+                        await self._attend(socket, outlet, connection)
         except* Unauthorized:
             await _dismiss(socket, outlet, _REVOKED)
         finally:
             del self._open[socket]
         return socket
 
-    async def _receive(
+    async def _attend(
         self, socket: web.WebSocketResponse, outlet: SocketOutlet, connection: ClientConnection
     ) -> None:
+        wait_s = self._limits.greeting_s
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._receive(socket, outlet, connection, until_begun=True)
+        except TimeoutError:
+            reason = f"limit greeting-s: no initialize within {wait_s:g} s"
+            await _dismiss(socket, outlet, (WSCloseCode.POLICY_VIOLATION, reason.encode()))
+            return
+        await self._receive(socket, outlet, connection, until_begun=False)
+
+    async def _receive(
+        self,
+        socket: web.WebSocketResponse,
+        outlet: SocketOutlet,
+        connection: ClientConnection,
+        *,
+        until_begun: bool,
+    ) -> None:
+        """Takes what the client says until it says no more, or has said `initialize`."""
         async for message in socket:
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 connection.receive(message.data)
@@ -137,6 +172,8 @@ class AcpEndpoint:
                     await outlet.drain()
                 except ConnectionError:
                     return
+            if until_begun and connection.is_begun:
+                return
 
 
 class SocketOutlet:

@@ -17,6 +17,7 @@ from acprelay.routing.choosing import Choice
 from acprelay.runtime.alarm import Alarm
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.measurements import Measures
 from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.streamed_outbox import StreamedOutbox
 from acprelay.session.ports import IdGenerator
@@ -110,6 +111,7 @@ class HttpConnections:
         ids: Mints their ids.
         limits: Bounds.
         connections: Ends connections whose principals lose their tokens.
+        measures: What has passed; connections add to it.
     """
 
     def __init__(
@@ -119,11 +121,13 @@ class HttpConnections:
         ids: IdGenerator,
         limits: Limits,
         connections: LiveConnections,
+        measures: Measures,
     ) -> None:
         self._connect = connect
         self._ids = ids
         self._limits = limits
         self._connections = connections
+        self._measures = measures
         self._open: dict[str, HttpConnection] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closing = False
@@ -146,7 +150,7 @@ class HttpConnections:
             )
         if len(self._open) >= self._limits.http_connections:
             raise LimitReached(limit="connections over HTTP", most=self._limits.http_connections)
-        outbox = StreamedOutbox(most_streams=self._limits.http_streams)
+        outbox = StreamedOutbox(most_streams=self._limits.http_streams, measures=self._measures)
         connection_id = self._ids.mint()
         client = self._connect(id=connection_id, principal=principal, choice=choice, outbox=outbox)
         connection = HttpConnection(client=client, outbox=outbox, idle_s=self._limits.http_idle_s)

@@ -1,0 +1,81 @@
+"""Requests to the control API of a relay, for commands: JSON there, JSON back, one error for each.
+
+It knows no operation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import aiohttp
+
+from acprelay.cli.credentials import Reach
+from acprelay.client.acp_messages import JsonObject, as_object
+from acprelay.client.addresses import base_url
+from acprelay.client.refusals import restored
+from acprelay.errors import RelayError, RelayUnreachable
+
+_ANSWER_S = 30.0
+
+
+async def ask(reach: Reach, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
+    """Makes a request, and gives the object that it is answered with; an empty one for nothing.
+
+    Args:
+        reach: The relay, and who asks.
+        method: How: `GET`, `POST` or `DELETE`.
+        path: What, below `/api/v1`.
+        body: What is sent.
+
+    Raises:
+        RelayError: It is refused; the class says why.
+        RelayUnreachable: The relay cannot be reached, or does not answer.
+    """
+    url = f"{base_url(reach.url)}/api/v1{path}"
+    headers = {} if reach.token is None else {"Authorization": f"Bearer {reach.token}"}
+    try:
+        async with (
+            asyncio.timeout(_ANSWER_S),
+            aiohttp.ClientSession(headers=headers) as http,
+            http.request(
+                method,
+                url,
+                json=body,
+                ssl=True if reach.tls is None else reach.tls,
+                allow_redirects=False,
+            ) as response,
+        ):
+            answer = _object(await response.read())
+    except TimeoutError:
+        raise _unreachable(url, f"it did not answer within {_ANSWER_S:g} s") from None
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise _unreachable(
+            url,
+            f"its certificate cannot be trusted: {error.certificate_error}",
+            hint="name the certificates that lead to it with --ca-file, or with SSL_CERT_FILE",
+        ) from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise _unreachable(url, str(error)) from None
+    if not response.ok:
+        raise _refusal(url, response.status, answer)
+    return answer
+
+
+def _object(raw: bytes) -> JsonObject:
+    try:
+        return as_object(json.loads(raw)) if raw else {}
+    except ValueError:
+        return {}
+
+
+def _refusal(url: str, status: int, problem: JsonObject) -> RelayError:
+    if "title" not in problem:
+        return _unreachable(url, f"what answers there sends HTTP status {status}")
+    return restored(str(problem["title"]), problem)
+
+
+def _unreachable(
+    url: str, reason: str, *, hint: str = "start a relay with: acprelay serve"
+) -> RelayUnreachable:
+    return RelayUnreachable(f"cannot reach a relay at {url}: {reason}", hint=hint, url=url)

@@ -1,0 +1,203 @@
+"""Puts together what runs sessions: conversations, agents, groups.
+
+Who reaches it, and over what, is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import NamedTuple
+
+from acprelay.agents.process_limit import LimitedLauncher
+from acprelay.compose import parts
+from acprelay.config import Limits, RelayConfig
+from acprelay.runtime.agent_pool import AgentPool
+from acprelay.runtime.agent_run import AgentRun
+from acprelay.runtime.agent_source import AgentSource
+from acprelay.runtime.archive import Archive
+from acprelay.runtime.background import Background
+from acprelay.runtime.census import RelayCensus
+from acprelay.runtime.clients import ConnectedClients
+from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.dial_ins import DialIns
+from acprelay.runtime.draining import Draining, TurnEnds
+from acprelay.runtime.event_log import EventLog
+from acprelay.runtime.feed import EventFeed
+from acprelay.runtime.groups import Groups
+from acprelay.runtime.invitation_desk import InvitationDesk
+from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.measurements import WatchedLauncher, watch_loop
+from acprelay.runtime.observation import Observers
+from acprelay.runtime.prewarming import Prewarming
+from acprelay.runtime.service_desk import ServiceDesks
+from acprelay.runtime.system import RandomIds, SystemClock
+from acprelay.runtime.token_desk import TokenDesk
+from acprelay.runtime.worktree_claims import WorktreeClaims
+from acprelay.server.metrics import Metrics
+from acprelay.session.manager import LifecycleManager
+from acprelay.session.registry_memory import MemoryRegistry
+
+_TOKEN_BYTES = 32
+_LOOK_AT_LOOP_S = 0.5
+
+
+class Runtime(NamedTuple):
+    """What runs sessions."""
+
+    agents: tuple[str, ...]
+    """What is offered, the default one first."""
+    host: ConversationHost
+    source: AgentSource
+    groups: Groups
+    desk: InvitationDesk
+    dial_ins: DialIns
+    connections: LiveConnections
+    tokens: TokenDesk | None
+    """None where everybody is let in."""
+    owner_token: str | None
+    manager: LifecycleManager[AgentRun, object]
+    feed: EventFeed
+    pool: AgentPool
+    launcher: LimitedLauncher
+    prewarming: Prewarming
+    """Begins once it is entered."""
+    clients: ConnectedClients
+    census: RelayCensus
+    draining: Draining
+
+
+async def open_runtime(
+    stack: AsyncExitStack, config: RelayConfig, *, metrics: Metrics, with_tokens: bool
+) -> Runtime:
+    """Opens what is stored, and takes it up; no agent is started.
+
+    Args:
+        stack: Ends what was begun.
+        config: What is wanted.
+        metrics: Measures what is done.
+        with_tokens: Whether it is the relay that knows who comes.
+
+    Raises:
+        ConfigError: The state directory cannot be used.
+    """
+    store, owner = await parts.open_store(stack, config)
+    turn_ends = TurnEnds()
+    feed = parts.event_feed()
+    archive = Archive(
+        store=store,
+        ids=RandomIds(),
+        clock=SystemClock(),
+        rules=parts.rules(config),
+        observer=Observers((EventLog(), turn_ends, metrics)),
+        feed=feed,
+    )
+    stack.callback(archive.close)
+    background = await stack.enter_async_context(Background())
+    launcher = LimitedLauncher(
+        launcher=WatchedLauncher(
+            launcher=parts.agent_launcher(config, owner),
+            on_start=metrics.agent_started,
+            on_failure=metrics.agent_failed,
+        ),
+        most=config.limits.processes,
+    )
+    pool = AgentPool(
+        launcher=launcher,
+        deadline_s=config.limits.start_s,
+        authenticate_s=config.limits.authenticate_s,
+        services=config.services,
+    )
+    desks = stack.enter_context(
+        ServiceDesks(commands=parts.command_launcher(owner), ids=RandomIds(), limits=config.limits)
+    )
+    stack.push_async_callback(pool.aclose)
+    desk, dial_ins = _invitations(config, background, feed)
+    source = AgentSource(pool=pool, dial_ins=dial_ins)
+    registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
+    claims = WorktreeClaims(worktrees=parts.worktrees(config))
+    manager = await stack.enter_async_context(
+        parts.session_manager(registry, background, claims, feed)
+    )
+    host = ConversationHost(
+        manager=manager,
+        registry=registry,
+        pool=source,
+        archive=archive,
+        clock=SystemClock(),
+        worktrees=claims,
+        background=background,
+        limits=config.limits,
+        desks=desks,
+        traffic=metrics.traffic,
+        checks=parts.opening_checks(config),
+    )
+    host.recover()
+    connections = LiveConnections(forsake=host.forsake)
+    tokens = _tokens(config, connections) if with_tokens else None
+    owner_token = None if tokens is None else await tokens.recover(parts.owners_file(config))
+    background.start(_keep_house(host, tokens, config.limits), name="housekeeping")
+    clients = ConnectedClients()
+    background.start(watch_loop(metrics.loop_woke, every_s=_LOOK_AT_LOOP_S), name="loop watch")
+    return Runtime(
+        agents=pool.names,
+        host=host,
+        source=source,
+        groups=Groups(host=host, ids=RandomIds(), agents=source.names),
+        desk=desk,
+        dial_ins=dial_ins,
+        connections=connections,
+        tokens=tokens,
+        owner_token=owner_token,
+        manager=manager,
+        feed=feed,
+        pool=pool,
+        launcher=launcher,
+        prewarming=parts.prewarming(config, launcher, pool, background),
+        clients=clients,
+        census=RelayCensus(manager=manager, archive=archive, clients=clients, store=store),
+        draining=Draining(
+            host=host, tell=clients.tell, turn_ends=turn_ends, grace_s=config.limits.drain_s
+        ),
+    )
+
+
+def _invitations(
+    config: RelayConfig, background: Background, feed: EventFeed
+) -> tuple[InvitationDesk, DialIns]:
+    desk = InvitationDesk(
+        store=parts.invitations(config),
+        clock=SystemClock(),
+        mint=partial(secrets.token_urlsafe, _TOKEN_BYTES),
+    )
+    desk.recover()
+    dial_ins = DialIns(
+        desk=desk,
+        make=partial(parts.dialled_agent, config.limits),
+        ids=RandomIds(),
+        background=background,
+        limits=config.limits,
+        services=config.services.elsewhere,
+        feed=feed,
+    )
+    return desk, dial_ins
+
+
+def _tokens(config: RelayConfig, connections: LiveConnections) -> TokenDesk:
+    return TokenDesk(
+        store=parts.tokens(config),
+        clock=SystemClock(),
+        ids=RandomIds(),
+        mint=partial(secrets.token_urlsafe, _TOKEN_BYTES),
+        connections=connections,
+    )
+
+
+async def _keep_house(host: ConversationHost, tokens: TokenDesk | None, limits: Limits) -> None:
+    while True:
+        await asyncio.sleep(limits.heartbeat_s)
+        await host.keep_house()
+        if tokens is not None:
+            await tokens.keep_house()
