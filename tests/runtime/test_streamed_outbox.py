@@ -13,10 +13,12 @@ from acprelay.routing.access import LOCAL
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.log_memory import MemoryLog
 from acprelay.runtime.event_stream import EventStream
+from acprelay.runtime.measurements import Measures, Traffic
 from acprelay.runtime.streamed_outbox import StreamedOutbox
 from acprelay.wire import text_frame
 
 SESSION = "s:main"
+MEASURES = Measures(traffic=Traffic(), delivered=lambda _lag_s: None)
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def log() -> MemoryLog:
 @pytest.fixture
 def outbox() -> StreamedOutbox:
     """One whose client is greeted."""
-    outbox = StreamedOutbox(most_streams=10)
+    outbox = StreamedOutbox(most_streams=10, measures=MEASURES)
     outbox.say(b'"greeting"')
     return outbox
 
@@ -68,7 +70,7 @@ async def test_the_first_word_is_the_greeting(outbox: StreamedOutbox) -> None:
 
 
 async def test_who_waits_for_a_greeting_that_never_comes_is_told() -> None:
-    outbox = StreamedOutbox(most_streams=1)
+    outbox = StreamedOutbox(most_streams=1, measures=MEASURES)
     outbox.close()
     with pytest.raises(Unavailable):
         await outbox.greeting()
@@ -253,7 +255,7 @@ async def test_a_position_that_was_forgotten_is_told_and_the_stream_stays(
 
 
 async def test_streams_are_limited_and_each_has_its_successor() -> None:
-    outbox = StreamedOutbox(most_streams=1)
+    outbox = StreamedOutbox(most_streams=1, measures=MEASURES)
     first = outbox.open(None, last_event_id=None)
     second = outbox.open(None, last_event_id=None)
     assert first.is_over

@@ -16,6 +16,7 @@ from tests.server.peers import PATIENCE_S, Answer, request_http
 from acprelay.config import Limits
 from acprelay.routing.access import LOCAL, Principal
 from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.measurements import Measures, Traffic
 from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.system import RandomIds
 from acprelay.server.http_connections import Connect, HttpConnections
@@ -67,7 +68,11 @@ async def serving(connections: LiveConnections, **limits: Any) -> AsyncIterator[
     bounds = Limits(**limits)
     connect = cast("Connect", EchoingConnection)
     over_http = HttpConnections(
-        connect=connect, ids=RandomIds(), limits=bounds, connections=connections
+        connect=connect,
+        ids=RandomIds(),
+        limits=bounds,
+        connections=connections,
+        measures=Measures(traffic=Traffic(), delivered=lambda _lag_s: None),
     )
     http = StreamableHttp(agents=["demo"], connections=over_http, limits=bounds)
     app = web.Application(middlewares=[_admit])
