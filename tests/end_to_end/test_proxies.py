@@ -17,6 +17,7 @@ from tests.server.peers import PATIENCE_S
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 
 
+@pytest.mark.requirement("http.proxies-give-http-2")
 @pytest.mark.parametrize("configure", PROXIES)
 async def test_a_session_goes_over_http_2_and_its_events_come_at_once(
     configure: Configure, demo_relay: RelayProcess, tmp_path: Path
