@@ -207,6 +207,7 @@ async def test_a_resume_is_answered_before_its_session_goes_on(
 # -- streams that break
 
 
+@pytest.mark.requirement("http.events-resume")
 async def test_a_stream_goes_on_wherever_its_last_event_was(client: HttpClient) -> None:
     await client.initialize()
     session = await client.open_session(await client.stream())
@@ -255,6 +256,7 @@ async def test_a_last_event_that_was_never_given_is_refused_and_leaves_the_strea
     assert await until_answer(connection, await client.begin("session/list", {}))
 
 
+@pytest.mark.requirement("http.streams-have-successors")
 async def test_a_second_stream_takes_the_place_of_the_first(client: HttpClient) -> None:
     await client.initialize()
     first = await client.stream()
@@ -285,6 +287,7 @@ async def test_what_is_said_while_no_stream_is_there_waits_for_the_next(client: 
     assert seqs == sorted(set(seqs))
 
 
+@pytest.mark.requirement("http.slow-streams-hold-up-nobody")
 async def test_a_stream_that_is_not_read_holds_up_no_other(client: HttpClient) -> None:
     await client.initialize("/acp?role=a")
     connection = await client.stream()
