@@ -144,7 +144,7 @@ def _answer(operation: Operation, result: object) -> web.StreamResponse:
         return web.Response(status=204)
     return web.Response(
         status=operation.status,
-        body=msgspec.json.encode(result),
+        body=msgspec.json.encode(result) + b"\n",  # for people, in terminals
         content_type="application/json",
         headers={"Cache-Control": "no-store"},
     )
