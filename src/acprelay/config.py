@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from acprelay.agents.models import AgentSpec
 from acprelay.errors import ConfigError
@@ -15,6 +16,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8137
 
 _MAX_PORT = 65_535
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +53,34 @@ class Limits:
         processes: How many agents' processes may live at once, those that are kept ready included.
         stall_s: How long what waits for an agent's standard input may wait untouched before that is
             told, as a warning.
+        sessions_per_principal: How many runs one principal may have at once.
+        client_message_rate: How many messages a second a principal's clients may send, together;
+            answers to what they are asked are not counted.
+        client_message_burst: How many they may send at once, after a while without any.
+        http_connections: How many connections over Streamable HTTP may be open at a time.
+        http_streams: How many streams such a connection may have open.
+        http_idle_s: How long such a connection may be without a stream and a request before it is
+            ended; its sessions stay.
         silence_s: How long an agent may be silent in a turn, with nobody being asked anything,
             before that is told, as a warning.
+        connections: How many HTTP connections may be open at once.
+        address_connections: How many of them one address may have.
+        principal_connections: How many connections of ACP one principal may have.
+        handshakes: How many connections may not have said their first request yet; one more ends
+            the one that has been silent longest.
+        handshake_s: How long a connection may take to say its first request, body left out.
+        keep_alive_s: How long a connection may be idle between two requests.
+        line_bytes: The most bytes of a request's first line, and of each of its headers.
+        headers: How many headers a request may have.
+        body_bytes: The most bytes of a request's body; `max_frame` holds for one that is a message.
+        body_s: How long a body may take to arrive.
+        greeting_s: How long a client may take to say `initialize`.
+        streams: How many event streams one principal may have open.
+        requests: How many requests of one client may be unanswered: by the relay itself, and in
+            each session.
+        session_requests: How many requests of all clients may be unanswered in a session.
+        connection_sessions: How many sessions one connection may be in, or wait for.
+        asks: How many requests of an agent may be unanswered in a session.
 
     Raises:
         ConfigError: A bound is negative, or is zero where nothing would be let through.
@@ -81,7 +109,29 @@ class Limits:
     sessions: int = 1000
     processes: int = 1000
     stall_s: float = 30.0
+    http_connections: int = 1000
+    http_streams: int = 100
+    http_idle_s: float = 120.0
     silence_s: float = 300.0
+    connections: int = 4096
+    address_connections: int = 2048
+    principal_connections: int = 1024
+    handshakes: int = 256
+    handshake_s: float = 10.0
+    keep_alive_s: float = 75.0
+    line_bytes: int = 8190
+    headers: int = 100
+    body_bytes: int = 1024 * 1024
+    body_s: float = 30.0
+    greeting_s: float = 60.0
+    streams: int = 256
+    requests: int = 256
+    session_requests: int = 4096
+    connection_sessions: int = 256
+    asks: int = 256
+    sessions_per_principal: int = 1000
+    client_message_rate: float = 1000.0
+    client_message_burst: int = 5000
 
     def __post_init__(self) -> None:
         for bound in fields(self):
@@ -93,11 +143,24 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """What a relay serves TLS with.
+
+    Attributes:
+        certificate: The file with the certificate, and those that lead to a known one, in PEM.
+        key: The file with its private key, in PEM, without a password.
+    """
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RelayConfig:
     """Everything that `open_relay` needs to know.
 
     Attributes:
-        host: The address to listen on; a loopback address, since there are no identities.
+        host: The address to listen on.
         port: The TCP port; 0 lets the system choose.
         agents: Which agents are offered, the default one first; none offers the demo agent.
         limits: Bounds.
@@ -106,9 +169,22 @@ class RelayConfig:
         worktree_dir: Where git worktrees are made; None is the user's data directory.
         policy: Decides about permissions before anybody is asked.
         services: Who serves files and terminals to agents.
+        auth: Whether whoever comes has to show a token. Without, everybody may do everything.
+        tls: The certificate to serve with; None serves without TLS.
+        public_urls: Further addresses under which clients and browsers come, such as that of a
+            proxy that stands before the relay.
+        insecure_without_tls: Whether an address that is no loopback address may be listened on
+            without TLS: tokens and all that is said can be read on the way then.
+        insecure_without_auth: Whether it may be without `auth`: whoever reaches it can run commands
+            here then.
+        roots: Where clients may have agents work, with what lies below; none for anywhere.
+        mcp_commands: The programs that clients may have agents start as MCP servers: as clients
+            write them, or the files that they are, without symbolic links; None for any.
+        mcp_urls: What the addresses of MCP servers begin with that clients may name; None for any.
 
     Raises:
-        ConfigError: The host is no loopback address, or the port is no port.
+        ConfigError: The host would let in others than is said, the port is no port, a public
+            address is none, or a root is no absolute path.
     """
 
     host: str = DEFAULT_HOST
@@ -119,20 +195,79 @@ class RelayConfig:
     worktree_dir: Path | None = None
     policy: Policy = field(default_factory=Policy)
     services: Services = SERVED_BY_RELAY
+    auth: bool = True
+    tls: Tls | None = None
+    public_urls: tuple[str, ...] = ()
+    insecure_without_tls: bool = False
+    insecure_without_auth: bool = False
+    roots: tuple[Path, ...] = ()
+    mcp_commands: tuple[str, ...] | None = None
+    mcp_urls: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not is_loopback(self.host):
-            raise ConfigError(
-                f"cannot listen on {self.host!r}: whoever reaches it could run commands here",
-                hint="listen on a loopback address such as 127.0.0.1, and reach it through SSH",
-                host=self.host,
-            )
+        self._check_exposure()
+        for url in self.public_urls:
+            origin_of(url)
         if not 0 <= self.port <= _MAX_PORT:
             raise ConfigError(
                 f"cannot listen on port {self.port}",
                 hint=f"a port is a number from 0 to {_MAX_PORT}",
                 port=self.port,
             )
+        for root in self.roots:
+            if not root.is_absolute():
+                raise ConfigError(
+                    f"cannot use the root {str(root)!r}: it is no absolute path",
+                    hint="write the whole path, from / on",
+                )
+
+    def _check_exposure(self) -> None:
+        """Refuses to be open to others unless that is said twice.
+
+        Raises:
+            ConfigError: It would be.
+        """
+        if is_loopback(self.host):
+            return
+        if not self.auth and not self.insecure_without_auth:
+            raise ConfigError(
+                f"cannot listen on {self.host!r} without tokens: whoever reaches it could run "
+                "commands here",
+                hint="leave out --no-auth, or listen on a loopback address such as 127.0.0.1 and "
+                "reach it through SSH; --insecure-without-auth lets everybody in",
+                host=self.host,
+            )
+        if self.tls is None and not self.insecure_without_tls:
+            raise ConfigError(
+                f"cannot listen on {self.host!r} without TLS: tokens could be read on the way",
+                hint="give --tls-cert and --tls-key, or listen on a loopback address such as "
+                "127.0.0.1 and reach it through SSH; --insecure-without-tls does without",
+                host=self.host,
+            )
+
+
+def origin_of(url: str) -> str:
+    """Gives the origin of a public address, as browsers write it.
+
+    Args:
+        url: An address such as `https://relay.example.org`; a path that follows is of no matter.
+
+    Raises:
+        ConfigError: It is no such address.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username is not None:
+        raise ConfigError(
+            f"cannot use the public address {url[:200]!r}",
+            hint="an address looks like https://relay.example.org",
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{host}{suffix}"
 
 
 def is_loopback(host: str) -> bool:

@@ -16,7 +16,6 @@ from acprelay.errors import (
     RelayError,
     RelayUnreachable,
     RemoteProtocolError,
-    RequestRefused,
     RoleTaken,
     Unauthorized,
 )
@@ -129,8 +128,8 @@ async def test_a_connection_that_breaks_is_lost(far: FarEnd) -> None:
     ("error", "raised"),
     [
         (LinkGone(), LinkGone),
-        (Unauthorized("cannot join: no", hint="ask"), RequestRefused),
-        (RoleTaken(key="task:main"), RequestRefused),
+        (Unauthorized("cannot join: no", hint="ask"), Unauthorized),
+        (RoleTaken(key="task:main"), RoleTaken),
         (LimitReached(limit="agents", most=1), RelayUnreachable),
     ],
 )

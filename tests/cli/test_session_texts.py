@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from acprelay.cli.acp_messages import JsonObject
 from acprelay.cli.session_texts import details, flat, local_time, row
+from acprelay.client.acp_messages import JsonObject
 
 ENTRY: JsonObject = {
     "sessionId": "task:auth",

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.process
 
 @asynccontextmanager
 async def relay_in(directory: Path) -> AsyncIterator[RunningRelay]:
-    config = RelayConfig(port=0, worktree_dir=directory / "trees")
+    config = RelayConfig(auth=False, port=0, worktree_dir=directory / "trees")
     async with open_relay(config) as relay:
         yield relay
 
@@ -80,7 +80,7 @@ async def test_a_relay_without_sessions_lists_none(cli: Cli, relay: RunningRelay
 
 async def test_listing_starts_no_agent(cli: Cli) -> None:
     missing = AgentSpec(name="missing", argv=("/nowhere/agent",))
-    async with open_relay(RelayConfig(port=0, agents=(missing,))) as relay:
+    async with open_relay(RelayConfig(auth=False, port=0, agents=(missing,))) as relay:
         assert await listed(cli, relay) == []
 
 
@@ -248,6 +248,19 @@ async def test_a_session_that_is_not_there_cannot_be_shown(cli: Cli, relay: Runn
     code, _, errors = await sessions(cli, relay, "show", "no:body")
     assert code == ExitCode.ERROR
     assert errors.startswith("acprelay: cannot find session 'no:body'\n")
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_one_that_is_not_there_does_not_keep_the_others_from_being_shown(
+    cli: Cli, relay: RunningRelay, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    await a_group(relay, tmp_path, "auth", "db")
+    names = ("task:auth", "no:body", "task:db")
+    code, output, errors = await sessions(cli, relay, "show", *form, *names)
+    assert code == ExitCode.ERROR
+    assert "task:auth" in output
+    assert "task:db" in output
+    assert errors.count("acprelay: cannot find session 'no:body'\n") == 1
 
 
 async def test_a_relay_that_is_not_there_is_told(cli: Cli, free_port: int) -> None:

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from acprelay.cli.acp_messages import PermissionOption, PermissionRequest, permission_request
 from acprelay.cli.permissions import RulePermission, TerminalPermission
 from acprelay.cli.screen import Screen
 from acprelay.cli.stdio import InputLines, Output
 from acprelay.cli.turn_view import TurnView
+from acprelay.client.acp_messages import PermissionOption, PermissionRequest, permission_request
 
 Json = dict[str, object]
 

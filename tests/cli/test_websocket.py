@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from acprelay.cli import websocket as websocket_module
-from acprelay.cli.websocket import open_socket
+from acprelay.client import websocket as websocket_module
+from acprelay.client.websocket import open_socket
 from acprelay.errors import RelayUnreachable, RequestRefused
 
 if TYPE_CHECKING:

@@ -53,6 +53,7 @@ AGENT_SIDE = "The agents' side does not know the clients' side"
 PORTS = "The server reaches no concrete session manager, store or registry"
 ROOT_SESSIONS = "Only the composition root chooses a session manager, store and registry"
 ROOT_AGENTS = "Only the composition root chooses how agents are started"
+CLIENT = "The client stands by itself"
 DOUBLES = "Only the command that runs the demo agent uses the doubles"
 
 
@@ -96,6 +97,10 @@ def test_the_source_keeps_every_contract(tree: Tree) -> None:
         ("cli/__init__.py", "import acprelay.session.store_memory", ROOT_SESSIONS),
         ("runtime/__init__.py", "from acprelay.agents.stdio import StdioAgent", ROOT_AGENTS),
         ("cli/__init__.py", "from acprelay.agents import StdioLauncher", ROOT_AGENTS),
+        ("client/__init__.py", "import acprelay.wire", CLIENT),
+        ("client/__init__.py", "import acprelay.session.models", CLIENT),
+        ("client/__init__.py", "import acprelay.compose", LAYERS),
+        ("server/__init__.py", "import acprelay.client", LAYERS),
         ("compose/relay.py", "import acprelay.testing", DOUBLES),
         ("runtime/__init__.py", "import acprelay.testing", DOUBLES),
     ],

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from acprelay.routing.access import LOCAL
 from acprelay.routing.asks import Asks
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.audit import Decider, Decision
@@ -80,7 +81,13 @@ class Scene:
         for name in names:
             self.publisher.flush()
             attachment = Attachment(
-                id=name, secret="", session_id="s:main", log=self.log, cursor=self.log.head
+                id=name,
+                secret="",
+                session_id="s:main",
+                log=self.log,
+                cursor=self.log.head,
+                principal=LOCAL.id,
+                grants=LOCAL.grants,
             )
             self.publisher.attachments[name] = attachment
             self.asks.attached(name)
@@ -254,6 +261,7 @@ class TestAsking:
         scene.ask(b'{"id":7,"method":"session/request_permission","params":%b}' % params)
         assert [refusal(line) for line in scene.agent_gets()] == [(7, -32602)]
 
+    @pytest.mark.requirement("limits.open-asks")
     def test_more_asks_than_may_be_open_are_refused(self) -> None:
         scene = Scene(most_open=2).join("ann")
         for agent_id in (b"0", b"1", b"2"):

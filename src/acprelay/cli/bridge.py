@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from acprelay.cli.message_socket import MessageSocket
 from acprelay.cli.open_requests import OpenRequests
 from acprelay.cli.stdio import InputLines, Output
+from acprelay.client.message_socket import MessageSocket
 from acprelay.errors import RelayError
 
 ANSWERS_S = 5.0

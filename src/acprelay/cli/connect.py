@@ -12,8 +12,8 @@ from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.cli.signals import Interrupts
 from acprelay.cli.stdio import STANDARD_INPUT, STANDARD_OUTPUT, InputLines, Output
-from acprelay.cli.urls import endpoint
-from acprelay.cli.websocket import open_socket
+from acprelay.client.addresses import endpoint
+from acprelay.client.websocket import open_socket
 from acprelay.errors import RelayError
 
 

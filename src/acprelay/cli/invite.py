@@ -7,12 +7,12 @@ import asyncio
 import json
 import shlex
 
-from acprelay.cli.acp_messages import JsonObject, as_object, decode, refusal
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.join import TOKEN_VARIABLE
 from acprelay.cli.loop import run_async
-from acprelay.cli.urls import endpoint
-from acprelay.cli.websocket import open_socket
+from acprelay.client.acp_messages import JsonObject, as_object, decode, refusal
+from acprelay.client.addresses import endpoint
+from acprelay.client.websocket import open_socket
 from acprelay.errors import RelayUnreachable
 from acprelay.session.models import SessionKey
 

@@ -22,7 +22,7 @@ from acprelay.cli.link_socket import dial
 from acprelay.cli.loop import run_async
 from acprelay.cli.signals import Interrupts
 from acprelay.cli.terminal import harmless, one_line
-from acprelay.cli.urls import agent_endpoint
+from acprelay.client.addresses import agent_endpoint
 from acprelay.errors import AgentError, ConfigError, LinkGone, RelayUnreachable
 from acprelay.session.models import SessionKey
 
@@ -46,7 +46,7 @@ def command(arguments: argparse.Namespace) -> int:
         AgentError: The agent cannot be started, or has ended by itself.
     """
     key = SessionKey(arguments.session, arguments.role)
-    url = agent_endpoint(arguments.url, key)
+    url = agent_endpoint(arguments.url, session=key.session_id, role=key.role)
     token = read_token(arguments.token_file, os.environ)
     launcher = StdioLauncher(
         owner=secrets.token_hex(16),

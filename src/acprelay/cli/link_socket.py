@@ -9,8 +9,10 @@ from typing import Literal
 import aiohttp
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
 
-from acprelay.cli.websocket import close_reason, connection_lost, open_websocket
-from acprelay.errors import LinkGone, RelayUnreachable, RemoteProtocolError, RequestRefused
+from acprelay.client.failures import connection_lost
+from acprelay.client.refusals import is_temporary
+from acprelay.client.websocket import close_reason, open_websocket
+from acprelay.errors import RelayError, RelayUnreachable, RemoteProtocolError
 from acprelay.wire.link import SUBPROTOCOL
 from acprelay.wire.link_greeting import CLAIM_HEADER, Claim
 
@@ -84,7 +86,7 @@ async def dial(url: str, token: str, claim: Claim | None) -> AsyncIterator[LinkS
     Raises:
         RelayUnreachable: It cannot be reached, or cannot take an agent now.
         LinkGone: It has given the link up.
-        RequestRefused: It does not take the agent.
+        RelayError: It does not take the agent.
     """
     headers = {"Authorization": f"Bearer {token}"}
     if claim is not None:
@@ -99,9 +101,7 @@ async def dial(url: str, token: str, claim: Claim | None) -> AsyncIterator[LinkS
                     hint="check the address, and what stands between",
                 )
             yield LinkSocket(url=url, websocket=websocket)
-    except RequestRefused as error:
-        if error.fields.get("refusal") == LinkGone.code:
-            raise LinkGone from None
-        if error.fields.get("is_temporary"):
+    except RelayError as error:
+        if is_temporary(error) and not isinstance(error, RelayUnreachable):
             raise RelayUnreachable(f"cannot join now: {error.message}", hint=error.hint) from None
         raise

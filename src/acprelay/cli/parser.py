@@ -11,8 +11,10 @@ import argparse
 from acprelay import __version__
 from acprelay.cli.arguments import (
     agents,
+    config,
     connect,
     demo_agent,
+    doctor,
     invite,
     join,
     policy,
@@ -25,7 +27,7 @@ from acprelay.cli.arguments import (
 _COMMANDS = (
     *(serve, run, sessions, worktrees),
     *(connect, invite, join),
-    *(agents, policy, demo_agent),
+    *(agents, policy, config, doctor, demo_agent),
 )
 """In the order of the help."""
 

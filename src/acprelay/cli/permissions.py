@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from acprelay.cli.acp_messages import PermissionOption, PermissionRequest
 from acprelay.cli.screen import Screen
 from acprelay.cli.stdio import InputLines
 from acprelay.cli.terminal import cut
+from acprelay.client.acp_messages import PermissionOption, PermissionRequest
 
 _INPUT_WIDTH = 300
 _SHORT = {"y": "allow_once", "n": "reject_once"}

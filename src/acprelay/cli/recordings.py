@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from acprelay.cli.acp_messages import JsonObject, as_object, identity
+from acprelay.client.acp_messages import JsonObject, as_object, identity
 from acprelay.errors import ConfigError
 from acprelay.routing.tool_calls import ToolCall, ToolCalls
 

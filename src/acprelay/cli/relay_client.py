@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from acprelay.cli.acp_client import AcpClient
-from acprelay.cli.acp_messages import (
+from acprelay.client.acp_client import AcpClient
+from acprelay.client.acp_messages import (
     JsonObject,
-    PermissionOption,
-    PermissionRequest,
     as_list,
     as_object,
 )
-from acprelay.cli.urls import endpoint
-from acprelay.cli.websocket import open_socket
+from acprelay.client.addresses import endpoint
+from acprelay.client.websocket import open_socket
 from acprelay.routing.choosing import NO_AGENT
 
 
@@ -34,7 +32,7 @@ async def open_client(url: str) -> AsyncIterator[AcpClient]:
         RelayUnreachable: It cannot be reached.
     """
     async with open_socket(endpoint(url, agent=NO_AGENT)) as socket:
-        client = AcpClient(socket=socket, on_update=_forget, on_permission=_abstain)
+        client = AcpClient(socket=socket, on_notification=_forget, on_permission=None)
         async with client:
             await client.initialize()
             yield client
@@ -61,9 +59,5 @@ async def list_sessions(client: AcpClient, *, cwd: str | None = None) -> list[Js
         params = {**params, "cursor": page["nextCursor"]}
 
 
-async def _forget(_update: JsonObject) -> None:
+async def _forget(_method: str, _params: JsonObject) -> None:
     pass
-
-
-async def _abstain(_request: PermissionRequest) -> PermissionOption | None:
-    return None

@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from acprelay.agents.models import AgentSpec
-from acprelay.cli.acp_client import AcpClient, OnPermission
-from acprelay.cli.acp_messages import JsonObject, as_list, own_member
 from acprelay.cli.configuration import embedded, find_config, read_agents
 from acprelay.cli.exits import STOP_REASONS, ExitCode, of_signal
 from acprelay.cli.loop import run_async
@@ -26,8 +24,10 @@ from acprelay.cli.stdio import STANDARD_INPUT, STANDARD_OUTPUT, InputLines, Outp
 from acprelay.cli.terminal import complain
 from acprelay.cli.turn import Turn
 from acprelay.cli.turn_view import TurnView
-from acprelay.cli.urls import endpoint
-from acprelay.cli.websocket import open_socket
+from acprelay.client.acp_client import AcpClient, OnPermission
+from acprelay.client.acp_messages import JsonObject, as_list, own_member
+from acprelay.client.addresses import endpoint
+from acprelay.client.websocket import open_socket
 from acprelay.compose import open_relay
 from acprelay.errors import ConfigError, RelayError
 
@@ -80,7 +80,7 @@ async def _converse(arguments: argparse.Namespace, interrupts: Interrupts) -> st
         view = TurnView(screen=screen)
         client = AcpClient(
             socket=socket,
-            on_update=view.show,
+            on_notification=view.notified,
             on_permission=_permission(arguments.permission, screen),
         )
         async with client:
@@ -131,8 +131,8 @@ async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
         yield endpoint(arguments.url, agent=agent, worktree=arguments.worktree)
         return
     with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
-        file = find_config(arguments, os.environ)
-        config = embedded(arguments, file, os.environ, state_dir=Path(state_dir))
+        configured = find_config(arguments, os.environ)
+        config = embedded(arguments, configured, os.environ, state_dir=Path(state_dir))
         async with open_relay(config) as relay:
             yield endpoint(relay.url, agent=agent, worktree=arguments.worktree)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from acprelay import __version__
 from acprelay.cli.configuration import find_config, serving
+from acprelay.cli.descriptors import raise_soft_limit
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.cli.signals import Interrupts
@@ -27,8 +28,9 @@ def command(arguments: argparse.Namespace) -> int:
         ConfigError: The options or the configuration cannot be used, or the port is taken.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    file = find_config(arguments, os.environ)
-    return run_async(_serve(serving(arguments, file, os.environ), file.path))
+    raise_soft_limit()
+    configured = find_config(arguments, os.environ)
+    return run_async(_serve(serving(arguments, configured, os.environ), configured.file))
 
 
 async def _serve(config: RelayConfig, file: Path | None) -> int:

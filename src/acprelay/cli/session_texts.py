@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from acprelay.cli.acp_messages import JsonObject, as_object
 from acprelay.cli.terminal import one_line
+from acprelay.client.acp_messages import JsonObject, as_object
 
 _NOTHING = "-"
 

@@ -7,15 +7,15 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
-from acprelay.cli.acp_client import AcpClient
-from acprelay.cli.acp_messages import JsonObject, as_list, as_object
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.cli.relay_client import list_sessions, open_client
 from acprelay.cli.session_texts import details, flat, row
 from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain, one_line
-from acprelay.errors import ConfigError, RequestRefused
+from acprelay.client.acp_client import AcpClient
+from acprelay.client.acp_messages import JsonObject, as_list, as_object
+from acprelay.errors import ConfigError, RelayError, RequestRefused
 
 _HEADERS = ("SESSION", "AGENT", "STATE", "CHANGED", "DIRECTORY", "TITLE")
 
@@ -28,7 +28,7 @@ def command(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: The options cannot be used.
-        RequestRefused: The relay answered with an error.
+        RelayError: The relay answered with an error.
         RelayUnreachable: The relay cannot be reached, or went away.
     """
     return run_async(_run(arguments))
@@ -54,16 +54,19 @@ async def _list(client: AcpClient, arguments: argparse.Namespace) -> int:
 
 async def _show(client: AcpClient, arguments: argparse.Namespace) -> int:
     sessions = [flat(entry) for entry in await list_sessions(client)]
-    shown = [
-        {**entry, **await _run_of(client, entry)}
-        for name in arguments.names
-        for entry in _named(sessions, name)
-    ]
+    shown: list[JsonObject] = []
+    code = ExitCode.OK
+    for name in arguments.names:
+        try:
+            shown += [{**one, **await _run_of(client, one)} for one in _named(sessions, name)]
+        except RequestRefused as error:
+            complain(error.message, hint=error.hint)
+            code = ExitCode.ERROR
     if arguments.json:
         _print_json(shown)
-    else:
+    elif shown:
         print("\n\n".join("\n".join(details(entry)) for entry in shown))
-    return ExitCode.OK
+    return code
 
 
 async def _run_of(client: AcpClient, session: JsonObject) -> JsonObject:
@@ -162,7 +165,7 @@ async def _end(
                     _print_json([{"sessionId": session_id, "outcome": deed}])
                 else:
                     print(f"{deed} {one_line(str(session_id))}")
-        except RequestRefused as error:
+        except RelayError as error:
             complain(error.message, hint=error.hint)
             code = ExitCode.ERROR
     return code

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
-from acprelay.cli.acp_client import AcpClient
-from acprelay.cli.acp_messages import JsonObject, as_object
 from acprelay.cli.signals import Interrupts
+from acprelay.client.acp_client import AcpClient
+from acprelay.client.acp_messages import JsonObject, as_object
 from acprelay.errors import RelayError
 
 OnOpened = Callable[[JsonObject], Awaitable[None]]

@@ -22,14 +22,18 @@ from acprelay.config import Limits, RelayConfig
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import JOINED
 from acprelay.routing.feed import Ring
+from acprelay.routing.message_rate import MessageRates
+from acprelay.routing.opening_rules import McpAllowlist
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.runtime.feed import EventFeed, FeedHooks
-from acprelay.runtime.ports import ConversationStore, InvitationStore
+from acprelay.runtime.opening_checks import OpeningChecks
+from acprelay.runtime.ports import ConversationStore, InvitationStore, TokenStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
+from acprelay.runtime.token_desk import OwnersFile
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.runtime.worktree_desk import WorktreeDesk
 from acprelay.session.manager import LifecycleManager
@@ -39,7 +43,9 @@ from acprelay.storage.disk import SystemDisk
 from acprelay.storage.files import FileStorage
 from acprelay.storage.invitations import ForgetfulInvitations, InvitationFile
 from acprelay.storage.memory import MemoryStorage
+from acprelay.storage.secrets import MemorySecret, SecretFile
 from acprelay.storage.state_directory import StateDirectory
+from acprelay.storage.tokens import ForgetfulTokens, TokenFile
 from acprelay.wire.bare_link import BareEnd
 from acprelay.wire.link import LinkEnd
 from acprelay.workspace.environment import git_environment
@@ -76,6 +82,20 @@ def invitations(config: RelayConfig) -> InvitationStore:
     return InvitationFile(path=path, disk=SystemDisk())
 
 
+def tokens(config: RelayConfig) -> TokenStore:
+    """Keeps tokens where conversations are kept."""
+    if config.state_dir is None:
+        return ForgetfulTokens()
+    return TokenFile(path=config.state_dir.absolute() / "tokens.json", disk=SystemDisk())
+
+
+def owners_file(config: RelayConfig) -> OwnersFile:
+    """Holds the token of whoever starts the relay."""
+    if config.state_dir is None:
+        return MemorySecret()
+    return SecretFile(path=config.state_dir.absolute() / "owner-token", disk=SystemDisk())
+
+
 def dialled_agent(limits: Limits, is_resumable: bool) -> DialledAgent:
     """Makes the relay's end of an agent that dials in."""
     return DialledAgent(
@@ -93,6 +113,9 @@ def rules(config: RelayConfig) -> Rules:
         max_frame=limits.max_frame,
         most_queued=limits.queued_prompts,
         most_clients=limits.session_clients,
+        most_asks=limits.asks,
+        most_requests=limits.session_requests,
+        most_requests_of_one=limits.requests,
         cancel_answer_s=limits.cancel_answer_s,
         cancel_end_s=limits.cancel_end_s,
         permission_s=limits.permission_s,
@@ -181,3 +204,14 @@ def session_manager(
         scheduler=BackgroundCleanupScheduler(background=background, feed=feed),
         hooks=FeedHooks(feed=feed, hooks=LoggingHooks()),
     )
+
+
+def opening_checks(config: RelayConfig) -> OpeningChecks:
+    """What holds for sessions that are to be opened."""
+    allowed = McpAllowlist(commands=config.mcp_commands, urls=config.mcp_urls)
+    return OpeningChecks(roots=config.roots, allowed=allowed)
+
+
+def message_rates(limits: Limits) -> MessageRates:
+    """How many messages principals may send."""
+    return MessageRates(per_s=limits.client_message_rate, burst=limits.client_message_burst)

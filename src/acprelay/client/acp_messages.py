@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from acprelay.errors import RemoteProtocolError, RequestRefused
+from acprelay.client.refusals import restored
+from acprelay.errors import RelayError, RemoteProtocolError
 
 JsonObject = Mapping[str, object]
 
@@ -43,6 +44,11 @@ def as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
+def update_of(method: str, params: JsonObject) -> JsonObject | None:
+    """Gives the update that a notification is; None where it is none."""
+    return as_object(params.get("update")) if method == "session/update" else None
+
+
 def own_member(value: JsonObject, name: str) -> JsonObject:
     """Gives an object that the relay has put into `_meta.acprelay`; empty where there is none."""
     return as_object(as_object(as_object(value.get("_meta")).get("acprelay")).get(name))
@@ -76,15 +82,11 @@ _DEEDS = {
 }
 
 
-def refusal(method: str, error: JsonObject) -> RequestRefused:
+def refusal(method: str, error: JsonObject) -> RelayError:
     """Gives the error that a response's `error` member stands for."""
-    data = as_object(error.get("data"))
     reason = str(error.get("message", "no reason is given"))
-    return RequestRefused(
-        f"cannot {_DEEDS.get(method, method)}: {reason}",
-        hint=str(data.get("hint", "")),
-        stderr=str(data.get("stderr", "")),
-    )
+    message = f"cannot {_DEEDS.get(method, method)}: {reason}"
+    return restored(message, as_object(error.get("data")))
 
 
 def permission_request(params: JsonObject) -> PermissionRequest:

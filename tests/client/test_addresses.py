@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from acprelay.cli.urls import agent_endpoint, endpoint
+from acprelay.client.addresses import agent_endpoint, endpoint
 from acprelay.errors import ConfigError
-from acprelay.session.models import SessionKey
 
 
 @pytest.mark.parametrize(
@@ -70,4 +69,4 @@ def test_an_address_that_cannot_be_used_is_a_configuration_error(written: str) -
     ],
 )
 def test_an_agent_joins_beside_where_clients_connect(written: str, joined: str) -> None:
-    assert agent_endpoint(written, SessionKey("task", "db")) == joined
+    assert agent_endpoint(written, session="task", role="db") == joined

@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from acprelay.errors import ConfigError
-from acprelay.session.models import SessionKey
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+_HTTP = {"ws": "http", "wss": "https"}
 _PATH = "/acp"
 _HINT = "an address looks like ws://127.0.0.1:8137/acp"
 
@@ -60,17 +60,34 @@ def endpoint(
     )
 
 
-def agent_endpoint(url: str, key: SessionKey) -> str:
+def agent_endpoint(url: str, *, session: str, role: str) -> str:
     """Gives the WebSocket address that an agent dials in to.
 
     Args:
         url: A relay's address, as for `endpoint`: the one that clients use is as good.
-        key: The role that it joins.
+        session: The session id that it joins: the group.
+        role: The role that it has there.
 
     Raises:
         ConfigError: The address cannot be used.
     """
     parts = urlsplit(endpoint(url))
-    base = parts.path.removesuffix(_PATH).rstrip("/")
-    path = f"{base}/agents/{key.session_id}/{key.role}"
+    path = f"{_base(parts.path)}/agents/{session}/{role}"
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def base_url(url: str) -> str:
+    """Gives the HTTP address that a relay's pages stand below, without a slash at its end.
+
+    Args:
+        url: A relay's address, as for `endpoint`.
+
+    Raises:
+        ConfigError: The address cannot be used.
+    """
+    parts = urlsplit(endpoint(url))
+    return urlunsplit((_HTTP[parts.scheme], parts.netloc, _base(parts.path), "", ""))
+
+
+def _base(path: str) -> str:
+    return path.removesuffix(_PATH).rstrip("/")
