@@ -51,7 +51,7 @@ def api_operations(
         AgentResource(survey=survey),
         InvitationResource(desk=runtime.desk, dial_ins=runtime.dial_ins),
         WorktreeResource(desk=parts.worktree_desk(), inspection=inspection),
-        EventResource(feed=runtime.feed),
+        EventResource(feed=runtime.feed, connections=runtime.connections),
         TokenResource(desk=runtime.tokens, clock=SystemClock(), public_origin=public_origin),
         RelayResource(inspection=inspection, limits=config.limits, clock=SystemClock()),
     ]

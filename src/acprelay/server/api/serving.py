@@ -41,9 +41,17 @@ def _handler(operation: Operation) -> WebHandler:
 
     async def serve(request: web.Request) -> web.StreamResponse:
         try:
-            call = await _read(operation, decode, request)
+            call: Call[None, None] = Call(
+                request=request,
+                principal=principal_of(request),
+                path=dict(request.match_info),
+                query=None,
+                body=None,
+            )
+            # First: who may not do something learns nothing of what it takes.
             _admit(operation, call)
-            return _answer(operation, await operation.handler(call))
+            read = await _read(operation, decode, call)
+            return _answer(operation, await operation.handler(read))
         except RelayError as error:
             return problem(error)
         except (asyncio.CancelledError, web.HTTPException, ConnectionError):
@@ -59,19 +67,19 @@ def _handler(operation: Operation) -> WebHandler:
 
 
 async def _read(
-    operation: Operation, decode: Callable[[bytes], object] | None, request: web.Request
+    operation: Operation, decode: Callable[[bytes], object] | None, call: Call[None, None]
 ) -> Call[object, object]:
-    if decode is None:
-        if request.body_exists and operation.method != "GET":
-            _check_type(request)
-        body: object = None
-    else:
+    request = call.request
+    body: object = None
+    if decode is not None:
         _check_type(request)
         body = _decode(decode, await request.read())
+    elif request.body_exists and operation.method != "GET":
+        _check_type(request)
     return Call(
         request=request,
-        principal=principal_of(request),
-        path=dict(request.match_info),
+        principal=call.principal,
+        path=call.path,
         query=_query(operation, request),
         body=body,
     )
@@ -108,7 +116,7 @@ def _query(operation: Operation, request: web.Request) -> object:
 # -- admitting
 
 
-def _admit(operation: Operation, call: Call[object, object]) -> None:
+def _admit(operation: Operation, call: Call[None, None]) -> None:
     """Lets in who has the grant; what somebody may not observe does not exist for them.
 
     Raises:
