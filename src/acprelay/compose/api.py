@@ -53,7 +53,7 @@ def api_operations(
         AgentResource(survey=survey),
         InvitationResource(desk=runtime.desk, dial_ins=runtime.dial_ins),
         WorktreeResource(desk=parts.worktree_desk(), inspection=inspection),
-        EventResource(feed=runtime.feed, streams=streams),
+        EventResource(feed=runtime.feed, streams=streams, connections=runtime.connections),
         TokenResource(desk=runtime.tokens, clock=SystemClock(), public_origin=public_origin),
         RelayResource(
             draining=runtime.draining,

@@ -257,12 +257,10 @@ class GroupResource:
     async def _open(self, call: Call[Any, GroupBody]) -> OpenedGroup:
         body, principal = call.body, call.principal
         group = principal.scope.group if body.group is None else body.group
-        for role in body.roles:
-            if group is not None:
-                key = SessionKey(group, role.role)
-                principal.require(Grant.MANAGE, key)
-                if self._inspection.has(key):
-                    raise SessionExists(key=str(key))
+        for key in [SessionKey(group, role.role) for role in body.roles if group is not None]:
+            principal.require(Grant.MANAGE, key)
+            if self._inspection.has(key):
+                raise SessionExists(key=str(key))
         asked = _spec(body)
         check_roles(asked)
         outcome = await self._groups.open(asked, principal=principal)

@@ -48,9 +48,17 @@ def _handler(operation: Operation, limits: Limits) -> WebHandler:
 
     async def serve(request: web.Request) -> web.StreamResponse:
         try:
-            call = await _read(operation, decode, request, limits)
+            call: Call[None, None] = Call(
+                request=request,
+                principal=principal_of(request),
+                path=dict(request.match_info),
+                query=None,
+                body=None,
+            )
+            # First: who may not do something learns nothing of what it takes.
             _admit(operation, call)
-            return _answer(operation, await operation.handler(call))
+            read = await _read(operation, decode, call, limits)
+            return _answer(operation, await operation.handler(read))
         except RelayError as error:
             return problem(error)
         except (asyncio.CancelledError, web.HTTPException, ConnectionError):
@@ -68,21 +76,21 @@ def _handler(operation: Operation, limits: Limits) -> WebHandler:
 async def _read(
     operation: Operation,
     decode: Callable[[bytes], object] | None,
-    request: web.Request,
+    call: Call[None, None],
     limits: Limits,
 ) -> Call[object, object]:
-    if decode is None:
-        if request.body_exists and operation.method != "GET":
-            _check_type(request)
-        body: object = None
-    else:
+    request = call.request
+    body: object = None
+    if decode is not None:
         _check_type(request)
         raw = await read_body(request, most=limits.body_bytes, within_s=limits.body_s)
         body = _decode(decode, raw)
+    elif request.body_exists and operation.method != "GET":
+        _check_type(request)
     return Call(
         request=request,
-        principal=principal_of(request),
-        path=dict(request.match_info),
+        principal=call.principal,
+        path=call.path,
         query=_query(operation, request),
         body=body,
     )
@@ -119,7 +127,7 @@ def _query(operation: Operation, request: web.Request) -> object:
 # -- admitting
 
 
-def _admit(operation: Operation, call: Call[object, object]) -> None:
+def _admit(operation: Operation, call: Call[None, None]) -> None:
     """Lets in who has the grant; what somebody may not observe does not exist for them.
 
     Raises:
@@ -155,7 +163,7 @@ def _answer(operation: Operation, result: object) -> web.StreamResponse:
         return web.Response(status=204)
     return web.Response(
         status=operation.status,
-        body=msgspec.json.encode(result),
+        body=msgspec.json.encode(result) + b"\n",  # for people, in terminals
         content_type="application/json",
         headers={"Cache-Control": "no-store"},
     )
