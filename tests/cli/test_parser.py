@@ -26,6 +26,7 @@ COMMANDS = (
     "login",
     "agents",
     "policy",
+    "config",
     "demo-agent",
 )
 
@@ -169,7 +170,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [(command,) for command in COMMANDS] + [("agents", "list"), ("agents", "probe")],
+    [(command,) for command in COMMANDS]
+    + [("agents", "list"), ("agents", "probe"), ("config", "show"), ("config", "check")],
     ids=" ".join,
 )
 def test_the_help_of_a_command_fits_a_terminal_and_explains_every_option(

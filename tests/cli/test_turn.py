@@ -81,7 +81,7 @@ class FakeView:
     async def note_opened(self, opened: JsonObject) -> None:
         self.opened = opened
 
-    async def show(self, _update: JsonObject) -> None:
+    async def notified(self, _method: str, _params: JsonObject) -> None:
         if self.failure is not None:
             raise self.failure
 
@@ -107,7 +107,9 @@ async def interrupts() -> Interrupts:
 
 @pytest.fixture
 async def turn(agent: FakeAgent, view: FakeView, interrupts: Interrupts) -> AsyncIterator[Turn]:
-    async with AcpClient(socket=agent, on_update=view.show, on_permission=_decide) as client:
+    async with AcpClient(
+        socket=agent, on_notification=view.notified, on_permission=_decide
+    ) as client:
         yield Turn(client=client, interrupts=interrupts, on_opened=view.note_opened)
 
 

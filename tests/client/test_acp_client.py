@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from acprelay.client.acp_client import AcpClient
-from acprelay.client.acp_messages import JsonObject, PermissionOption, PermissionRequest
+from acprelay.client.acp_messages import JsonObject, PermissionOption, PermissionRequest, as_object
 from acprelay.errors import AgentExited, RelayUnreachable, RemoteProtocolError, RequestRefused
 
 PATIENCE_S = 30.0
@@ -71,6 +71,10 @@ class FakeUser:
         self.withdrawn = False
         self._changed = asyncio.Event()
 
+    async def notified(self, method: str, params: JsonObject) -> None:
+        if method == "session/update":
+            await self.show(as_object(params["update"]))
+
     async def show(self, update: JsonObject) -> None:
         await self.may_show.wait()
         if self.failure is not None:
@@ -112,7 +116,9 @@ async def user() -> FakeUser:
 
 @pytest.fixture
 async def client(socket: MemorySocket, user: FakeUser) -> AsyncIterator[AcpClient]:
-    async with AcpClient(socket=socket, on_update=user.show, on_permission=user.decide) as client:
+    async with AcpClient(
+        socket=socket, on_notification=user.notified, on_permission=user.decide
+    ) as client:
         yield client
 
 
@@ -397,7 +403,7 @@ async def test_an_answer_that_cannot_be_sent_fails_the_calls(
 
 
 async def test_leaving_withdraws_what_is_open(socket: MemorySocket, user: FakeUser) -> None:
-    async with AcpClient(socket=socket, on_update=user.show, on_permission=user.decide):
+    async with AcpClient(socket=socket, on_notification=user.notified, on_permission=user.decide):
         socket.says(ASK)
         await user.is_asked()
     assert user.withdrawn

@@ -35,7 +35,7 @@ def test_the_settings_that_the_page_on_supervision_shows_can_be_used() -> None:
     (shown,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     config = parse_config(shown.encode(), path=DOCS / "shown.toml")
     assert config.agents["claude"].prewarm == 2
-    assert config.limits.sessions == 50
+    assert config.values["limits.sessions"].value == 50
 
 
 def test_the_page_on_supervision_names_the_defaults_that_there_are() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -67,10 +66,3 @@ async def crew(relay: RunningRelay, group: str = "login", *roles: str) -> None:
     asked = tuple(RoleSpec(role=role) for role in roles or ("auth", "db"))
     outcome = await relay.groups.open(GroupSpec(cwd="/tmp", group=group, roles=asked))
     assert [role.error for role in outcome.roles] == [None] * len(asked)
-
-
-async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
-    """Asks again and again until the answer is something; the test's own bound is the limit."""
-    while not (found := await condition()):
-        await asyncio.sleep(0.01)
-    return found

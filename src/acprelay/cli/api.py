@@ -33,11 +33,10 @@ async def ask(reach: Reach, method: str, path: str, body: JsonObject | None = No
         RelayUnreachable: The relay cannot be reached, or does not answer.
     """
     url = f"{base_url(reach.url)}/api/v1{path}"
-    headers = {} if reach.token is None else {"Authorization": f"Bearer {reach.token}"}
     try:
         async with (
             asyncio.timeout(_ANSWER_S),
-            aiohttp.ClientSession(headers=headers) as http,
+            aiohttp.ClientSession(headers=reach.headers) as http,
             http.request(
                 method,
                 url,

@@ -39,6 +39,11 @@ class Reach:
     token: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request has beside what it is about."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
 
 def reach_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Reach:
     """Says which relay a command talks to, and what it shows there.

@@ -53,7 +53,7 @@ async def _ask(reach: Reach, method: str, params: JsonObject) -> JsonObject:
     url = endpoint(reach.url)
     request = {"jsonrpc": "2.0", "id": _ID, "method": method, "params": params}
     try:
-        opening = open_socket(url, token=reach.token, tls=reach.tls)
+        opening = open_socket(url, headers=reach.headers, tls=reach.tls)
         async with asyncio.timeout(_ANSWER_S), opening as socket:
             await socket.send(json.dumps(request).encode())
             while (answer := decode(await socket.receive())).get("id") != _ID:

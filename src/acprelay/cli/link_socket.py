@@ -10,8 +10,9 @@ from typing import Literal
 import aiohttp
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
 
+from acprelay.client.failures import connection_lost
 from acprelay.client.refusals import is_temporary
-from acprelay.client.websocket import close_reason, connection_lost, open_websocket
+from acprelay.client.websocket import close_reason, open_websocket
 from acprelay.errors import RelayError, RelayUnreachable, RemoteProtocolError
 from acprelay.wire.link import SUBPROTOCOL
 from acprelay.wire.link_greeting import CLAIM_HEADER, Claim

@@ -11,6 +11,7 @@ import argparse
 from acprelay import __version__
 from acprelay.cli.arguments import (
     agents,
+    config,
     connect,
     demo_agent,
     invite,
@@ -28,7 +29,7 @@ _COMMANDS = (
     *(serve, run, sessions, worktrees),
     *(connect, invite, join),
     *(token, login),
-    *(agents, policy, demo_agent),
+    *(agents, policy, config, demo_agent),
 )
 """In the order of the help."""
 

@@ -12,8 +12,6 @@ from acprelay.cli.credentials import Reach
 from acprelay.client.acp_client import AcpClient
 from acprelay.client.acp_messages import (
     JsonObject,
-    PermissionOption,
-    PermissionRequest,
     as_list,
     as_object,
 )
@@ -35,9 +33,9 @@ async def open_client(reach: Reach) -> AsyncIterator[AcpClient]:
         RelayUnreachable: It cannot be reached.
     """
     async with open_socket(
-        endpoint(reach.url, agent=NO_AGENT), token=reach.token, tls=reach.tls
+        endpoint(reach.url, agent=NO_AGENT), headers=reach.headers, tls=reach.tls
     ) as socket:
-        client = AcpClient(socket=socket, on_update=_forget, on_permission=_abstain)
+        client = AcpClient(socket=socket, on_notification=_forget, on_permission=None)
         async with client:
             await client.initialize()
             yield client
@@ -64,9 +62,5 @@ async def list_sessions(client: AcpClient, *, cwd: str | None = None) -> list[Js
         params = {**params, "cursor": page["nextCursor"]}
 
 
-async def _forget(_update: JsonObject) -> None:
+async def _forget(_method: str, _params: JsonObject) -> None:
     pass
-
-
-async def _abstain(_request: PermissionRequest) -> PermissionOption | None:
-    return None

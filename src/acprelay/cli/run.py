@@ -76,13 +76,13 @@ async def _converse(arguments: argparse.Namespace, interrupts: Interrupts) -> st
     async with (
         Output(descriptor=STANDARD_OUTPUT) as output,
         _relay(arguments) as reach,
-        open_socket(reach.url, token=reach.token, tls=reach.tls) as socket,
+        open_socket(reach.url, headers=reach.headers, tls=reach.tls) as socket,
     ):
         screen = _screen(output)
         view = TurnView(screen=screen)
         client = AcpClient(
             socket=socket,
-            on_update=view.show,
+            on_notification=view.notified,
             on_permission=_permission(arguments.permission, screen),
         )
         async with client:
@@ -134,8 +134,8 @@ async def _relay(arguments: argparse.Namespace) -> AsyncIterator[Reach]:
         yield replace(reach, url=endpoint(reach.url, agent=agent, worktree=arguments.worktree))
         return
     with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
-        file = find_config(arguments, os.environ)
-        config = embedded(arguments, file, os.environ, state_dir=Path(state_dir))
+        configured = find_config(arguments, os.environ)
+        config = embedded(arguments, configured, os.environ, state_dir=Path(state_dir))
         async with open_relay(config) as relay:
             url = endpoint(relay.url, agent=agent, worktree=arguments.worktree)
             yield Reach(url=url, token=relay.owner_token)

@@ -31,8 +31,8 @@ def command(arguments: argparse.Namespace) -> int:
         ConfigError: The options or the configuration cannot be used, or the port is taken.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    file = find_config(arguments, os.environ)
-    return run_async(_serve(serving(arguments, file, os.environ), file.path))
+    configured = find_config(arguments, os.environ)
+    return run_async(_serve(serving(arguments, configured, os.environ), configured.file))
 
 
 async def _serve(config: RelayConfig, file: Path | None) -> int:

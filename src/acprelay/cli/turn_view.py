@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from acprelay.cli.screen import Screen
-from acprelay.client.acp_messages import JsonObject, as_object
+from acprelay.client.acp_messages import JsonObject, as_object, update_of
 
 _ENDED = ("completed", "failed")
 
@@ -21,6 +21,12 @@ class TurnView:
         self._screen = screen
         self._thought = ""
         self._titles: dict[str, str] = {}
+
+    async def notified(self, method: str, params: JsonObject) -> None:
+        """Shows a notification, if it is an update. Raises as `show` does."""
+        update = update_of(method, params)
+        if update is not None:
+            await self.show(update)
 
     async def show(self, update: JsonObject) -> None:
         """Shows an update; kinds that are not for reading are left out.

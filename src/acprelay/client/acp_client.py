@@ -1,10 +1,10 @@
-"""A small ACP client: one connection, requests and their answers, updates in their order.
+"""A small ACP client: one connection, requests and their answers, notifications in their order.
 
-One task reads. It hands each update over, waits until that is dealt with, and only then looks at
-the next message; so an answer is never seen before the updates that came before it. Permission
-requests are answered by tasks of their own, because they may take a person's time.
+One task reads. It hands each notification over, waits until that is dealt with, and only then looks
+at the next message; so an answer is never seen before what came before it. Permission requests are
+answered by tasks of their own, because they may take a person's time.
 
-It shows nothing and decides nothing: that is up to whoever deals with updates and permission
+It shows nothing and decides nothing: that is up to whoever deals with notifications and permission
 requests.
 """
 
@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -29,13 +30,13 @@ from acprelay.client.acp_messages import (
     refusal,
 )
 from acprelay.client.message_socket import MessageSocket
-from acprelay.errors import RemoteProtocolError
+from acprelay.errors import RelayUnreachable, RemoteProtocolError
 
 PROTOCOL_VERSION = 1
 METHOD_NOT_FOUND = -32601
 
-OnUpdate = Callable[[JsonObject], Awaitable[None]]
-"""Deals with an update: the value of `params.update`."""
+OnNotification = Callable[[str, JsonObject], Awaitable[None]]
+"""Deals with a notification: its method and its params."""
 
 OnPermission = Callable[[PermissionRequest], Awaitable[PermissionOption | None]]
 """Answers a permission request; None answers `cancelled`. Cancelled when nobody waits any more."""
@@ -46,15 +47,20 @@ class AcpClient:
 
     Args:
         socket: The connection.
-        on_update: Called for every update, one after another.
-        on_permission: Called for every permission request.
+        on_notification: Called for every notification, one after another.
+        on_permission: Called for every permission request; where it is None, this client abstains,
+            and leaves the answer to others.
     """
 
     def __init__(
-        self, *, socket: MessageSocket, on_update: OnUpdate, on_permission: OnPermission
+        self,
+        *,
+        socket: MessageSocket,
+        on_notification: OnNotification,
+        on_permission: OnPermission | None,
     ) -> None:
         self._socket = socket
-        self._on_update = on_update
+        self._on_notification = on_notification
         self._on_permission = on_permission
         self._last_id = 0
         self._waiting: dict[int, asyncio.Future[JsonObject]] = {}
@@ -62,9 +68,11 @@ class AcpClient:
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancelling = False
         self._failure: Exception | None = None
+        self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._own(asyncio.get_running_loop().create_task(self._read()))
+        self._reader = asyncio.get_running_loop().create_task(self._read())
+        self._own(self._reader)
         return self
 
     async def __aexit__(
@@ -115,11 +123,15 @@ class AcpClient:
     async def prompt(self, session_id: str, text: str) -> str:
         """Sends a prompt and waits for the end of the turn; returns the stop reason.
 
-        Every update that the turn sent has been dealt with by then. One turn runs at a time. Raises
+        Every notification of the turn has been dealt with by then. One turn runs at a time. Raises
         as `call` does; cancelling the call does not cancel the turn, `cancel` does.
         """
-        prompt = [{"type": "text", "text": text}]
-        result = await self.call("session/prompt", {"sessionId": session_id, "prompt": prompt})
+        return await self.prompt_with(session_id, [{"type": "text", "text": text}])
+
+    async def prompt_with(self, session_id: str, blocks: Sequence[JsonObject]) -> str:
+        """Sends a prompt of content blocks; else as `prompt`."""
+        params: JsonObject = {"sessionId": session_id, "prompt": list(blocks)}
+        result = await self.call("session/prompt", params)
         self._cancelling = False
         return str(result.get("stopReason"))
 
@@ -135,7 +147,7 @@ class AcpClient:
             await self._withdraw(key)
 
     async def close_session(self, session_id: str) -> None:
-        """Closes a session; does not wait for that once an update could not be dealt with.
+        """Closes a session; does not wait for that once a notification could not be dealt with.
 
         Raises as `call` does.
         """
@@ -155,7 +167,7 @@ class AcpClient:
             RelayError: The answer is an error, which its class tells.
             RelayUnreachable: The connection is lost.
             RemoteProtocolError: The relay sent what cannot be read.
-            OSError: An update could not be shown.
+            Exception: What dealing with a notification raised.
         """
         if self._failure is not None:
             raise self._failure
@@ -174,6 +186,14 @@ class AcpClient:
     async def notify(self, method: str, params: JsonObject) -> None:
         """Sends a notification. Raises RelayUnreachable if the connection is lost."""
         await self._send({"method": method, "params": params})
+
+    async def until_lost(self) -> Exception:
+        """Returns once nothing comes any more, and gives the reason. Cancelling is safe."""
+        if self._reader is not None:
+            await asyncio.wait([self._reader])
+        return self._failure or RelayUnreachable(
+            "cannot go on: the connection was closed", hint="connect again"
+        )
 
     async def _send(self, message: JsonObject) -> None:
         # Escapes, since what an agent named may hold lone surrogates, which UTF-8 does not have.
@@ -205,15 +225,15 @@ class AcpClient:
         match message.get("method"):
             case None:
                 self._settle(message)
-            case "session/update":
-                await self._on_update(as_object(params.get("update")))
             case "$/cancel_request":
                 await self._withdraw(identity(params.get("requestId")))
-            case "session/request_permission":
-                await self._open_question(message.get("id"), params)
+            case "session/request_permission" if self._on_permission is not None:
+                await self._open_question(message.get("id"), params, self._on_permission)
             case method if "id" in message:
                 error = {"code": METHOD_NOT_FOUND, "message": f"cannot serve {method!r}"}
                 await self._send({"id": message["id"], "error": error})
+            case method:
+                await self._on_notification(str(method), params)
 
     def _settle(self, response: JsonObject) -> None:
         request_id = response.get("id")
@@ -221,20 +241,27 @@ class AcpClient:
         if answer is not None and not answer.done():
             answer.set_result(response)
 
-    async def _open_question(self, request_id: object, params: JsonObject) -> None:
+    async def _open_question(
+        self, request_id: object, params: JsonObject, on_permission: OnPermission
+    ) -> None:
         if self._cancelling:
             await self._answer(request_id, None)
             return
         key = identity(request_id)
         task = asyncio.get_running_loop().create_task(
-            self._ask(key, request_id, permission_request(params))
+            self._ask(key, request_id, partial(on_permission, permission_request(params)))
         )
         self._questions[key] = _Question(request_id=request_id, task=task)
         self._own(task)
 
-    async def _ask(self, key: str, request_id: object, request: PermissionRequest) -> None:
+    async def _ask(
+        self,
+        key: str,
+        request_id: object,
+        decide: Callable[[], Awaitable[PermissionOption | None]],
+    ) -> None:
         with self._failing():
-            option = await self._on_permission(request)
+            option = await decide()
             del self._questions[key]
             await self._answer(request_id, option)
 

@@ -44,6 +44,11 @@ def as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
+def update_of(method: str, params: JsonObject) -> JsonObject | None:
+    """Gives the update that a notification is; None where it is none."""
+    return as_object(params.get("update")) if method == "session/update" else None
+
+
 def own_member(value: JsonObject, name: str) -> JsonObject:
     """Gives an object that the relay has put into `_meta.acprelay`; empty where there is none."""
     return as_object(as_object(as_object(value.get("_meta")).get("acprelay")).get(name))

@@ -6,7 +6,6 @@ It knows no JSON. Reading slowly makes the relay wait, and so does writing fast 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,13 +15,11 @@ from typing import Literal
 import aiohttp
 from aiohttp import ClientWebSocketResponse, ClientWSTimeout, WSMsgType
 
-from acprelay.client.acp_messages import as_object
-from acprelay.client.refusals import restored
+from acprelay.client.failures import connection_lost, no_relay, refused, unreachable
 from acprelay.errors import RelayError, RelayUnreachable
 
 _CONNECT_S = 15.0
 _CLOSE_S = 5.0
-_PROBLEM = "application/problem+json"  # RFC 9457
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
 
@@ -77,20 +74,19 @@ class RelaySocket:
 
 @asynccontextmanager
 async def open_socket(
-    url: str, *, token: str | None = None, tls: ssl.SSLContext | None = None
+    url: str, *, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[RelaySocket]:
     """Connects to a relay, and closes the connection in the end.
 
     Args:
         url: The address, with its query.
-        token: Says who connects; None for a relay that does without.
-        tls: Checks the relay's certificate; None does as the system does.
+        headers: Further headers of the request.
+        tls: Which certificates are trusted; None for those of the system.
 
     Raises:
         RelayError: It does not take the connection, and says why: by its class.
         RelayUnreachable: It cannot be reached, or what answers is no relay.
     """
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     async with open_websocket(url, headers=headers, tls=tls) as websocket:
         yield RelaySocket(url=url, websocket=websocket)
 
@@ -112,7 +108,7 @@ async def open_websocket(
         protocols: Subprotocols that are offered.
         heartbeat_s: How often a relay that says nothing is asked for a sign of life; None leaves
             that to the system.
-        tls: Checks the relay's certificate; None does as the system does.
+        tls: Which certificates are trusted; None for those of the system.
 
     Raises:
         RelayError: It does not take the connection, and says why: by its class.
@@ -120,7 +116,9 @@ async def open_websocket(
     """
     # The timeout is around the connecting alone: a turn may take hours.
     async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=None), headers=headers
+        timeout=aiohttp.ClientTimeout(total=None),
+        headers=headers,
+        connector=aiohttp.TCPConnector(ssl=tls or True),
     ) as http:
         try:
             async with asyncio.timeout(_CONNECT_S):
@@ -131,64 +129,28 @@ async def open_websocket(
                     max_msg_size=0,
                     protocols=protocols,
                     heartbeat=heartbeat_s,
-                    ssl=True if tls is None else tls,
                     timeout=ClientWSTimeout(ws_close=_CLOSE_S),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            raise await _refused(http, url, error.status, protocols, tls) from None
+            raise await _refused(http, url, error.status, protocols) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _unreachable(url, error) from None
+            raise unreachable(url, error, after_s=_CONNECT_S) from None
         async with websocket:
             _keep_alive(websocket.get_extra_info("socket"))
             yield websocket
 
 
 async def _refused(
-    http: aiohttp.ClientSession,
-    url: str,
-    status: int,
-    protocols: Sequence[str],
-    tls: ssl.SSLContext | None,
+    http: aiohttp.ClientSession, url: str, status: int, protocols: Sequence[str]
 ) -> RelayError:
     """Asks once more, without a WebSocket key, for the reason that a failed upgrade hides."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
     if protocols:
         headers["Sec-WebSocket-Protocol"] = ",".join(protocols)
-    with suppress(aiohttp.ClientError, OSError, TimeoutError, ValueError):
-        asking = http.get(url, headers=headers, ssl=True if tls is None else tls)
-        async with asyncio.timeout(_CONNECT_S), asking as response:
-            problem = as_object(await response.json(content_type=_PROBLEM))
-            if "title" in problem:
-                return restored(f"cannot connect: {problem['title']}", problem)
-    return RelayUnreachable(
-        f"cannot reach a relay at {url}: what answers there sends HTTP status {status}",
-        hint="check the address: a relay's path is /acp",
-        url=url,
-    )
-
-
-def _unreachable(url: str, error: Exception) -> RelayUnreachable:
-    match error:
-        case TimeoutError():
-            reason = f"it did not answer within {_CONNECT_S:g} s"
-            hint = "check the address"
-        case aiohttp.ClientConnectorCertificateError():
-            reason = f"its certificate cannot be trusted: {error.certificate_error}"
-            hint = "name the certificates that lead to it with --ca-file, or with SSL_CERT_FILE"
-        case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number))):
-            reason, hint = os.strerror(number), "start a relay with: acprelay serve"
-        case _:
-            reason, hint = str(error), "check the address"
-    return RelayUnreachable(f"cannot reach a relay at {url}: {reason}", hint=hint, url=url)
-
-
-def connection_lost(url: str, reason: str) -> RelayUnreachable:
-    """What is said of a connection that is lost."""
-    return RelayUnreachable(
-        f"cannot go on: the connection to {url} is lost: {reason}",
-        hint="see what the relay says on its standard error, then try again",
-        url=url,
-    )
+    with suppress(aiohttp.ClientError, OSError, TimeoutError):
+        async with asyncio.timeout(_CONNECT_S), http.get(url, headers=headers) as response:
+            return await refused(response, url, deed="connect")
+    return no_relay(url, status)
 
 
 def close_reason(code: object, reason: object) -> str:

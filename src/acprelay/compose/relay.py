@@ -13,6 +13,7 @@ from types import TracebackType
 
 from aiohttp import web
 
+from acprelay.compose import parts
 from acprelay.compose.api import api_operations
 from acprelay.compose.runtime import Runtime, open_runtime
 from acprelay.config import RelayConfig, origin_of
@@ -26,8 +27,10 @@ from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.app import ACP_ROUTE, make_app
 from acprelay.server.authentication import Identity
+from acprelay.server.http_connections import HttpConnections
 from acprelay.server.login import LOGIN_PATH
 from acprelay.server.principals import Authenticate, everybody
+from acprelay.server.streamable_http import StreamableHttp
 
 _STOPPING = "the relay is stopping"
 
@@ -169,11 +172,12 @@ class Relay:
         app = make_app(
             acp=acp,
             agents=agents,
+            api=api_operations(runtime, self._config, public_origin=public_origin),
             manager=runtime.manager,
             authenticate=self._authenticate or own,
             logins=tokens,
             public_origins=origins,
-            api=api_operations(runtime, public_origin=public_origin),
+            limits=self._config.limits,
         )
         serving = AsyncExitStack()
         relay = RunningRelay(
@@ -187,6 +191,7 @@ class Relay:
         )
         stack.push_async_callback(relay.dismiss)
         app.on_shutdown.append(lambda _: relay.dismiss())
+        serving.callback(runtime.feed.close)
         serving.push_async_callback(acp.close)
         serving.push_async_callback(agents.close)
         await serving.enter_async_context(runtime.prewarming)
@@ -197,16 +202,26 @@ class Relay:
         return relay
 
     def _acp(self, runtime: Runtime) -> AcpEndpoint:
+        limits = self._config.limits
+        connections = runtime.connections
+        connect = partial(
+            ClientConnection,
+            limits=limits,
+            host=runtime.host,
+            pool=runtime.source,
+            groups=runtime.groups,
+            invitations=InvitationRequests(desk=runtime.desk, dial_ins=runtime.dial_ins),
+            rates=parts.message_rates(limits),
+        )
+        over_http = HttpConnections(
+            connect=connect, ids=RandomIds(), limits=limits, connections=connections
+        )
+        agents = runtime.source.names
         return AcpEndpoint(
-            agents=runtime.source.names,
-            connect=partial(
-                ClientConnection,
-                host=runtime.host,
-                pool=runtime.source,
-                groups=runtime.groups,
-                invitations=InvitationRequests(desk=runtime.desk, dial_ins=runtime.dial_ins),
-            ),
+            agents=agents,
+            connect=connect,
+            http=StreamableHttp(agents=agents, connections=over_http, limits=limits),
             ids=RandomIds(),
-            limits=self._config.limits,
-            connections=runtime.connections,
+            limits=limits,
+            connections=connections,
         )

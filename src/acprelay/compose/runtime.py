@@ -53,7 +53,7 @@ class Runtime(NamedTuple):
     manager: LifecycleManager[AgentRun, object]
     feed: EventFeed
     pool: AgentPool
-    background: Background
+    launcher: LimitedLauncher
     prewarming: Prewarming
     """Begins once it is entered."""
 
@@ -110,6 +110,7 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig, *, with_token
         background=background,
         limits=config.limits,
         desks=desks,
+        checks=parts.opening_checks(config),
     )
     host.recover()
     connections = LiveConnections(forsake=host.forsake)
@@ -129,7 +130,7 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig, *, with_token
         manager=manager,
         feed=feed,
         pool=pool,
-        background=background,
+        launcher=launcher,
         prewarming=parts.prewarming(config, launcher, pool, background),
     )
 

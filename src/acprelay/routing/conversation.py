@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from acprelay.errors import LimitReached, RelayError, RequestCancelled
+from acprelay.routing.access import Grant
 from acprelay.routing.agent_link import AgentLink, Output
 from acprelay.routing.agent_output import AgentOutput
 from acprelay.routing.asks import Asks
+from acprelay.routing.client_access import ClientAccess
 from acprelay.routing.events import (
     AskDecided,
     Event,
@@ -53,6 +55,7 @@ class Conversation:
         agent: Routes what the agent writes.
         presence: The attachments.
         snapshot: What the agent has told of its state.
+        access: What clients may do.
     """
 
     def __init__(
@@ -67,9 +70,11 @@ class Conversation:
         agent: AgentOutput,
         presence: Presence,
         snapshot: Snapshot,
+        access: ClientAccess,
     ) -> None:
         self.presence = presence
         self.snapshot = snapshot
+        self._access = access
         self._publisher = publisher
         self._requests = requests
         self._link = link
@@ -241,13 +246,18 @@ class Conversation:
         """Takes a client's request or notification that is for the agent.
 
         Raises:
+            Forbidden: The client lacks the grant for it.
             InvalidRequest: The client still waits for a request with this id.
             LimitReached: As much waits for the agent as may.
         """
+        attachment = self._access.admit(attachment_id, envelope.method or "")
+        envelope = self._access.cleaned(attachment_id, envelope)
         if envelope.kind is MessageKind.REQUEST:
             self._request(Outstanding(attachment_id, envelope))
+            attachment.expect_reply(envelope.id or b"null")
         elif envelope.method == "session/cancel":
-            self._turns.cancel(attachment_id, now=now)
+            may_stop_others = self._access.may_stop_others(attachment_id)
+            self._turns.cancel(attachment_id, now=now, may_stop_others=may_stop_others)
         elif self.is_served and envelope.method != "session/prompt":
             self._link.forward(envelope)
         self._go_on()
@@ -298,6 +308,7 @@ class Conversation:
         Returns:
             Whether this client was asked that, and has not answered yet.
         """
+        envelope = self._access.cleaned(attachment_id, envelope)
         taken = self._asks.answer(attachment_id, envelope, now=now)
         self._publisher.flush()
         return taken
@@ -326,6 +337,14 @@ class Conversation:
         """The turn that runs and those that wait, as one client sees them."""
         return self._turns.describe(attachment_id)
 
+    def check_stop(self, turn: str, *, principal: str, grants: frozenset[Grant]) -> None:
+        """Refuses to have a turn cancelled by somebody who may not.
+
+        Raises:
+            Forbidden: It is another principal's, and the grant to approve is missing.
+        """
+        self._access.check_stop(turn, principal, grants)
+
     def cancel_turn(self, turn: str, *, now: float) -> bool:
         """Cancels a turn that runs or waits; tells whether there is such a turn."""
         cancelled = self._turns.cancel_turn(turn, now=now)
@@ -343,14 +362,14 @@ class Conversation:
         if request.method == "session/prompt":
             self._turns.submit(request.attachment_id, request.envelope)
         elif self.is_served:
+            self._requests.check_room(request.attachment_id)
             self._link.forward(request.envelope, self._requests.add(request))
         elif len(self._held) < _MOST_HELD:
+            if not self._run_is_wanted:
+                self._access.check_beginning(request.attachment_id)
             self._held.append(request)
         else:
             raise LimitReached(limit="requests that wait for an agent", most=_MOST_HELD)
-        attachment = self._publisher.find(request.attachment_id)
-        if attachment is not None:
-            attachment.expect_reply(request.id)
 
     def _check(self, request: Outstanding) -> None:
         """Raises where the same client has a request with this id waiting."""

@@ -81,10 +81,14 @@ class Ring:
     Args:
         epoch: Names the relay's life: numbers begin anew with each.
         most: How many events it remembers.
+
+    Attributes:
+        most: The same.
     """
 
     def __init__(self, *, epoch: str, most: int) -> None:
         self._epoch = epoch
+        self.most = most
         self._events: deque[RelayEvent] = deque(maxlen=most)
         self._head = 0
 

@@ -130,9 +130,14 @@ class TurnTaking:
         self._link.forward(prompt.envelope, self._requests.add(request))
         return True
 
-    def cancel(self, attachment_id: str, *, now: float) -> None:
+    def owner_of(self, turn: str) -> str | None:
+        """The attachment whose prompt a turn is, that runs or waits; None for no such turn."""
+        return self._turns.owner(turn)
+
+    def cancel(self, attachment_id: str, *, now: float, may_stop_others: bool) -> None:
         """Carries out a client's `session/cancel` (ACP, "Prompt Turn": cancellation)."""
-        self._carry_out(self._turns.cancel(attachment_id, now=now), now)
+        cancellation = self._turns.cancel(attachment_id, now=now, may_stop_others=may_stop_others)
+        self._carry_out(cancellation, now)
 
     def cancel_turn(self, turn: str, *, now: float) -> bool:
         """Cancels a turn that runs or waits; tells whether there is such a turn."""

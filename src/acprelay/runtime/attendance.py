@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from acprelay.errors import RelayError
-from acprelay.routing.access import Principal
+from acprelay.routing.access import Grant, Principal
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.frames import loss_notice
 from acprelay.routing.log import PublicLog
@@ -82,6 +82,17 @@ class Attendance:
     def has_clients(self) -> bool:
         """Whether anybody is connected."""
         return bool(self._clients)
+
+    @property
+    def has_prompters(self) -> bool:
+        """Whether anybody is connected who may prompt."""
+        present = map(self._presence.find, self._clients)
+        return any(each is not None and Grant.PROMPT in each.grants for each in present)
+
+    def principal_of(self, attachment_id: str) -> str | None:
+        """The id of the principal whose client an attachment is; None where it was given up."""
+        attachment = self._presence.find(attachment_id)
+        return None if attachment is None else attachment.principal
 
     @property
     def count(self) -> int:
@@ -279,5 +290,7 @@ class Attendance:
 
     def _admit(self, client: Client, attachment: Attachment) -> Attachment:
         self._clients[attachment.id] = client
-        attachment.serves = client.serves
+        # What is asked for is said to the agent, as a prompt is.
+        is_heard = Grant.PROMPT in attachment.grants
+        attachment.serves = client.serves if is_heard else frozenset()
         return attachment

@@ -31,6 +31,11 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def count(self) -> int:
+        """How many tasks are not done."""
+        return len(self._tasks)
+
     async def __aenter__(self) -> Self:
         """Starts nothing."""
         return self

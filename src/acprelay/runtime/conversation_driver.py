@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from acprelay.errors import AgentError, RelayError, SessionEnded
+from acprelay.routing.access import Principal
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.events import (
@@ -56,6 +57,8 @@ class ConversationDriver:
 
     Attributes:
         keeper: Keeps its record.
+        sponsor: The id of the principal that runs begin for: whose client said something last, or
+            has opened the session; None where nobody has, since the relay was started.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class ConversationDriver:
         self._rules = rules
         self._feed = feed
         self._is_open = False
+        self.sponsor: str | None = None
         self.attendance: Attendance
         self.supervisor: Supervisor
         self.control: RemoteControl
@@ -225,9 +229,11 @@ class ConversationDriver:
         """Takes a client's request or notification for the agent.
 
         Raises:
+            Forbidden: The client lacks the grant for it.
             InvalidRequest: The client still waits for a request with this id.
             LimitReached: As much waits for the agent as may.
         """
+        self.sponsor = self.attendance.principal_of(attachment_id) or self.sponsor
         self._conversation.receive_client(attachment_id, envelope, now=_now())
         self._carry_out()
 
@@ -247,8 +253,18 @@ class ConversationDriver:
         """Serves `_acprelay/turns`."""
         return self._conversation.describe_turns(attachment_id)
 
-    def cancel_turn(self, turn: str) -> bool:
-        """Serves `_acprelay/cancel_turn`; tells whether there is such a turn."""
+    def cancel_turn(self, turn: str, *, principal: Principal) -> bool:
+        """Serves `_acprelay/cancel_turn`; tells whether there is such a turn.
+
+        Args:
+            turn: The turn's id.
+            principal: Who wants it stopped.
+
+        Raises:
+            Forbidden: It is another principal's, and this one lacks the grant to approve.
+        """
+        grants = principal.grants_for(self.key)
+        self._conversation.check_stop(turn, principal=principal.id, grants=grants)
         cancelled = self._conversation.cancel_turn(turn, now=_now())
         self._carry_out()
         return cancelled

@@ -26,6 +26,7 @@ from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.creations import Creations
 from acprelay.runtime.further_runs import FurtherRuns
 from acprelay.runtime.opening import Opening
+from acprelay.runtime.opening_checks import OpeningChecks
 from acprelay.runtime.purposes import Founding, Restoration
 from acprelay.runtime.run_lifecycle import RunLifecycle
 from acprelay.runtime.service_desk import ServiceDesks
@@ -50,6 +51,7 @@ class ConversationHost:
         background: Owns the tasks.
         limits: Bounds of runs.
         desks: Serve agents with files and terminals.
+        checks: Refuse what may not be opened.
     """
 
     def __init__(
@@ -64,9 +66,14 @@ class ConversationHost:
         background: Background,
         limits: Limits,
         desks: ServiceDesks,
+        checks: OpeningChecks,
     ) -> None:
         self.runs = RunLifecycle(
-            manager=manager, registry=registry, background=background, most=limits.sessions
+            manager=manager,
+            registry=registry,
+            background=background,
+            most=limits.sessions,
+            most_each=limits.sessions_per_principal,
         )
         self.background = background
         self._manager = manager
@@ -76,6 +83,7 @@ class ConversationHost:
         self._worktrees = worktrees
         self._limits = limits
         self._desks = desks
+        self._checks = checks
         self._creations = Creations(background=background)
         self._further_runs = FurtherRuns(
             runs=self.runs, creations=self._creations, background=background
@@ -121,8 +129,9 @@ class ConversationHost:
         spec = opening.spec
         try:
             self._creations.check_open()
+            await self._checks.check(opening.request.member("params"))
             self._check_free(spec)
-            key, handle = await self.runs.create(spec)
+            key, handle = await self.runs.create(spec, sponsor=opening.sponsor)
             self.background.start(self._found(opening, key, handle), name=f"start of {key}")
         except RelayError as error:
             opening.refuse(error)
@@ -186,6 +195,7 @@ class ConversationHost:
             opening.client.session_refused(opening, reply)
             await self.runs.terminate(purpose.key, reason="the agent refused session/new")
         else:
+            purpose.driver.sponsor = opening.sponsor
             self._archive.keep(purpose.driver)
             self._worktrees.settle(purpose.key)
             opening.client.session_opened(opening, purpose.driver, answer)

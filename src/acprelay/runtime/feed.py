@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from acprelay.errors import Unavailable
 from acprelay.routing.events import Told
 from acprelay.routing.feed import EventKind, Ring, Stretch
 from acprelay.routing.frames import (
@@ -44,10 +45,19 @@ class EventFeed:
         self.ring = ring
         self._clock = clock
         self._changed: asyncio.Future[None] | None = None
+        self._is_closed = False
 
     def add(self, kind: EventKind, key: SessionKey, facts: Mapping[str, object]) -> None:
         """Tells everybody who watches that something has happened; never waits."""
         self.ring.add(kind, key, facts, at=self._clock.now())
+        self._wake()
+
+    def close(self) -> None:
+        """Has readers end once they have read what there is: the relay stops. Idempotent."""
+        self._is_closed = True
+        self._wake()
+
+    def _wake(self) -> None:
         if self._changed is not None:
             self._changed.set_result(None)
             self._changed = None
@@ -67,8 +77,15 @@ class EventFeed:
         Args:
             after: The place.
             most: How many events to give at most.
+
+        Raises:
+            Unavailable: There is nothing, and nothing comes: the relay stops.
         """
         while self.ring.head <= after:
+            if self._is_closed:
+                raise Unavailable(
+                    "cannot go on: the relay is stopping", hint="connect again once it is back"
+                )
             if self._changed is None:
                 self._changed = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._changed)

@@ -35,8 +35,8 @@ class Outbox:
         self._stopped = asyncio.Event()
         self._closed = False
 
-    def say(self, message: bytes) -> None:
-        """Writes a JSON-RPC message that belongs to no session."""
+    def say(self, message: bytes, *, session_id: str | None = None) -> None:  # noqa: ARG002
+        """Writes a JSON-RPC message before all that belongs to attachments."""
         if self._closed:
             return
         frame = text_frame(message)
@@ -44,7 +44,13 @@ class Outbox:
         self.lane_bytes += len(frame)
         self.flush()
 
-    def add(self, attachment: Attachment) -> None:
+    def add(
+        self,
+        attachment: Attachment,
+        *,
+        request_id: bytes | None = None,  # noqa: ARG002 - one socket takes all answers
+        is_told: bool = False,  # noqa: ARG002
+    ) -> None:
         """Begins to write what is due to an attachment. Idempotent."""
         if attachment not in self._sources:
             self._sources.append(attachment)

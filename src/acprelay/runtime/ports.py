@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from acprelay.errors import RelayError
+from acprelay.routing.attachment import Attachment
 from acprelay.routing.invitations import Invitation
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord, Worktree
@@ -29,6 +30,66 @@ class Outlet(Protocol):
         """Returns once writing is no longer paused.
 
         Cancelling it is safe.
+
+        Raises:
+            ConnectionError: The connection is lost.
+        """
+        ...
+
+
+class ClientWriter(Protocol):
+    """Writes what is due to one client, over whatever it is connected by."""
+
+    @property
+    def lane_bytes(self) -> int:
+        """How much waits that belongs to no session."""
+        ...
+
+    def say(self, message: bytes, *, session_id: str | None = None) -> None:
+        """Writes a JSON-RPC message that belongs to no attachment.
+
+        Args:
+            message: The message.
+            session_id: The session that it is about, if the client may be in it.
+        """
+        ...
+
+    def add(
+        self, attachment: Attachment, *, request_id: bytes | None = None, is_told: bool = False
+    ) -> None:
+        """Begins to write what is due to an attachment. Idempotent.
+
+        Args:
+            attachment: Which one.
+            request_id: The raw id of the request that brings it in, where its answer comes behind
+                what is before it in the lane.
+            is_told: Whether that answer says which session it is.
+        """
+        ...
+
+    def remove(self, attachment: Attachment) -> None:
+        """Stops writing what is due to an attachment, at once. Idempotent."""
+        ...
+
+    def retire(self, attachment: Attachment, *, then: Callable[[], None] | None = None) -> None:
+        """Stops writing what is due to an attachment once its lane is empty.
+
+        Args:
+            attachment: Which one.
+            then: Called after that, and also if the writer is closed before.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Writes what is due, as far as there is room."""
+        ...
+
+    def close(self) -> None:
+        """Writes nothing any more, and lets go of what waits. Idempotent."""
+        ...
+
+    async def run(self) -> None:
+        """Does what goes on beside all that; may be cancelled.
 
         Raises:
             ConnectionError: The connection is lost.

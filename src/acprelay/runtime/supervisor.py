@@ -84,7 +84,7 @@ class Supervisor:
             unasked=self._unasked,
             restorable=run.can_restore,
             idle=self._conversation.is_idle,
-            attended=self._attendance.has_clients,
+            attended=self._attendance.has_prompters,
         )
         self._unasked = False
         self._restarts.run_over(_now())
@@ -116,8 +116,10 @@ class Supervisor:
 
     def _restart(self) -> None:
         self._due_at = None
-        if not self._attendance.has_clients:
-            logger.info("session %s: left dormant, as nobody is there", self._record().key)
+        if not self._attendance.has_prompters:
+            logger.info(
+                "session %s: left dormant, as nobody is there to prompt", self._record().key
+            )
             return
         self._unasked = True
         self._conversation.want_run()

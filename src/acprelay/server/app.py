@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from acprelay.config import Limits
 from acprelay.errors import InvalidRequest, RelayError
 from acprelay.routing.access import Grant, Principal
 from acprelay.server.acp import AcpEndpoint
@@ -17,7 +18,8 @@ from acprelay.server.agents import AgentEndpoint
 from acprelay.server.api.operations import Operation
 from acprelay.server.api.serving import add_operations
 from acprelay.server.authentication import authentication, port_of
-from acprelay.server.guard import check_headers
+from acprelay.server.edge import take_place
+from acprelay.server.guard import check_headers, single
 from acprelay.server.login import LoginDesk, LoginPages
 from acprelay.server.logs import loggable_path
 from acprelay.server.principals import Authenticate, known_principal_of
@@ -41,6 +43,7 @@ def make_app(
     authenticate: Authenticate,
     logins: LoginDesk | None,
     public_origins: tuple[str, ...],
+    limits: Limits,
 ) -> web.Application:
     """Makes the application; it serves once somebody runs it, or an application that mounts it.
 
@@ -52,17 +55,22 @@ def make_app(
         authenticate: Tells who makes a request.
         logins: Logs browsers in; None where they cannot.
         public_origins: Further origins that are its own, besides this machine's loopback.
+        limits: Bounds.
     """
     app = web.Application(
         middlewares=[
             _explain,
+            take_place,
             _guard(public_origins),
             authentication(authenticate, open_routes=_OPEN_ROUTES),
-        ]
+        ],
+        client_max_size=limits.body_bytes,
     )
     health = Health(manager=manager)
     # A HEAD that asks for an upgrade would get one.
     app.router.add_get("/acp", acp.handle, allow_head=False, name=ACP_ROUTE)
+    app.router.add_post("/acp", acp.http.post)
+    app.router.add_delete("/acp", acp.http.delete)
     app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False, name=_AGENTS_ROUTE)
     app.router.add_get("/healthz", health.alive, name=_ALIVE_ROUTE)
     app.router.add_get("/readyz", health.ready, name=_READY_ROUTE)
@@ -109,7 +117,7 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPClientError as refusal:
         error = InvalidRequest(
             f"cannot serve {request.method} {loggable_path(request)[:120]!r}: {refusal.reason}",
-            hint="GET /healthz and /readyz, and connect to /acp with a WebSocket (RFC 6455)",
+            hint="GET /healthz and /readyz, and speak ACP with /acp, over a WebSocket or HTTP",
         )
         allowed = {name: refusal.headers[name] for name in ("Allow",) if name in refusal.headers}
         return problem(error, status=refusal.status, headers=allowed)
@@ -121,8 +129,8 @@ def _guard(public_origins: tuple[str, ...]) -> Middleware:
         scheme = "https" if request.secure else "http"
         try:
             check_headers(
-                host=request.headers.get("Host"),
-                origin=request.headers.get("Origin"),
+                host=single(request.headers.getall("Host", ()), "Host"),
+                origin=single(request.headers.getall("Origin", ()), "Origin"),
                 port=port_of(request),
                 scheme=scheme,
                 further=(*public_origins, *_reached_at(request, scheme)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
 from acprelay.cli.arguments.common import (
@@ -39,6 +40,11 @@ def add(commands: Commands) -> None:
         description=_SERVE,
         epilog=_SERVE_EXAMPLES,
     )
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what a relay is started with."""
     parser.add_argument(
         "--host",
         help=f"the address to listen on (default: {DEFAULT_HOST})",
@@ -77,6 +83,14 @@ def add(commands: Commands) -> None:
         metavar="DIR",
         help="where git worktrees are made (default: $XDG_DATA_HOME/acprelay/worktrees, or "
         "~/.local/share/acprelay/worktrees)",
+    )
+    parser.add_argument(
+        "--root",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="let clients have agents work below this directory only; repeat it for more (default: "
+        "anywhere)",
     )
     parser.add_argument(
         "--policy",

@@ -20,7 +20,7 @@ from acprelay.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from acprelay.server.api.operations import Nothing, Operation, Reach
+from acprelay.server.api.operations import Operation, Reach
 from acprelay.session.models import KEY_PART_PATTERN
 
 _REF = "#/components/schemas/{name}"
@@ -140,7 +140,7 @@ def _operation(
         if operation.body_example is not None:
             content["example"] = msgspec.to_builtins(operation.body_example)
         described["requestBody"] = {
-            "required": operation.body is not Nothing,
+            "required": True,
             "content": {"application/json": content},
         }
     return described

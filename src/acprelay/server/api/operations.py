@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -48,6 +48,17 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
 
 class Nothing(Taken, frozen=True, kw_only=True):
     """Takes no members."""
+
+
+def either(body: type[Taken], *members: str) -> Any:
+    """Says of a body that it takes exactly one of some members; its handler sees to that.
+
+    Args:
+        body: The body.
+        members: Their names in JSON.
+    """
+    choices = [{"required": [member]} for member in members]
+    return Annotated[body, msgspec.Meta(extra_json_schema={"oneOf": choices})]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +138,7 @@ class Operation:
     description: str = ""
     tag: str
     query: type[Taken] = Nothing
-    body: type[Taken] | None = None
+    body: Any = None
     result: Any = None
     status: int = 200
     media: str = "application/json"

@@ -19,6 +19,7 @@ Cursor = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=1000,
+        pattern="^[A-Za-z0-9_=-]+$",
         description="The `nextCursor` of the page before, as it was given.",
     ),
 ]

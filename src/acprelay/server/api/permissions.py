@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from acprelay.errors import InvalidParams, NotFound
 from acprelay.routing.access import Grant
@@ -12,7 +13,7 @@ from acprelay.routing.listing import timestamp
 from acprelay.routing.paging import page_of
 from acprelay.runtime.inspection import Inspection
 from acprelay.runtime.remote_control import OpenPermission
-from acprelay.server.api.operations import Call, Operation, Reach, Struct, Taken
+from acprelay.server.api.operations import Call, Operation, Reach, Struct, Taken, either
 from acprelay.server.api.pages import PageQuery
 from acprelay.server.api.raw import raw
 from acprelay.server.api.turns import owner_of
@@ -77,8 +78,8 @@ class AnswerBody(Taken, frozen=True, kw_only=True):
         outcome: `cancelled`, to choose none.
     """
 
-    option_id: str | None = None
-    outcome: Literal["cancelled"] | None = None
+    option_id: str | UnsetType = UNSET
+    outcome: Literal["cancelled"] | UnsetType = UNSET
 
 
 class Answered(Struct, frozen=True, kw_only=True):
@@ -128,7 +129,7 @@ class PermissionResource:
                 the token's id. One that is settled is not found, so a repetition gives 404.
                 """,
                 tag="permissions",
-                body=AnswerBody,
+                body=either(AnswerBody, "optionId", "outcome"),
                 result=Answered,
                 errors=(NotFound,),
                 grant=Grant.APPROVE,
@@ -160,7 +161,7 @@ class PermissionResource:
 
     async def _answer(self, call: Call[Any, AnswerBody]) -> Answered:
         ask, body, principal = call.path["ask"], call.body, call.principal
-        if (body.option_id is None) == (body.outcome is None):
+        if (body.option_id is UNSET) == (body.outcome is UNSET):
             raise InvalidParams(
                 "cannot answer a permission with both an option and an outcome, nor without either",
                 hint='send {"optionId": "…"}, or {"outcome": "cancelled"}',
@@ -172,7 +173,8 @@ class PermissionResource:
             if each.ask == ask:
                 principal.require(Grant.APPROVE, key)
                 control = self._inspection.find(key).control
-                settled = control.decide(ask, body.option_id, by=owner_of(principal))
+                option_id = None if body.option_id is UNSET else body.option_id
+                settled = control.decide(ask, option_id, by=owner_of(principal))
                 if settled is None:
                     break
                 return Answered(ask=ask, settled=settled)

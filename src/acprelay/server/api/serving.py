@@ -79,7 +79,7 @@ def _check_type(request: web.Request) -> None:
 
 def _decode(decode: Callable[[bytes], object], raw: bytes) -> object:
     try:
-        return decode(raw or b"{}")
+        return decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParams(
             f"cannot read the body: {error}", hint=f"see {PREFIX}/docs for what it may hold"

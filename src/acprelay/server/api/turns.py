@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from acprelay.errors import InvalidParams, NotFound, StoreError
 from acprelay.routing.access import Grant, Principal
 from acprelay.runtime.inspection import Inspection
-from acprelay.server.api.operations import Call, Operation, Reach, Struct, Taken
+from acprelay.server.api.operations import Call, Operation, Reach, Struct, Taken, either
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -22,8 +23,8 @@ class PromptBody(Taken, frozen=True, kw_only=True):
         prompt: The content blocks.
     """
 
-    text: Text | None = None
-    prompt: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)] | None = None
+    text: Text | UnsetType = UNSET
+    prompt: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)] | UnsetType = UNSET
 
 
 class Prompted(Struct, frozen=True, kw_only=True):
@@ -99,7 +100,7 @@ class TurnResource:
                 transcript tell how it goes. Not idempotent: each request is a prompt.
                 """,
                 tag="turns",
-                body=PromptBody,
+                body=either(PromptBody, "text", "prompt"),
                 result=Prompted,
                 status=202,
                 errors=(StoreError,),
@@ -169,10 +170,10 @@ def owner_of(principal: Principal) -> str:
 
 
 def _blocks(body: PromptBody) -> bytes:
-    if (body.text is None) == (body.prompt is None):
+    if (body.text is UNSET) == (body.prompt is UNSET):
         raise InvalidParams(
             "cannot prompt with both text and content blocks, nor without either",
             hint='send {"text": "…"}, or {"prompt": [content blocks of ACP]}',
         )
-    blocks = [{"type": "text", "text": body.text}] if body.prompt is None else body.prompt
+    blocks = [{"type": "text", "text": body.text}] if body.prompt is UNSET else body.prompt
     return msgspec.json.encode(blocks)
