@@ -27,6 +27,7 @@ COMMANDS = (
     "agents",
     "policy",
     "config",
+    "doctor",
     "demo-agent",
 )
 

@@ -13,8 +13,9 @@ import aiohttp
 from acprelay.cli.credentials import Reach
 from acprelay.client.acp_messages import JsonObject, as_object
 from acprelay.client.addresses import base_url
+from acprelay.client.failures import no_relay, unreachable
 from acprelay.client.refusals import restored
-from acprelay.errors import RelayError, RelayUnreachable
+from acprelay.errors import RelayError
 
 _ANSWER_S = 30.0
 
@@ -46,16 +47,8 @@ async def ask(reach: Reach, method: str, path: str, body: JsonObject | None = No
             ) as response,
         ):
             answer = _object(await response.read())
-    except TimeoutError:
-        raise _unreachable(url, f"it did not answer within {_ANSWER_S:g} s") from None
-    except aiohttp.ClientConnectorCertificateError as error:
-        raise _unreachable(
-            url,
-            f"its certificate cannot be trusted: {error.certificate_error}",
-            hint="name the certificates that lead to it with --ca-file, or with SSL_CERT_FILE",
-        ) from None
-    except (aiohttp.ClientError, OSError) as error:
-        raise _unreachable(url, str(error)) from None
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise unreachable(url, error, after_s=_ANSWER_S) from None
     if not response.ok:
         raise _refusal(url, response.status, answer)
     return answer
@@ -70,11 +63,5 @@ def _object(raw: bytes) -> JsonObject:
 
 def _refusal(url: str, status: int, problem: JsonObject) -> RelayError:
     if "title" not in problem:
-        return _unreachable(url, f"what answers there sends HTTP status {status}")
+        return no_relay(url, status)
     return restored(str(problem["title"]), problem)
-
-
-def _unreachable(
-    url: str, reason: str, *, hint: str = "start a relay with: acprelay serve"
-) -> RelayUnreachable:
-    return RelayUnreachable(f"cannot reach a relay at {url}: {reason}", hint=hint, url=url)

@@ -29,7 +29,7 @@ from acprelay.cli.config_file import (
 from acprelay.cli.config_variables import read_variables, survey_variables
 from acprelay.cli.layers import Given, Layer, Problem, overlay
 from acprelay.cli.policy_file import read_policy
-from acprelay.cli.settings import CONFIG_VARIABLE, DEFAULTS, SETTINGS, Kind, Setting, in_section
+from acprelay.cli.settings import CONFIG_VARIABLE, DEFAULTS, SETTINGS, in_section
 from acprelay.cli.toml_file import read_text
 from acprelay.compose import DEMO_AGENT
 from acprelay.config import Limits, RelayConfig, Tls
@@ -114,39 +114,40 @@ def config_problems(arguments: argparse.Namespace, environ: Mapping[str, str]) -
         arguments: As for `find_config` and `serving`.
         environ: The environment.
     """
-    path = config_path(arguments, environ)
-    try:
-        text = b"" if path is None else read_text(path, what=WHAT, holds="settings")
-        _, problems = survey_config(text, path=path or Path())
-        problems += survey_variables(environ)[1]
-        if not problems:
+    problems = written_problems(config_path(arguments, environ), environ)
+    if not problems:
+        try:
             serving(arguments, find_config(arguments, environ), environ)
-    except ConfigError as error:
-        return [Problem(reason=error.message, hint=error.hint)]
+        except ConfigError as error:
+            problems = [Problem(reason=error.message, hint=error.hint)]
     return problems
+
+
+def written_problems(path: Path | None, environ: Mapping[str, str]) -> list[Problem]:
+    """Says everything that is wrong in a configuration file and in the variables, as they stand.
+
+    Args:
+        path: The file; None for none.
+        environ: The environment.
+    """
+    problems = survey_variables(environ)[1]
+    if path is None:
+        return problems
+    try:
+        text = read_text(path, what=WHAT, holds="settings")
+        return [*survey_config(text, path=path)[1], *problems]
+    except ConfigError as error:
+        return [Problem(reason=error.message, hint=error.hint), *problems]
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Given]:
     given = {}
     for setting in SETTINGS:
         typed = getattr(arguments, setting.destination, None) if setting.destination else None
-        if typed is None or typed is False or typed == []:
-            continue
-        value = _as_typed(setting, typed)
-        given[setting.place] = Given(value=value, layer=Layer.OPTION, by=str(setting.flag))
+        value = setting.of_option(typed)
+        if value is not None:
+            given[setting.place] = Given(value=value, layer=Layer.OPTION, by=str(setting.flag))
     return given
-
-
-def _as_typed(setting: Setting, typed: Any) -> Any:
-    match setting.kind:
-        case Kind.PATH:
-            return Path(typed)
-        case Kind.PATHS:
-            return tuple(map(Path, typed))
-        case Kind.TEXTS:
-            return tuple(typed)
-        case _:
-            return typed
 
 
 def serving(

@@ -14,6 +14,7 @@ from acprelay.cli.arguments import (
     config,
     connect,
     demo_agent,
+    doctor,
     invite,
     join,
     login,
@@ -29,7 +30,7 @@ _COMMANDS = (
     *(serve, run, sessions, worktrees),
     *(connect, invite, join),
     *(token, login),
-    *(agents, policy, config, demo_agent),
+    *(agents, policy, config, doctor, demo_agent),
 )
 """In the order of the help."""
 

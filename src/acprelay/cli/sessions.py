@@ -56,16 +56,19 @@ async def _list(client: AcpClient, arguments: argparse.Namespace) -> int:
 
 async def _show(client: AcpClient, arguments: argparse.Namespace) -> int:
     sessions = [flat(entry) for entry in await list_sessions(client)]
-    shown = [
-        {**entry, **await _run_of(client, entry)}
-        for name in arguments.names
-        for entry in _named(sessions, name)
-    ]
+    shown: list[JsonObject] = []
+    code = ExitCode.OK
+    for name in arguments.names:
+        try:
+            shown += [{**one, **await _run_of(client, one)} for one in _named(sessions, name)]
+        except RequestRefused as error:
+            complain(error.message, hint=error.hint)
+            code = ExitCode.ERROR
     if arguments.json:
         _print_json(shown)
-    else:
+    elif shown:
         print("\n\n".join("\n".join(details(entry)) for entry in shown))
-    return ExitCode.OK
+    return code
 
 
 async def _run_of(client: AcpClient, session: JsonObject) -> JsonObject:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from acprelay.agents.models import DEFAULT_RESTARTS
@@ -105,6 +106,24 @@ class Setting:
     def destination(self) -> str | None:
         """Where the parser puts the option's value."""
         return None if self.flag is None else self.flag.removeprefix("--").replace("-", "_")
+
+    def of_option(self, typed: Any) -> Any:
+        """Makes a value of what the parser makes of the option; None where it was not typed.
+
+        An option that only affirms is false where it was not typed; one that can deny, as that of a
+        setting that is true by default has to, is None there.
+        """
+        if typed is None or typed == [] or (typed is False and not self.default):
+            return None
+        match self.kind:
+            case Kind.PATH:
+                return Path(typed)
+            case Kind.PATHS:
+                return tuple(map(Path, typed))
+            case Kind.TEXTS:
+                return tuple(typed)
+            case _:
+                return typed
 
 
 def _check_port(port: int) -> None:
