@@ -33,7 +33,7 @@ STABLE = {
     "Conflict": ("conflict", True, -32050, 409),
     "RelayUnreachable": ("relay_unreachable", True, -32041, 502),
     "RequestRefused": ("request_refused", False, -32042, 502),
-    "ConnectionNotFound": ("connection_not_found", False, -32046, 404),
+    "ConnectionNotFound": ("connection_not_found", False, -32047, 404),
     "CursorExpired": ("cursor_expired", False, -32043, 410),
     "FileMissing": ("file_missing", False, -32002, 404),
     "Forbidden": ("forbidden", False, -32040, 403),

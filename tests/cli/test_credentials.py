@@ -72,6 +72,7 @@ def test_of_several_one_has_to_be_named(place: Place) -> None:
         place.reach()
     assert "--url" in caught.value.hint
     assert place.reach("ws://localhost:9001/acp").token == "acpr_a_found"
+    assert place.reach(ACPRELAY_URL="ws://localhost:9001").url == "ws://localhost:9001"
 
 
 def test_what_is_named_wins_over_what_is_found(place: Place, tmp_path: Path) -> None:
