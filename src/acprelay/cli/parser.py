@@ -13,17 +13,21 @@ from acprelay.cli.arguments import (
     agents,
     connect,
     demo_agent,
+    events,
     invite,
     join,
+    permissions,
     policy,
     run,
     serve,
     sessions,
+    transcript,
     worktrees,
 )
 
 _COMMANDS = (
     *(serve, run, sessions, worktrees),
+    *(transcript, permissions, events),
     *(connect, invite, join),
     *(agents, policy, demo_agent),
 )
