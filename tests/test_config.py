@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, Limits, RelayConfig, is_loopback
+from acprelay.config import (
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    Limits,
+    RelayConfig,
+    Tls,
+    is_loopback,
+    origin_of,
+)
 from acprelay.errors import ConfigError
+
+TLS = Tls(certificate=Path("relay.crt"), key=Path("relay.key"))
 
 LOOPBACK = [
     "127.0.0.1",
@@ -59,10 +71,57 @@ def test_a_loopback_address_may_be_listened_on(host: str) -> None:
 @pytest.mark.parametrize("host", ELSEWHERE)
 def test_no_other_address_may_be_listened_on(host: str) -> None:
     assert not is_loopback(host)
-    with pytest.raises(ConfigError, match=r"^cannot listen on .*run commands here") as caught:
+    with pytest.raises(ConfigError, match=r"^cannot listen on .* without TLS") as caught:
         RelayConfig(host=host)
     assert caught.value.data["host"] == host
     assert "127.0.0.1" in caught.value.hint
+
+
+@pytest.mark.requirement("edges.open-bind-needs-a-token")
+@pytest.mark.parametrize("tls", [None, TLS])
+def test_an_address_that_others_reach_needs_tokens(tls: Tls | None) -> None:
+    with pytest.raises(ConfigError, match=r"without tokens: .*run commands here") as caught:
+        RelayConfig(host="0.0.0.0", auth=False, tls=tls, insecure_without_tls=True)
+    assert "127.0.0.1" in caught.value.hint
+
+
+@pytest.mark.requirement("edges.open-bind-needs-tls")
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"tls": TLS},
+        {"insecure_without_tls": True},
+        {"tls": TLS, "auth": False, "insecure_without_auth": True},
+        {"insecure_without_tls": True, "auth": False, "insecure_without_auth": True},
+    ],
+)
+def test_an_address_that_others_reach_is_listened_on_with_tls_or_where_it_is_said_twice(
+    said: dict[str, Any],
+) -> None:
+    assert RelayConfig(host="0.0.0.0", **said).host == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://relay.example.org", "https://relay.example.org"),
+        ("https://Relay.Example.org:443/acp", "https://relay.example.org"),
+        ("http://relay.example.org:8137/", "http://relay.example.org:8137"),
+        ("http://[2001:DB8::1]:80", "http://[2001:db8::1]"),
+    ],
+)
+def test_a_public_address_has_the_origin_that_browsers_write(url: str, origin: str) -> None:
+    assert origin_of(url) == origin
+    assert RelayConfig(public_urls=(url,)).public_urls == (url,)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "relay", "relay.example.org", "ws://relay", "https://", "https://a:b@c", "https://a:x"],
+)
+def test_what_is_no_public_address_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="cannot use the public address"):
+        RelayConfig(public_urls=(url,))
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Limits)])

@@ -39,10 +39,13 @@ async def run_script(script: str) -> str:
 
 
 @pytest.mark.process
-async def test_the_script_for_the_sdk_sees_the_updates_in_order_and_the_end_of_the_turn() -> None:
+async def test_the_script_for_the_sdk_sees_the_updates_in_order_and_the_end_of_the_turn(
+    tmp_path: Path,
+) -> None:
     script = block_with("create_websocket_stream")
-    async with open_relay(RelayConfig(port=0)) as relay:
-        output = await run_script(script.replace("ws://127.0.0.1:8137/acp", relay.url))
+    async with open_relay(RelayConfig(port=0, state_dir=tmp_path)) as relay:
+        shown = script.replace("ws://127.0.0.1:8137/acp", relay.url)
+        output = await run_script(shown.replace("~/.local/state/acprelay", str(tmp_path)))
     lines = output.splitlines()
     assert lines[-1] == "end_turn"
     kinds = [line.split()[0] for line in lines if re.match(r"[A-Z]\w+(Update|Chunk)\b", line)]

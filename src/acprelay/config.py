@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from acprelay.agents.models import AgentSpec
 from acprelay.errors import ConfigError
@@ -15,6 +16,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8137
 
 _MAX_PORT = 65_535
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +95,24 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """What a relay serves TLS with.
+
+    Attributes:
+        certificate: The file with the certificate, and those that lead to a known one, in PEM.
+        key: The file with its private key, in PEM, without a password.
+    """
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RelayConfig:
     """Everything that `open_relay` needs to know.
 
     Attributes:
-        host: The address to listen on; a loopback address, since there are no identities.
+        host: The address to listen on.
         port: The TCP port; 0 lets the system choose.
         agents: Which agents are offered, the default one first; none offers the demo agent.
         limits: Bounds.
@@ -106,9 +121,18 @@ class RelayConfig:
         worktree_dir: Where git worktrees are made; None is the user's data directory.
         policy: Decides about permissions before anybody is asked.
         services: Who serves files and terminals to agents.
+        auth: Whether whoever comes has to show a token. Without, everybody may do everything.
+        tls: The certificate to serve with; None serves without TLS.
+        public_urls: Further addresses under which clients and browsers come, such as that of a
+            proxy that stands before the relay.
+        insecure_without_tls: Whether an address that is no loopback address may be listened on
+            without TLS: tokens and all that is said can be read on the way then.
+        insecure_without_auth: Whether it may be without `auth`: whoever reaches it can run commands
+            here then.
 
     Raises:
-        ConfigError: The host is no loopback address, or the port is no port.
+        ConfigError: The host would let in others than is said, the port is no port, or a public
+            address is none.
     """
 
     host: str = DEFAULT_HOST
@@ -119,20 +143,70 @@ class RelayConfig:
     worktree_dir: Path | None = None
     policy: Policy = field(default_factory=Policy)
     services: Services = SERVED_BY_RELAY
+    auth: bool = True
+    tls: Tls | None = None
+    public_urls: tuple[str, ...] = ()
+    insecure_without_tls: bool = False
+    insecure_without_auth: bool = False
 
     def __post_init__(self) -> None:
-        if not is_loopback(self.host):
-            raise ConfigError(
-                f"cannot listen on {self.host!r}: whoever reaches it could run commands here",
-                hint="listen on a loopback address such as 127.0.0.1, and reach it through SSH",
-                host=self.host,
-            )
+        self._check_exposure()
+        for url in self.public_urls:
+            origin_of(url)
         if not 0 <= self.port <= _MAX_PORT:
             raise ConfigError(
                 f"cannot listen on port {self.port}",
                 hint=f"a port is a number from 0 to {_MAX_PORT}",
                 port=self.port,
             )
+
+    def _check_exposure(self) -> None:
+        """Refuses to be open to others unless that is said twice.
+
+        Raises:
+            ConfigError: It would be.
+        """
+        if is_loopback(self.host):
+            return
+        if not self.auth and not self.insecure_without_auth:
+            raise ConfigError(
+                f"cannot listen on {self.host!r} without tokens: whoever reaches it could run "
+                "commands here",
+                hint="leave out --no-auth, or listen on a loopback address such as 127.0.0.1 and "
+                "reach it through SSH; --insecure-without-auth lets everybody in",
+                host=self.host,
+            )
+        if self.tls is None and not self.insecure_without_tls:
+            raise ConfigError(
+                f"cannot listen on {self.host!r} without TLS: tokens could be read on the way",
+                hint="give --tls-cert and --tls-key, or listen on a loopback address such as "
+                "127.0.0.1 and reach it through SSH; --insecure-without-tls does without",
+                host=self.host,
+            )
+
+
+def origin_of(url: str) -> str:
+    """Gives the origin of a public address, as browsers write it.
+
+    Args:
+        url: An address such as `https://relay.example.org`; a path that follows is of no matter.
+
+    Raises:
+        ConfigError: It is no such address.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username is not None:
+        raise ConfigError(
+            f"cannot use the public address {url[:200]!r}",
+            hint="an address looks like https://relay.example.org",
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{host}{suffix}"
 
 
 def is_loopback(host: str) -> bool:

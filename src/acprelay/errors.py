@@ -33,6 +33,7 @@ RelayError
 │   ├── Unauthorized          nobody is known by what was shown
 │   ├── NotFound              something that is no session
 │   ├── Forbidden
+│   ├── TokenNotFound
 │   ├── CursorExpired
 │   ├── LimitReached
 │   ├── RelayUnreachable
@@ -463,6 +464,19 @@ class Forbidden(ClientError):
     """The request comes from where none is taken, or reaches for what is out of bounds."""
 
     code = "forbidden"
+
+
+class TokenNotFound(ClientError):
+    """No token has the id."""
+
+    code = "token_not_found"
+
+    def __init__(self, *, token_id: str) -> None:
+        super().__init__(
+            f"cannot find the token {token_id[:80]!r}",
+            hint="acprelay token list shows the ids of those that there are",
+            token=token_id[:80],
+        )
 
 
 class CursorExpired(ClientError):

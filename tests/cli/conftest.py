@@ -230,7 +230,7 @@ async def fake_relay() -> AsyncIterator[FakeRelay]:
 @pytest.fixture
 async def relay() -> AsyncIterator[RunningRelay]:
     """A real relay in this process, which offers the demo agent."""
-    async with open_relay(RelayConfig(port=0)) as relay:
+    async with open_relay(RelayConfig(auth=False, port=0)) as relay:
         yield relay
 
 

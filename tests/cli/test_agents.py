@@ -489,9 +489,9 @@ async def test_a_relay_says_its_configuration_and_offers_what_is_named_alone(
     machine.install("goose", DEMO)
     machine.install("gemini", DEMO)
     machine.configure('port = 0\n[agents.goose]\nenv = { GOOSE_MODE = "chat" }\n')
-    command = await machine.start("serve")
+    command = await machine.start("serve", "--no-auth")
     url = (await command.line()).decode().split()[-1]
-    said = [(await command.line()).decode() for _ in range(3)]
+    said = [(await command.line()).decode() for _ in range(4)]
     assert said[0] == "  agents:     goose\n"
     assert said[2] == f"  configured: {cli.cwd}/config/acprelay/config.toml\n"
     assert (await command.line()).decode() == f'  try it:     acprelay run --url {url} "hello"\n'

@@ -109,7 +109,8 @@ def test_a_path_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatc
             'defaultagent = "a"',
             "the key 'defaultagent' is not known",
             "did you mean 'default-agent'? choose one of agents, default-agent, limits, services, "
-            "host, port, state-dir, ephemeral, worktree-dir, policy",
+            "host, port, state-dir, ephemeral, worktree-dir, policy, auth, tls-cert, tls-key, "
+            "public-urls, insecure-without-tls, insecure-without-auth",
         ),
         (
             "[agents.claude]\nargs = []",

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from acprelay.cli import agent_probe, connect, run, serve
+from acprelay.cli.credentials import Reach
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.parser import build_parser
 from acprelay.compose import DEMO_AGENT
@@ -21,7 +22,7 @@ Starts = Callable[[argparse.Namespace], Coroutine[object, object, object]]
 
 
 @asynccontextmanager
-async def _starting(_: object) -> AsyncIterator[None]:
+async def _starting(_: object, **_more: object) -> AsyncIterator[None]:
     """What never gets ready."""
     await asyncio.Event().wait()
     yield
@@ -34,7 +35,7 @@ async def _probing(_: object, *, deadline_s: float) -> None:
 
 
 @asynccontextmanager
-async def _signalled(_: object) -> AsyncIterator[None]:
+async def _signalled(_: object, **_more: object) -> AsyncIterator[None]:
     """What never gets ready, as a signal comes before."""
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.Event().wait()
@@ -66,7 +67,7 @@ def test_a_signal_while_it_starts_ends_a_command_in_good_order(
     [
         lambda _: serve._serve(RelayConfig(port=0), None),
         run._run,
-        lambda _: connect._connect("ws://127.0.0.1:1/acp"),
+        lambda _: connect._connect(Reach(url="ws://127.0.0.1:1/acp")),
         lambda _: agent_probe._probe(DEMO_AGENT, deadline_s=60.0),
     ],
 )

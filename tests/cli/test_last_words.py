@@ -54,7 +54,7 @@ async def test_the_text_before_a_lost_connection_is_written_whole(
     socket = FakeSocket()
 
     @asynccontextmanager
-    async def open_socket(_url: str) -> AsyncIterator[FakeSocket]:
+    async def open_socket(_url: str, **_more: object) -> AsyncIterator[FakeSocket]:
         yield socket
 
     reading, writing = os.pipe()

@@ -25,6 +25,8 @@ COMMANDS = (
     "connect",
     "invite",
     "join",
+    "token",
+    "login",
     "agents",
     "policy",
     "demo-agent",
@@ -68,7 +70,7 @@ def _help(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["run", "--", "--help"], {"prompt": "--help"}),
         (
             ["connect"],
-            {"url": "ws://127.0.0.1:8137/acp", "agent": None, "role": None, "session": None},
+            {"url": None, "agent": None, "role": None, "session": None, "token_file": None},
         ),
         (
             ["connect", "--url", "u", "--agent", "a", "--role", "r", "--session", "s"],

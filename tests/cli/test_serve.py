@@ -53,10 +53,14 @@ async def _serve(cli: Cli, *argv: str) -> tuple[Command, str]:
 @pytest.mark.requirement("edges.loopback-is-the-default")
 async def test_it_says_where_it_listens_and_how_to_try_it(cli: Cli) -> None:
     command, url = await _serve(cli)
-    said = [(await command.line()).decode() for _ in range(5)]
+    said = [(await command.line()).decode() for _ in range(7)]
+    login = said.pop(2)
+    base_url = url.replace("ws:", "http:").removesuffix("/acp")
+    assert re.fullmatch(rf"  log in:     {base_url}/login/[\w-]{{43}}\n", login)
     assert said == [
         "  agents:     demo\n",
         f"  state:      {cli.cwd}/state/acprelay\n",
+        "              (once, within ten minutes; acprelay login gives another one)\n",
         f'  try it:     acprelay run --url {url} "hello"\n',
         f"  in editors: acprelay connect --url {url}\n",
         "  stop it:    Ctrl-C\n",
@@ -72,7 +76,8 @@ async def test_what_is_stored_is_for_its_owner_alone(cli: Cli) -> None:
     command.process.send_signal(signal.SIGTERM)
     assert (await command.ended())[0] == ExitCode.OK
     kept = list((cli.cwd / "kept").rglob("*"))
-    assert [path.name for path in kept if path.suffix == ".json"] == ["record.json"]
+    names = {path.name for path in kept if path.is_file()}
+    assert {"record.json", "owner-token", "tokens.json"} <= names
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_dir()} == {0o700}
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_file()} == {0o600}
 
@@ -84,7 +89,7 @@ async def test_an_ephemeral_relay_stores_nothing(cli: Cli) -> None:
     assert await cli.run("run", "--url", url, "hello") == (ExitCode.OK, HELLO, "")
     command.process.send_signal(signal.SIGTERM)
     assert (await command.ended())[0] == ExitCode.OK
-    assert list(cli.cwd.iterdir()) == []
+    assert [path for path in cli.cwd.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.requirement("lifecycle.state-directory-has-one-relay")

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.process
 
 @asynccontextmanager
 async def relay_in(directory: Path) -> AsyncIterator[RunningRelay]:
-    config = RelayConfig(port=0, worktree_dir=directory / "trees")
+    config = RelayConfig(auth=False, port=0, worktree_dir=directory / "trees")
     async with open_relay(config) as relay:
         yield relay
 
@@ -80,7 +80,7 @@ async def test_a_relay_without_sessions_lists_none(cli: Cli, relay: RunningRelay
 
 async def test_listing_starts_no_agent(cli: Cli) -> None:
     missing = AgentSpec(name="missing", argv=("/nowhere/agent",))
-    async with open_relay(RelayConfig(port=0, agents=(missing,))) as relay:
+    async with open_relay(RelayConfig(auth=False, port=0, agents=(missing,))) as relay:
         assert await listed(cli, relay) == []
 
 

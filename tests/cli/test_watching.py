@@ -26,7 +26,7 @@ PATIENCE_S = 60.0
 
 @pytest.fixture
 async def relay() -> AsyncIterator[RunningRelay]:
-    async with open_relay(RelayConfig(port=0)) as running:
+    async with open_relay(RelayConfig(port=0, auth=False)) as running:
         yield running
 
 

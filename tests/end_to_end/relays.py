@@ -139,7 +139,7 @@ class RelayProcess:
         program = Path(sysconfig.get_path("scripts")) / "acprelay"
         options = [f"--agent={agent.name}={shlex.join(agent.argv)}" for agent in self._agents]
         return [
-            *(program, "serve", "--no-config", "--port", str(self._port)),
+            *(program, "serve", "--no-config", "--no-auth", "--port", str(self._port)),
             *("--state-dir", self.state_dir, "--worktree-dir", self.worktree_dir),
             *options,
             *self._options,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from acprelay.errors import RelayError
+from acprelay.routing.access import LOCAL
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.events import AskDecided, Event
@@ -54,7 +55,13 @@ class Scene:
     def make(self, name: str) -> Attachment:
         """Makes a client's attachment, which nobody knows yet."""
         self.clients[name] = Attachment(
-            id=name, secret=f"{name}'s", session_id="s:main", log=self.log, cursor=0
+            id=name,
+            secret=f"{name}'s",
+            session_id="s:main",
+            log=self.log,
+            cursor=0,
+            principal=LOCAL.id,
+            grants=LOCAL.grants,
         )
         return self.clients[name]
 

@@ -28,6 +28,7 @@ from acprelay.errors import (
     RemoteProtocolError,
     RequestCancelled,
 )
+from acprelay.routing.access import LOCAL
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.events import AskDecided, Event, RunUnwanted, RunWanted, TurnChanged
@@ -213,7 +214,13 @@ class World:
     def make(self, name: str) -> tuple[Attachment, Stream]:
         """Makes a new attachment."""
         self.attachments[name] = Attachment(
-            id=name, secret=name, session_id="s:main", log=self.log, cursor=0
+            id=name,
+            secret=name,
+            session_id="s:main",
+            log=self.log,
+            cursor=0,
+            principal=LOCAL.id,
+            grants=LOCAL.grants,
         )
         self.streams[name] = Stream(name, self.record)
         return self.attachments[name], self.streams[name]
@@ -329,7 +336,9 @@ class World:
         stream.lead(self.result(name, request_id, cursor))
         self.absent.pop(name, None)
         self.enter(name)
-        self.core.presence.adopt(name, name, request_id, after=after, pending=pending)
+        self.core.presence.adopt(
+            name, name, request_id, principal="local", after=after, pending=pending
+        )
 
     def give_up(self, name: str) -> None:
         """A client goes for good."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from acprelay.routing.access import LOCAL
 from acprelay.routing.asks import Asks
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.audit import Decider, Decision
@@ -80,7 +81,13 @@ class Scene:
         for name in names:
             self.publisher.flush()
             attachment = Attachment(
-                id=name, secret="", session_id="s:main", log=self.log, cursor=self.log.head
+                id=name,
+                secret="",
+                session_id="s:main",
+                log=self.log,
+                cursor=self.log.head,
+                principal=LOCAL.id,
+                grants=LOCAL.grants,
             )
             self.publisher.attachments[name] = attachment
             self.asks.attached(name)

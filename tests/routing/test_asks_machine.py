@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from acprelay.routing.access import LOCAL
 from acprelay.routing.asks import Asks
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.log_memory import MemoryLog
@@ -87,7 +88,13 @@ class AskMachine(RuleBasedStateMachine):
         name = f"c{len(self.clients) + len(self.gone)}"
         self.publisher.flush()
         attachment = Attachment(
-            id=name, secret="", session_id="s:main", log=self.log, cursor=self.log.head
+            id=name,
+            secret="",
+            session_id="s:main",
+            log=self.log,
+            cursor=self.log.head,
+            principal=LOCAL.id,
+            grants=LOCAL.grants,
         )
         self.publisher.attachments[name] = attachment
         self.clients[name] = Client(attachment)

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from acprelay.errors import CursorExpired
+from acprelay.routing.access import LOCAL
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.log_memory import MemoryLog
 from acprelay.wire import text_frame, walk
@@ -24,7 +25,15 @@ def unframe(blobs: list[bytes]) -> list[bytes]:
 
 
 def attach(log: MemoryLog, cursor: int = 0) -> Attachment:
-    return Attachment(id="ann", secret="", session_id="s:main", log=log, cursor=cursor)
+    return Attachment(
+        id="ann",
+        secret="",
+        session_id="s:main",
+        log=log,
+        cursor=cursor,
+        principal=LOCAL.id,
+        grants=LOCAL.grants,
+    )
 
 
 def say(log: MemoryLog, *words: bytes) -> None:

@@ -133,7 +133,7 @@ def test_an_id_used_again_is_not_answered_with_what_was_the_answer_before(
     scene.client("ann", b'{"id":1,"method":"_x"}')
     scene.loses("ann")
     place = scene.presence.locate("g:0")
-    scene.presence.adopt("ann", "ann's", b"7", after=place, pending=[b"1"])
+    scene.presence.adopt("ann", "ann's", b"7", principal="local", after=place, pending=[b"1"])
     assert [each["id"] for each in scene.reads("ann")] == [7]
     scene.agent(b'{"id":3,"result":"second"}')
     assert scene.gets("ann") == [b'{"id":1,"result":"second"}']
@@ -456,7 +456,7 @@ class TestLeaving:
         scene.loses("ann")
         scene.agent(scene.said("b"), DONE % b"2")
         place = scene.presence.locate("g:2")
-        scene.presence.adopt("ann", "ann's", b"7", after=place, pending=[b'"p"'])
+        scene.presence.adopt("ann", "ann's", b"7", principal="local", after=place, pending=[b'"p"'])
         _, *rest = scene.gets("ann", ALL)
         assert rest == [scene.seen(3, "b"), ended(4, "g-1"), DONE % b'"p"']
 

@@ -274,7 +274,9 @@ class TestAdopting:
     def adopt(
         self, scene: Scene, name: str = "ann", *, after: int | None, pending: list[bytes] | None
     ) -> None:
-        scene.presence.adopt(name, f"{name}'s", b'"a"', after=after, pending=pending)
+        scene.presence.adopt(
+            name, f"{name}'s", b'"a"', principal="local", after=after, pending=pending
+        )
 
     @pytest.fixture
     def lost(self, open_scene: Scene) -> Scene:
@@ -312,7 +314,7 @@ class TestAdopting:
         self, lost: Scene, name: str, secret: str
     ) -> None:
         with pytest.raises(Forbidden) as caught:
-            lost.presence.adopt(name, secret, b"1", after=0, pending=None)
+            lost.presence.adopt(name, secret, b"1", principal="local", after=0, pending=None)
         assert "attach anew" in caught.value.hint
         assert lost.gets("bob") == told(lost)
         self.adopt(lost, after=None, pending=[])
@@ -365,7 +367,7 @@ class TestAdopting:
     ) -> None:
         self.adopt(lost, after=1, pending=[])
         lost.loses("ann")
-        lost.presence.adopt("ann", "ann's", b'"later"', after=1, pending=[])
+        lost.presence.adopt("ann", "ann's", b'"later"', principal="local", after=1, pending=[])
         assert lost.gets("ann") == [result("ann", b'"later"', 1), *told(lost, 1)]
 
     def test_an_ask_that_was_seen_behind_ones_own_words_is_closed_when_it_is_settled(
@@ -404,14 +406,14 @@ class TestLingering:
         assert known == [scene.clients["ann"], None]
         assert [*deadlines, scene.conversation.deadline_at] == [RULES.linger_s, None]
         with pytest.raises(Forbidden):
-            scene.presence.adopt("ann", "ann's", b"1", after=None, pending=None)
+            scene.presence.adopt("ann", "ann's", b"1", principal="local", after=None, pending=None)
 
     def test_the_wait_begins_anew_with_each_loss(self, open_scene: Scene) -> None:
         scene = open_scene
         scene.loses("ann")
         scene.wait(1)
         scene.loses("bob")
-        scene.presence.adopt("ann", "ann's", b"1", after=None, pending=None)
+        scene.presence.adopt("ann", "ann's", b"1", principal="local", after=None, pending=None)
         scene.wait(1)
         scene.loses("ann")
         assert scene.conversation.deadline_at == RULES.linger_s + 1

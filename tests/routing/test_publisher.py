@@ -7,6 +7,7 @@ import json
 import pytest
 
 from acprelay.errors import FrameTooLarge
+from acprelay.routing.access import LOCAL
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.log_memory import MemoryLog
 from acprelay.routing.publisher import Publisher
@@ -42,7 +43,15 @@ def publisher(log: MemoryLog) -> Publisher:
 
 def attach(publisher: Publisher, name: str) -> Attachment:
     log = publisher.log
-    attachment = Attachment(id=name, secret="", session_id="s:main", log=log, cursor=log.head)
+    attachment = Attachment(
+        id=name,
+        secret="",
+        session_id="s:main",
+        log=log,
+        cursor=log.head,
+        principal=LOCAL.id,
+        grants=LOCAL.grants,
+    )
     publisher.attachments[name] = attachment
     return attachment
 

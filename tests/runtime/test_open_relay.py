@@ -66,7 +66,9 @@ AGENT = textwrap.dedent(
     """
 )
 
-CONFIG = RelayConfig(port=0, agents=(AgentSpec(name="test", argv=(sys.executable, "-c", AGENT)),))
+CONFIG = RelayConfig(
+    port=0, auth=False, agents=(AgentSpec(name="test", argv=(sys.executable, "-c", AGENT)),)
+)
 
 
 class Client:
@@ -159,7 +161,7 @@ async def test_a_relay_listens_where_it_says(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_without_agents_the_demo_agent_is_offered() -> None:
-    async with open_relay(RelayConfig(port=0)) as relay:
+    async with open_relay(RelayConfig(auth=False, port=0)) as relay:
         assert relay.agents == (DEMO_AGENT.name,)
 
 
@@ -202,7 +204,9 @@ async def test_a_client_that_vanishes_leaves_its_session_and_no_process_once_nob
     None
 ):
     limits = Limits(heartbeat_s=0.001, idle_s=0.001, linger_s=0.001)
-    async with open_relay(RelayConfig(port=0, agents=CONFIG.agents, limits=limits)) as relay:
+    async with open_relay(
+        RelayConfig(auth=False, port=0, agents=CONFIG.agents, limits=limits)
+    ) as relay:
         async with connected(relay) as client:
             session_id = await client.open_session()
             await client.prompt(session_id, "hello")
@@ -262,7 +266,7 @@ async def test_a_port_in_use_is_told_and_nothing_is_left() -> None:
         port = taken.getsockname()[1]
         async with leaving_nothing():
             with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}") as raised:
-                async with open_relay(RelayConfig(port=port)):
+                async with open_relay(RelayConfig(auth=False, port=port)):
                     pytest.fail("two servers have one port")
             assert "choose another one" in raised.value.hint
 
@@ -294,7 +298,7 @@ async def test_what_sessions_do_is_reported_again_and_again(
     monkeypatch.setattr(ConversationHost, "keep_house", report)
     async with (
         leaving_nothing(),
-        open_relay(RelayConfig(port=0, limits=Limits(heartbeat_s=0.001))),
+        open_relay(RelayConfig(auth=False, port=0, limits=Limits(heartbeat_s=0.001))),
     ):
         await thrice.wait()
 
@@ -318,7 +322,7 @@ async def test_a_relay_ends_though_a_client_does_not_read(tmp_path: Path) -> Non
 async def test_a_relay_with_a_state_directory_goes_on_where_the_one_before_it_ended(
     tmp_path: Path,
 ) -> None:
-    config = RelayConfig(port=0, agents=CONFIG.agents, state_dir=tmp_path)
+    config = RelayConfig(port=0, auth=False, agents=CONFIG.agents, state_dir=tmp_path)
     async with leaving_nothing():
         async with open_relay(config) as relay, connected(relay) as client:
             session_id = await client.open_session()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acprelay.routing.access import LOCAL
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.log_memory import MemoryLog
 from acprelay.runtime.outbox import Outbox
@@ -25,7 +26,15 @@ class Session:
 
     def __init__(self, name: str) -> None:
         self.log = MemoryLog(generation=name, history_bytes=1 << 40)
-        self.attachment = Attachment(id=name, secret="", session_id=name, log=self.log, cursor=0)
+        self.attachment = Attachment(
+            id=name,
+            secret="",
+            session_id=name,
+            log=self.log,
+            cursor=0,
+            principal=LOCAL.id,
+            grants=LOCAL.grants,
+        )
         self.attachment.lead(b'"%s opened"' % name.encode())
 
     def publish(self, *payloads: bytes) -> None:

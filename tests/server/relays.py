@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -73,9 +74,11 @@ class Dialler:
 
 
 @asynccontextmanager
-async def serve(config: RelayConfig) -> AsyncIterator[tuple[RunningRelay, Dialler]]:
-    """Runs a relay in this process; its clients are ended before it is."""
-    async with open_relay(config) as relay:
+async def serve(
+    config: RelayConfig, *, auth: bool = False
+) -> AsyncIterator[tuple[RunningRelay, Dialler]]:
+    """Runs a relay in this process, by default without tokens; its clients are ended before it."""
+    async with open_relay(replace(config, auth=auth)) as relay:
         with Dialler(relay.url) as dial:
             yield relay, dial
 

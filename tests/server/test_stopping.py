@@ -11,21 +11,25 @@ from typing import Self, cast
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, WebSocketPeer, connect, refused, request_http
 from tests.server.relays import serve
 
 from acprelay.compose import open_relay
 from acprelay.config import Limits, RelayConfig
+from acprelay.routing.access import LOCAL, Principal
 from acprelay.routing.choosing import Choice
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.ports import Outlet
 from acprelay.runtime.system import RandomIds
 from acprelay.server.acp import AcpEndpoint, Connect
+from acprelay.server.principals import admit
 from acprelay.wire import text_frame
 
 
 async def test_clients_are_told_that_the_relay_goes_away() -> None:
-    async with open_relay(RelayConfig(port=0)) as relay:
+    async with open_relay(RelayConfig(auth=False, port=0)) as relay:
         silent, speaking = await connect(relay.url), AcpClient(await connect(relay.url))
         await speaking.open_session()
     for peer in (silent, speaking.peer):
@@ -35,7 +39,7 @@ async def test_clients_are_told_that_the_relay_goes_away() -> None:
 
 
 async def test_a_prompt_in_flight_is_answered_before_its_client_is_dismissed() -> None:
-    async with open_relay(RelayConfig(port=0)) as relay:
+    async with open_relay(RelayConfig(auth=False, port=0)) as relay:
         client = AcpClient(await connect(relay.url))
         session_id = await client.open_session()
         prompt_id = await client.begin_prompt(session_id, "/think\n/slow 1000")
@@ -50,7 +54,7 @@ async def test_a_prompt_in_flight_is_answered_before_its_client_is_dismissed() -
 
 async def test_streams_that_nobody_reads_do_not_keep_the_relay() -> None:
     peers = []
-    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(port=0)) as relay:
+    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(auth=False, port=0)) as relay:
         for _ in range(3):
             client = AcpClient(await connect(relay.url, receive_buffer=4096))
             session_id = await client.open_session()
@@ -65,7 +69,14 @@ async def test_streams_that_nobody_reads_do_not_keep_the_relay() -> None:
 class FakeConnection:
     """Writes until its client's socket takes no more, and takes nothing."""
 
-    def __init__(self, *, id: str, choice: Choice, outlet: Outlet) -> None:  # noqa: A002, ARG002 - as a connection is made
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002, ARG002 - as a connection is made
+        principal: Principal,  # noqa: ARG002
+        choice: Choice,  # noqa: ARG002
+        outlet: Outlet,
+    ) -> None:
         self.backlog_bytes = 0
         self._outlet = outlet
 
@@ -84,6 +95,7 @@ async def test_a_client_whose_socket_is_full_is_cut_off_within_a_bound() -> None
         connect=cast("Connect", FakeConnection),
         ids=RandomIds(),
         limits=Limits(),
+        connections=LiveConnections(forsake=lambda _principal: None),
     )
     async with _serving(endpoint) as base_url:
         url = base_url.replace("http:", "ws:") + "/acp"
@@ -98,9 +110,52 @@ async def test_a_client_whose_socket_is_full_is_cut_off_within_a_bound() -> None
         peer.abort()
 
 
+class QuietConnection(FakeConnection):
+    """Says nothing and takes everything."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    def receive(self, _frame: bytes) -> None:
+        pass
+
+
+@pytest.mark.parametrize("quiet", [True, False], ids=["quiet", "full"])
+async def test_severing_a_principal_ends_its_connections_within_a_bound(quiet: bool) -> None:
+    connections = LiveConnections(forsake=lambda _principal: None)
+    endpoint = AcpEndpoint(
+        agents=["demo"],
+        connect=cast("Connect", QuietConnection if quiet else FakeConnection),
+        ids=RandomIds(),
+        limits=Limits(),
+        connections=connections,
+    )
+    async with _serving(endpoint) as base_url:
+        url = base_url.replace("http:", "ws:") + "/acp"
+        peers = [await connect(url, receive_buffer=4096) for _ in range(3)]
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            ended = [tasks.create_task(peer.expect_end()) for peer in peers if quiet]
+            assert await connections.sever(LOCAL.id) == len(peers)
+            assert connections.count == 0
+            ends = [await end for end in ended]
+            # It came with a token that has been taken back meanwhile.
+            late = await connect(url)
+            ends.append(await late.expect_end())
+        assert {end.code for end in ends} == {1008}
+        assert connections.count == 0
+    for peer in [*peers, late]:
+        peer.abort()
+
+
+@web.middleware
+async def _let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
+    admit(request)
+    return await handler(request)
+
+
 @asynccontextmanager
 async def _serving(endpoint: AcpEndpoint) -> AsyncIterator[str]:
-    app = web.Application()
+    app = web.Application(middlewares=[_let_in])
     app.router.add_get("/acp", endpoint.handle)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -110,7 +165,7 @@ async def _serving(endpoint: AcpEndpoint) -> AsyncIterator[str]:
 
 
 async def test_an_http_connection_that_is_kept_alive_does_not_keep_the_relay() -> None:
-    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(port=0)) as relay:
+    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(auth=False, port=0)) as relay:
         host = relay.base_url.removeprefix("http://")
         reader, writer = await asyncio.open_connection(*host.rsplit(":", 1))
         writer.write(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())

@@ -41,7 +41,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_there(path: Path) -> None:
     file = InvitationFile(path=path, disk=disk)
     file.save(KEPT[:1])
     disk.error = OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(Unavailable, match="cannot keep an invitation: No space left"):
+    with pytest.raises(Unavailable, match="cannot keep the invitations: No space left"):
         file.save(KEPT)
     assert file.load() == KEPT[:1]
 

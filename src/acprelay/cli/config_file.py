@@ -33,7 +33,7 @@ from acprelay.agents.choosing import AgentSettings
 from acprelay.agents.models import DEFAULT_RESTARTS, AgentSpec
 from acprelay.cli.toml_file import parse_toml, read_text
 from acprelay.cli.toml_table import Table
-from acprelay.config import Limits
+from acprelay.config import Limits, origin_of
 from acprelay.directories import own_directory
 from acprelay.errors import ConfigError
 from acprelay.routing.service_modes import SERVED_BY_RELAY, ServiceMode, Services
@@ -43,6 +43,8 @@ WHAT = "configuration"
 _KEYS = (
     *("agents", "default-agent", "limits", "services"),
     *("host", "port", "state-dir", "ephemeral", "worktree-dir", "policy"),
+    *("auth", "tls-cert", "tls-key", "public-urls"),
+    *("insecure-without-tls", "insecure-without-auth"),
 )
 _AGENT_KEYS = ("command", "env", "pass-env", "prewarm", "restarts")
 
@@ -63,6 +65,12 @@ class FileConfig:
         ephemeral: Whether nothing is stored.
         worktree_dir: Where git worktrees are made.
         policy: The file with rules for permissions.
+        auth: Whether everybody is asked for a token.
+        tls_cert: The certificate to serve with.
+        tls_key: Its key.
+        public_urls: Further addresses under which clients and browsers come.
+        insecure_without_tls: Whether others may reach it without TLS.
+        insecure_without_auth: Whether others may reach it without tokens.
     """
 
     path: Path | None = None
@@ -76,6 +84,12 @@ class FileConfig:
     ephemeral: bool = False
     worktree_dir: Path | None = None
     policy: Path | None = None
+    auth: bool | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    public_urls: tuple[str, ...] = ()
+    insecure_without_tls: bool = False
+    insecure_without_auth: bool = False
 
 
 def default_config_path(environ: Mapping[str, str]) -> Path | None:
@@ -126,6 +140,12 @@ def parse_config(text: bytes, *, path: Path) -> FileConfig:
         ephemeral=document.flag("ephemeral") or False,
         worktree_dir=_path(document, "worktree-dir", path.parent),
         policy=_path(document, "policy", path.parent),
+        auth=document.flag("auth"),
+        tls_cert=_path(document, "tls-cert", path.parent),
+        tls_key=_path(document, "tls-key", path.parent),
+        public_urls=_public_urls(document),
+        insecure_without_tls=document.flag("insecure-without-tls") or False,
+        insecure_without_auth=document.flag("insecure-without-auth") or False,
     )
     if config.ephemeral and config.state_dir is not None:
         raise document.error(
@@ -197,6 +217,16 @@ def _services(table: Table) -> Services:
     modes = {name: table.word(name, map(str, ServiceMode)) for name in names}
     written = {name: ServiceMode(mode) for name, mode in modes.items() if mode is not None}
     return dataclasses.replace(SERVED_BY_RELAY, **written)
+
+
+def _public_urls(table: Table) -> tuple[str, ...]:
+    urls = table.texts("public-urls") or ()
+    for url in urls:
+        try:
+            origin_of(url)
+        except ConfigError as error:
+            raise table.error("public-urls", f"holds {url[:80]!r}", error.hint) from None
+    return urls
 
 
 def _path(table: Table, key: str, base: Path) -> Path | None:

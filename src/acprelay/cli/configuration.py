@@ -20,7 +20,8 @@ from acprelay.agents.well_known import WELL_KNOWN
 from acprelay.cli.config_file import FileConfig, default_config_path, read_config
 from acprelay.cli.policy_file import read_policy
 from acprelay.compose import DEMO_AGENT
-from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, RelayConfig
+from acprelay.config import DEFAULT_HOST, DEFAULT_PORT, RelayConfig, Tls
+from acprelay.errors import ConfigError
 from acprelay.routing.policy import Policy
 from acprelay.routing.service_modes import ServiceMode, Services
 from acprelay.storage.state_directory import default_state_directory
@@ -63,6 +64,11 @@ def serving(
         else Path(arguments.worktree_dir),
         policy=_policy(file.policy if arguments.policy is None else arguments.policy),
         services=_services(arguments, file),
+        auth=_first(arguments.auth, file.auth, True),
+        tls=_tls(arguments, file),
+        public_urls=tuple(arguments.public_urls) or file.public_urls,
+        insecure_without_tls=arguments.insecure_without_tls or file.insecure_without_tls,
+        insecure_without_auth=arguments.insecure_without_auth or file.insecure_without_auth,
     )
 
 
@@ -130,6 +136,19 @@ def _state_dir(
     if arguments.ephemeral or file.ephemeral:
         return None
     return file.state_dir or default_state_directory(environ)
+
+
+def _tls(arguments: argparse.Namespace, file: FileConfig) -> Tls | None:
+    certificate = file.tls_cert if arguments.tls_cert is None else Path(arguments.tls_cert)
+    key = file.tls_key if arguments.tls_key is None else Path(arguments.tls_key)
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise ConfigError(
+            "cannot serve TLS with a certificate and no key, or a key and no certificate",
+            hint="give both --tls-cert and --tls-key",
+        )
+    return Tls(certificate=certificate, key=key)
 
 
 def _services(arguments: argparse.Namespace, file: FileConfig) -> Services:

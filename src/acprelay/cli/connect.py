@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
+from dataclasses import replace
 
 from acprelay.cli.bridge import Bridge
+from acprelay.cli.credentials import Reach, reach_of
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.cli.signals import Interrupts
@@ -29,32 +32,33 @@ def command(arguments: argparse.Namespace) -> int:
         RequestRefused: The relay does not take the connection.
         BrokenPipeError: Nobody reads standard output any more.
     """
+    reach = reach_of(arguments, os.environ)
     url = endpoint(
-        arguments.url,
+        reach.url,
         agent=arguments.agent,
         role=arguments.role,
         session=arguments.session,
         worktree=arguments.worktree,
     )
-    return run_async(_connect(url))
+    return run_async(_connect(replace(reach, url=url)))
 
 
-async def _connect(url: str) -> int:
+async def _connect(reach: Reach) -> int:
     interrupts = Interrupts()
     try:
         async with interrupts, Output(descriptor=STANDARD_OUTPUT) as output:
             bridge = Bridge(lines=InputLines(descriptor=STANDARD_INPUT), output=output)
-            await _pass_on(bridge, url, interrupts)
+            await _pass_on(bridge, reach, interrupts)
     except asyncio.CancelledError:
         if interrupts.signal is None:
             raise
     return ExitCode.INTERRUPTED if interrupts.signal == signal.SIGINT else ExitCode.OK
 
 
-async def _pass_on(bridge: Bridge, url: str, interrupts: Interrupts) -> None:
+async def _pass_on(bridge: Bridge, reach: Reach, interrupts: Interrupts) -> None:
     connected = False
     try:
-        async with open_socket(url) as socket:
+        async with open_socket(reach.url, token=reach.token, tls=reach.tls) as socket:
             connected = True
             interrupts.appeal_to(bridge.stop)
             await bridge.run(socket)

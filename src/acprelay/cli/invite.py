@@ -7,8 +7,8 @@ import json
 import math
 import shlex
 
+from acprelay.cli.credentials import TOKEN_VARIABLE
 from acprelay.cli.exits import ExitCode
-from acprelay.cli.join import TOKEN_VARIABLE
 from acprelay.cli.loop import run_async
 from acprelay.cli.reaching import open_client
 from acprelay.client import Invited, RelayClient

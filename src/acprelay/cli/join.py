@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from acprelay.agents.catalog import Catalog
-from acprelay.agents.joiner import Joiner, Outcome
+from acprelay.agents.joiner import Dial, Joiner, Outcome
 from acprelay.agents.launcher import StdioLauncher
 from acprelay.agents.models import AgentLimits, AgentSpec
+from acprelay.cli.credentials import TOKEN_VARIABLE, read_token_file, trust
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.link_socket import dial
 from acprelay.cli.loop import run_async
@@ -25,8 +26,6 @@ from acprelay.cli.terminal import harmless, one_line
 from acprelay.client.addresses import agent_endpoint
 from acprelay.errors import AgentError, ConfigError, LinkGone, RelayUnreachable
 from acprelay.session.models import SessionKey
-
-TOKEN_VARIABLE = "ACPRELAY_TOKEN"  # noqa: S105 - the name of one
 
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 30.0
 _LONG_ENOUGH_S = 30.0
@@ -64,9 +63,13 @@ def command(arguments: argparse.Namespace) -> int:
         limits=AgentLimits(),
     )
     return run_async(
-        Joining(url=url, key=key, token=token, launcher=launcher, wait_s=arguments.wait).run(
-            again=arguments.again
-        )
+        Joining(
+            dial=partial(dial, url, token, tls=trust(arguments.ca_file)),
+            where=f"{key} at {url}",
+            key=key,
+            launcher=launcher,
+            wait_s=arguments.wait,
+        ).run(again=arguments.again)
     )
 
 
@@ -80,11 +83,7 @@ def read_token(file: str | None, environ: Mapping[str, str]) -> str:
     if file is None:
         token = environ.get(TOKEN_VARIABLE, "").strip()
     else:
-        try:
-            token = Path(file).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no ASCII"
-            raise ConfigError(f"cannot read the token in {file!r}: {reason}", hint=hint) from None
+        token = read_token_file(file, hint=hint)
     if not (token and token.isascii() and token.isprintable()):
         raise ConfigError("cannot join without a token", hint=hint)
     return token
@@ -94,19 +93,19 @@ class Joining:
     """Joins one role, over and over if that is wanted.
 
     Args:
-        url: Where.
+        dial: Makes connections to the role.
+        where: What is joined, for people.
         key: The role.
-        token: Lets the agent in.
         launcher: Starts the agent, under the role's name.
         wait_s: For how long a relay that cannot be reached is tried.
     """
 
     def __init__(
-        self, *, url: str, key: SessionKey, token: str, launcher: StdioLauncher, wait_s: float
+        self, *, dial: Dial, where: str, key: SessionKey, launcher: StdioLauncher, wait_s: float
     ) -> None:
-        self._url = url
+        self._dial = dial
+        self._where = where
         self._key = key
-        self._token = token
         self._launcher = launcher
         self._wait_s = wait_s
         self._interrupts = Interrupts()
@@ -150,11 +149,11 @@ class Joining:
 
     async def _join_once(self) -> Outcome:
         people = People(
-            where=f"{self._key} at {self._url}",
+            where=self._where,
             on_joined=lambda: self._interrupts.appeal_to(joiner.stop),
         )
         joiner = Joiner(
-            dial=partial(dial, self._url, self._token),
+            dial=self._dial,
             start=lambda: self._launcher.start(self._key.role),
             observer=people,
             wait_s=self._wait_s,

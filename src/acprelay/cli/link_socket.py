@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -75,13 +76,16 @@ class LinkSocket:
 
 
 @asynccontextmanager
-async def dial(url: str, token: str, claim: Claim | None) -> AsyncIterator[LinkSocket]:
+async def dial(
+    url: str, token: str, claim: Claim | None, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[LinkSocket]:
     """Connects an agent to a relay, and closes the connection in the end.
 
     Args:
         url: The address of the role.
         token: Lets the agent in.
         claim: The link that is taken up; None for a new one.
+        tls: Checks the relay's certificate; None does as the system does.
 
     Raises:
         RelayUnreachable: It cannot be reached, or cannot take an agent now.
@@ -93,7 +97,7 @@ async def dial(url: str, token: str, claim: Claim | None) -> AsyncIterator[LinkS
         headers[CLAIM_HEADER] = claim.header()
     try:
         async with open_websocket(
-            url, headers=headers, protocols=(SUBPROTOCOL,), heartbeat_s=_HEARTBEAT_S
+            url, headers=headers, protocols=(SUBPROTOCOL,), heartbeat_s=_HEARTBEAT_S, tls=tls
         ) as websocket:
             if websocket.protocol != SUBPROTOCOL:
                 raise RemoteProtocolError(

@@ -16,11 +16,13 @@ from acprelay.cli.arguments import (
     events,
     invite,
     join,
+    login,
     permissions,
     policy,
     run,
     serve,
     sessions,
+    token,
     transcript,
     worktrees,
 )
@@ -29,6 +31,7 @@ _COMMANDS = (
     *(serve, run, sessions, worktrees),
     *(transcript, permissions, events),
     *(connect, invite, join),
+    *(token, login),
     *(agents, policy, demo_agent),
 )
 """In the order of the help."""

@@ -10,11 +10,13 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from acprelay.agents.models import AgentSpec
 from acprelay.cli.configuration import embedded, find_config, read_agents
+from acprelay.cli.credentials import Reach, reach_of
 from acprelay.cli.exits import STOP_REASONS, ExitCode, of_signal
 from acprelay.cli.loop import run_async
 from acprelay.cli.permission_ways import RulePermission, TerminalPermission
@@ -73,8 +75,8 @@ async def _converse(arguments: argparse.Namespace, interrupts: Interrupts) -> st
     prompt = _utf8(arguments.prompt, "the prompt")
     async with (
         Output(descriptor=STANDARD_OUTPUT) as output,
-        _relay(arguments) as url,
-        open_socket(url) as socket,
+        _relay(arguments) as reach,
+        open_socket(reach.url, token=reach.token, tls=reach.tls) as socket,
     ):
         screen = _screen(output)
         view = TurnView(screen=screen)
@@ -117,8 +119,8 @@ async def _finish(view: TurnView, interrupts: Interrupts) -> None:
 
 
 @asynccontextmanager
-async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
-    """Gives the address to connect to: a running relay's, or that of one which ends with this."""
+async def _relay(arguments: argparse.Namespace) -> AsyncIterator[Reach]:
+    """Gives what to connect to: a running relay, or one which ends with this."""
     named = read_agents(arguments.agents)
     names = [one for one in named if isinstance(one, str)]
     if len(names) > 1:
@@ -128,13 +130,15 @@ async def _relay(arguments: argparse.Namespace) -> AsyncIterator[str]:
     agent = names[0] if names else None
     if arguments.url is not None:
         _check_running(arguments, named)
-        yield endpoint(arguments.url, agent=agent, worktree=arguments.worktree)
+        reach = reach_of(arguments, os.environ)
+        yield replace(reach, url=endpoint(reach.url, agent=agent, worktree=arguments.worktree))
         return
     with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
         file = find_config(arguments, os.environ)
         config = embedded(arguments, file, os.environ, state_dir=Path(state_dir))
         async with open_relay(config) as relay:
-            yield endpoint(relay.url, agent=agent, worktree=arguments.worktree)
+            url = endpoint(relay.url, agent=agent, worktree=arguments.worktree)
+            yield Reach(url=url, token=relay.owner_token)
 
 
 def _check_running(arguments: argparse.Namespace, named: Sequence[AgentSpec | str]) -> None:

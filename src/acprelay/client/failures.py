@@ -56,6 +56,9 @@ def unreachable(url: str, error: Exception, *, after_s: float) -> RelayUnreachab
         case TimeoutError():
             reason = f"it did not answer within {after_s:g} s"
             hint = "check the address"
+        case aiohttp.ClientConnectorCertificateError():
+            reason = f"its certificate cannot be trusted: {error.certificate_error}"
+            hint = "name the certificates that lead to it with --ca-file, or with SSL_CERT_FILE"
         case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number))):
             reason, hint = os.strerror(number), "start a relay with: acprelay serve"
         case _:

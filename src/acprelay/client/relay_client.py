@@ -125,7 +125,7 @@ class RelayClient(
         """
         url = endpoint(self.base_url, agent=NO_AGENT)
         async with (
-            open_socket(url, headers=self._credentials(), tls=self._tls) as socket,
+            open_socket(url, token=self._token, tls=self._tls) as socket,
             attached(socket, session_id, after=after, on_permission=on_permission) as conversation,
         ):
             yield conversation

@@ -18,13 +18,22 @@ from acprelay.server.api.permissions import PermissionResource
 from acprelay.server.api.policy import PolicyResource
 from acprelay.server.api.relay import RelayResource
 from acprelay.server.api.sessions import SessionResource
+from acprelay.server.api.tokens import TokenResource
 from acprelay.server.api.transcripts import TranscriptResource
 from acprelay.server.api.turns import TurnResource
 from acprelay.server.api.worktrees import WorktreeResource
 
 
-def api_operations(runtime: Runtime, config: RelayConfig) -> tuple[Operation, ...]:
-    """Gives every operation of a relay's control API."""
+def api_operations(
+    runtime: Runtime, config: RelayConfig, *, public_origin: str | None
+) -> tuple[Operation, ...]:
+    """Gives every operation of a relay's control API.
+
+    Args:
+        runtime: What it tells of and acts on.
+        config: What the relay was started with.
+        public_origin: Where browsers come in, if not where the relay listens.
+    """
     inspection = Inspection(host=runtime.host, manager=runtime.manager)
     survey = AgentSurvey(
         pool=runtime.pool,
@@ -43,6 +52,7 @@ def api_operations(runtime: Runtime, config: RelayConfig) -> tuple[Operation, ..
         InvitationResource(desk=runtime.desk, dial_ins=runtime.dial_ins),
         WorktreeResource(desk=parts.worktree_desk(), inspection=inspection),
         EventResource(feed=runtime.feed),
+        TokenResource(desk=runtime.tokens, clock=SystemClock(), public_origin=public_origin),
         RelayResource(inspection=inspection, limits=config.limits, clock=SystemClock()),
     ]
     return all_operations(resources)

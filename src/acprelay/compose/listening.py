@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -12,6 +13,7 @@ from acprelay.compose.relay import Relay, RunningRelay
 from acprelay.config import RelayConfig
 from acprelay.errors import ConfigError
 from acprelay.server.logs import http_logger
+from acprelay.server.tls import tls_context
 
 _SHUTDOWN_S = 5.0
 
@@ -26,6 +28,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
     Raises:
         ConfigError: The address cannot be listened on, or the state directory cannot be used.
     """
+    tls = None if config.tls is None else tls_context(config.tls)
     async with Relay(config) as relay, AsyncExitStack() as stack:
         # Handlers end when their sockets are closed, not by being cancelled in the middle of
         # leaving.
@@ -35,17 +38,18 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stack.push_async_callback(relay.dismiss)
-        port = await _listen(runner, config)
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        relay.listens_at(f"http://{host}:{port}")
+        port = await _listen(runner, config, tls)
+        scheme = "http" if tls is None else "https"
+        relay.listens_at(f"{scheme}://{_host_name(config.host)}:{port}")
         yield relay
 
 
-async def _listen(runner: web.AppRunner, config: RelayConfig) -> int:
+async def _listen(runner: web.AppRunner, config: RelayConfig, tls: ssl.SSLContext | None) -> int:
     """Begins to listen; gives the port."""
     # The name may stand for two addresses, and the system would choose a port for each.
     ambiguous = config.port == 0 and config.host.lower() == "localhost"
-    site = web.TCPSite(runner, "127.0.0.1" if ambiguous else config.host, config.port)
+    host = "127.0.0.1" if ambiguous else config.host
+    site = web.TCPSite(runner, host, config.port, ssl_context=tls)
     try:
         await site.start()
     except OSError as error:
@@ -56,3 +60,9 @@ async def _listen(runner: web.AppRunner, config: RelayConfig) -> int:
         ) from error
     port: int = runner.addresses[0][1]
     return port
+
+
+def _host_name(host: str) -> str:
+    """Gives the host under which this machine reaches what it listens on, as addresses have it."""
+    reached = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{reached}]" if ":" in reached else reached

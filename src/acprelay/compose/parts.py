@@ -27,9 +27,10 @@ from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.runtime.feed import EventFeed, FeedHooks
-from acprelay.runtime.ports import ConversationStore, InvitationStore
+from acprelay.runtime.ports import ConversationStore, InvitationStore, TokenStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
+from acprelay.runtime.token_desk import OwnersFile
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.runtime.worktree_desk import WorktreeDesk
 from acprelay.session.manager import LifecycleManager
@@ -39,7 +40,9 @@ from acprelay.storage.disk import SystemDisk
 from acprelay.storage.files import FileStorage
 from acprelay.storage.invitations import ForgetfulInvitations, InvitationFile
 from acprelay.storage.memory import MemoryStorage
+from acprelay.storage.secrets import MemorySecret, SecretFile
 from acprelay.storage.state_directory import StateDirectory
+from acprelay.storage.tokens import ForgetfulTokens, TokenFile
 from acprelay.wire.bare_link import BareEnd
 from acprelay.wire.link import LinkEnd
 from acprelay.workspace.environment import git_environment
@@ -74,6 +77,20 @@ def invitations(config: RelayConfig) -> InvitationStore:
         return ForgetfulInvitations()
     path = config.state_dir.absolute() / "invitations.json"
     return InvitationFile(path=path, disk=SystemDisk())
+
+
+def tokens(config: RelayConfig) -> TokenStore:
+    """Keeps tokens where conversations are kept."""
+    if config.state_dir is None:
+        return ForgetfulTokens()
+    return TokenFile(path=config.state_dir.absolute() / "tokens.json", disk=SystemDisk())
+
+
+def owners_file(config: RelayConfig) -> OwnersFile:
+    """Holds the token of whoever starts the relay."""
+    if config.state_dir is None:
+        return MemorySecret()
+    return SecretFile(path=config.state_dir.absolute() / "owner-token", disk=SystemDisk())
 
 
 def dialled_agent(limits: Limits, is_resumable: bool) -> DialledAgent:

@@ -7,23 +7,28 @@ process and every connection. It does not listen; whoever mounts its application
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 
 from aiohttp import web
 
+from acprelay.client import RelayClient
 from acprelay.compose.api import api_operations
 from acprelay.compose.runtime import Runtime, open_runtime
-from acprelay.config import RelayConfig
+from acprelay.config import RelayConfig, origin_of
 from acprelay.errors import ConfigError
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
 from acprelay.runtime.system import RandomIds
+from acprelay.runtime.token_desk import TokenDesk
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.app import ACP_ROUTE, make_app
+from acprelay.server.authentication import Identity
+from acprelay.server.login import LOGIN_PATH
 from acprelay.server.principals import Authenticate, everybody
 
 _STOPPING = "the relay is stopping"
@@ -36,6 +41,8 @@ class RunningRelay:
         app: Its HTTP application, to be served as it is, or mounted: `parent.add_subapp(…)`.
         agents: The agents that it offers, the default one first.
         groups: Opens and ends sessions of its agents without a connection.
+        tokens: Issues tokens and takes them back; None where it does without.
+        owner_token: A token that may do everything; None where it does without.
     """
 
     def __init__(
@@ -44,11 +51,17 @@ class RunningRelay:
         app: web.Application,
         agents: tuple[str, ...],
         groups: Groups,
+        tokens: TokenDesk | None,
+        owner_token: str | None,
+        public_origin: str | None,
         serving: AsyncExitStack,
     ) -> None:
         self.app = app
         self.agents = agents
         self.groups = groups
+        self.tokens = tokens
+        self.owner_token = owner_token
+        self._public_origin = public_origin
         self._serving = serving
         self._dismissing = asyncio.Lock()
         self._origin: str | None = None
@@ -80,6 +93,35 @@ class RunningRelay:
         """The WebSocket address for ACP clients. Raises as `base_url` does."""
         return "ws" + self.base_url.removeprefix("http") + "/acp"
 
+    @property
+    def public_url(self) -> str:
+        """The address under which browsers come. Raises as `base_url` does."""
+        return self._public_origin or self.base_url
+
+    def login_url(self) -> str | None:
+        """Gives an address that logs the owner's browser in, once and for some minutes.
+
+        None where the relay does without tokens. Raises as `base_url` does.
+
+        Raises:
+            Forbidden: The owner's token was revoked.
+        """
+        if self.tokens is None:
+            return None
+        return f"{self.public_url}{LOGIN_PATH}/{self.tokens.offer_owners_login().code}"
+
+    def client(self, *, token: str | None = None, tls: ssl.SSLContext | None = None) -> RelayClient:
+        """Gives a client of this relay, to be entered; it comes in by the relay's address.
+
+        Args:
+            token: Says who asks; None for the owner, where the relay itself knows tokens.
+            tls: Which certificates are trusted; None for those of the system.
+
+        Raises:
+            ConfigError: Nobody has said where the relay listens.
+        """
+        return RelayClient(self.base_url, token=token or self.owner_token, tls=tls)
+
     async def dismiss(self) -> None:
         """Ends every session, tells clients why, and lets go of them; returns once that is done.
 
@@ -109,12 +151,16 @@ class Relay:
 
     def __init__(self, config: RelayConfig, *, authenticate: Authenticate | None = None) -> None:
         self._config = config
-        self._authenticate = authenticate or everybody
+        self._authenticate = authenticate
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> RunningRelay:
         async with AsyncExitStack() as stack:
-            runtime = await open_runtime(stack, self._config)
+            runtime = await open_runtime(
+                stack,
+                self._config,
+                with_tokens=self._config.auth and self._authenticate is None,
+            )
             relay = await self._open_edges(stack, runtime)
             self._stack = stack.pop_all()
         return relay
@@ -130,15 +176,29 @@ class Relay:
     async def _open_edges(self, stack: AsyncExitStack, runtime: Runtime) -> RunningRelay:
         acp = self._acp(runtime)
         agents = AgentEndpoint(dial_ins=runtime.dial_ins, limits=self._config.limits)
+        origins = tuple(origin_of(url) for url in self._config.public_urls)
+        public_origin = origins[0] if origins else None
+        tokens = runtime.tokens
+        own = everybody if tokens is None else Identity(desk=tokens)
         app = make_app(
             acp=acp,
             agents=agents,
-            api=api_operations(runtime, self._config),
             manager=runtime.manager,
-            authenticate=self._authenticate,
+            authenticate=self._authenticate or own,
+            logins=tokens,
+            public_origins=origins,
+            api=api_operations(runtime, self._config, public_origin=public_origin),
         )
         serving = AsyncExitStack()
-        relay = RunningRelay(app=app, agents=runtime.agents, groups=runtime.groups, serving=serving)
+        relay = RunningRelay(
+            app=app,
+            agents=runtime.agents,
+            groups=runtime.groups,
+            tokens=tokens,
+            owner_token=runtime.owner_token,
+            public_origin=public_origin,
+            serving=serving,
+        )
         stack.push_async_callback(relay.dismiss)
         app.on_shutdown.append(lambda _: relay.dismiss())
         serving.callback(runtime.feed.close)
@@ -163,4 +223,5 @@ class Relay:
             ),
             ids=RandomIds(),
             limits=self._config.limits,
+            connections=runtime.connections,
         )

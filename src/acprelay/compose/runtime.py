@@ -24,9 +24,11 @@ from acprelay.runtime.dial_ins import DialIns
 from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.system import RandomIds, SystemClock
+from acprelay.runtime.token_desk import TokenDesk
 from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
@@ -44,6 +46,10 @@ class Runtime(NamedTuple):
     groups: Groups
     desk: InvitationDesk
     dial_ins: DialIns
+    connections: LiveConnections
+    tokens: TokenDesk | None
+    """None where everybody is let in."""
+    owner_token: str | None
     manager: LifecycleManager[AgentRun, object]
     feed: EventFeed
     pool: AgentPool
@@ -52,12 +58,13 @@ class Runtime(NamedTuple):
     """Begins once it is entered."""
 
 
-async def open_runtime(stack: AsyncExitStack, config: RelayConfig) -> Runtime:
+async def open_runtime(stack: AsyncExitStack, config: RelayConfig, *, with_tokens: bool) -> Runtime:
     """Opens what is stored, and takes it up; no agent is started.
 
     Args:
         stack: Ends what was begun.
         config: What is wanted.
+        with_tokens: Whether it is the relay that knows who comes.
 
     Raises:
         ConfigError: The state directory cannot be used.
@@ -105,7 +112,10 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig) -> Runtime:
         desks=desks,
     )
     host.recover()
-    background.start(_keep_house(host, config.limits), name="housekeeping")
+    connections = LiveConnections(forsake=host.forsake)
+    tokens = _tokens(config, connections) if with_tokens else None
+    owner_token = None if tokens is None else await tokens.recover(parts.owners_file(config))
+    background.start(_keep_house(host, tokens, config.limits), name="housekeeping")
     return Runtime(
         agents=pool.names,
         host=host,
@@ -113,6 +123,9 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig) -> Runtime:
         groups=Groups(host=host, ids=RandomIds(), agents=source.names),
         desk=desk,
         dial_ins=dial_ins,
+        connections=connections,
+        tokens=tokens,
+        owner_token=owner_token,
         manager=manager,
         feed=feed,
         pool=pool,
@@ -142,7 +155,19 @@ def _invitations(
     return desk, dial_ins
 
 
-async def _keep_house(host: ConversationHost, limits: Limits) -> None:
+def _tokens(config: RelayConfig, connections: LiveConnections) -> TokenDesk:
+    return TokenDesk(
+        store=parts.tokens(config),
+        clock=SystemClock(),
+        ids=RandomIds(),
+        mint=partial(secrets.token_urlsafe, _TOKEN_BYTES),
+        connections=connections,
+    )
+
+
+async def _keep_house(host: ConversationHost, tokens: TokenDesk | None, limits: Limits) -> None:
     while True:
         await asyncio.sleep(limits.heartbeat_s)
         await host.keep_house()
+        if tokens is not None:
+            await tokens.keep_house()

@@ -90,6 +90,10 @@ class Principal:
         """Whether it may do all there is, what concerns the relay itself included."""
         return Grant.MANAGE in self.grants and self.scope.is_everything
 
+    def grants_for(self, key: SessionKey) -> frozenset[Grant]:
+        """Gives what it may do in a session."""
+        return self.grants if self.scope.covers(key) else frozenset()
+
     def may(self, grant: Grant, key: SessionKey) -> bool:
         """Tells whether it has a grant for a session."""
         return grant in self.grants and self.scope.covers(key)

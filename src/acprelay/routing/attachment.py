@@ -17,6 +17,7 @@ from bisect import bisect_right
 from collections.abc import Collection
 
 from acprelay.errors import CursorExpired, RelayError
+from acprelay.routing.access import Grant
 from acprelay.routing.frames import loss_notice
 from acprelay.routing.lane import Entry, EntryKind, Lane
 from acprelay.routing.log import PublicLog
@@ -34,6 +35,8 @@ class Attachment:
         session_id: The conversation's public id.
         log: The conversation's public log.
         cursor: The place to read from.
+        principal: The id of the principal whose client it is; nobody else may adopt it.
+        grants: What that principal may do in this conversation.
 
     Attributes:
         is_blind: Whether the client is given nothing of the log, only what its lane holds.
@@ -42,7 +45,7 @@ class Attachment:
 
     __slots__ = (
         *("_lane", "_session_id", "_skips"),
-        *("cursor", "id", "is_blind", "log", "secret", "serves"),
+        *("cursor", "grants", "id", "is_blind", "log", "principal", "secret", "serves"),
     )
 
     def __init__(
@@ -53,8 +56,12 @@ class Attachment:
         session_id: str,
         log: PublicLog,
         cursor: int,
+        principal: str,
+        grants: frozenset[Grant],
     ) -> None:
         self.id = id
+        self.principal = principal
+        self.grants = grants
         self.secret = secret
         self.is_blind = False
         self.serves: frozenset[str] = frozenset()

@@ -148,6 +148,7 @@ class Presence:
         secret: str,
         request_id: bytes,
         *,
+        principal: str,
         after: int | None,
         pending: Collection[bytes] | None,
     ) -> Attachment:
@@ -157,15 +158,18 @@ class Presence:
             attachment_id: Which one; its connection may be lost, or only seem to be there.
             secret: Its secret.
             request_id: The raw id of the client's request.
+            principal: The id of whoever adopts it.
             after: The place of the last entry that the client has seen; None for all it was given.
             pending: The raw ids of the requests that it waits for; None where it does not say.
 
         Raises:
-            Forbidden: There is no such attachment, or the secret is another one.
+            Forbidden: There is no such attachment, the secret is another one, or it is of another
+                principal.
         """
         attachment = self._publisher.find(attachment_id)
         known = attachment.secret if attachment is not None else ""
-        if attachment is None or not hmac.compare_digest(known.encode(), secret.encode()):
+        is_known = hmac.compare_digest(known.encode(), secret.encode())
+        if attachment is None or not is_known or attachment.principal != principal:
             raise Forbidden(
                 "cannot adopt that attachment: it was given up, or the secret is another one",
                 hint="attach anew, after the last position you have seen",
@@ -199,6 +203,16 @@ class Presence:
         if gone is not None:
             self._asks.left(attachment_id)
             self._publisher.flush()
+
+    def forsake(self, principal: str) -> None:
+        """Gives up every attachment of a principal that has no connection. Idempotent.
+
+        Args:
+            principal: The principal's id.
+        """
+        absent = self._publisher.absent
+        for attachment_id in [name for name, each in absent.items() if each.principal == principal]:
+            self.give_up(attachment_id)
 
     def tick(self, now: float) -> None:
         """Gives up the attachments that nobody has come back for."""

@@ -156,6 +156,11 @@ class Archive:
                 if is_over:
                     self._release(driver, _closing())
 
+    def forsake(self, principal: str) -> None:
+        """Lets nobody take up what clients of a principal, by its id, have left. Idempotent."""
+        for driver in self._drivers.values():
+            driver.attendance.forsake(principal)
+
     def retire(self) -> None:
         """Has no run begun any more that nobody asks for. Idempotent."""
         for driver in self._drivers.values():

@@ -13,17 +13,24 @@ from typing import Protocol
 import msgspec
 
 from acprelay.errors import RelayError
+from acprelay.routing.access import Principal
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.frames import loss_notice
 from acprelay.routing.log import PublicLog
 from acprelay.routing.presence import Presence
 from acprelay.routing.records import Worktree
+from acprelay.session.models import SessionKey
 from acprelay.session.ports import IdGenerator
 from acprelay.wire import Envelope, rewrite
 
 
 class Client(Protocol):
     """The connection of a client that is present."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who the client is."""
+        ...
 
     @property
     def serves(self) -> frozenset[str]:
@@ -47,7 +54,7 @@ class Attendance:
     """Attachments with their connections. Each way in gives the attachment that the client has.
 
     Args:
-        session_id: The conversation's public id.
+        key: The conversation.
         log: Its public log.
         presence: Its attachments.
         ids: Mints secrets.
@@ -57,13 +64,14 @@ class Attendance:
     def __init__(
         self,
         *,
-        session_id: str,
+        key: SessionKey,
         log: PublicLog,
         presence: Presence,
         ids: IdGenerator,
         on_change: Callable[[], None],
     ) -> None:
-        self._session_id = session_id
+        self._key = key
+        self._session_id = str(key)
         self._log = log
         self._presence = presence
         self._ids = ids
@@ -105,7 +113,7 @@ class Attendance:
             request_id: The raw id of the client's request.
             worktree: Where the agent works, if that is a worktree of its own.
         """
-        attachment = self._new(attachment_id)
+        attachment = self._new(client, attachment_id)
         facts = self._presence.credentials(attachment, 0)
         if worktree is not None:
             facts["worktree"] = asdict(worktree)
@@ -122,7 +130,7 @@ class Attendance:
             attachment: The client's presence, or the id for one.
             request_id: The raw id of its request.
         """
-        attachment = self._present(attachment)
+        attachment = self._present(client, attachment)
         self._presence.load(attachment, request_id)
         return self._admit(client, attachment)
 
@@ -134,7 +142,7 @@ class Attendance:
             attachment: The client's presence, or the id for one.
             request_id: The raw id of its request.
         """
-        attachment = self._present(attachment)
+        attachment = self._present(client, attachment)
         self._presence.resume(attachment, request_id)
         return self._admit(client, attachment)
 
@@ -154,7 +162,7 @@ class Attendance:
             CursorExpired: The log does not reach it.
         """
         place = self._presence.locate(after)
-        attachment = self._new(attachment_id)
+        attachment = self._new(client, attachment_id)
         self._presence.attach(attachment, request_id, after=place)
         return self._admit(client, attachment)
 
@@ -179,13 +187,19 @@ class Attendance:
             pending: The raw ids of the requests that it waits for; None where it does not say.
 
         Raises:
-            Forbidden: There is no such attachment, or the secret is another one.
+            Forbidden: There is no such attachment, the secret is another one, or it is of another
+                principal.
             InvalidParams: The position cannot be read.
             CursorExpired: The log does not reach it.
         """
         place = None if after is None else self._presence.locate(after)
         attachment = self._presence.adopt(
-            attachment_id, secret, request_id, after=place, pending=pending
+            attachment_id,
+            secret,
+            request_id,
+            principal=client.principal.id,
+            after=place,
+            pending=pending,
         )
         former = self._clients.pop(attachment_id, None)
         if former is not None:
@@ -225,6 +239,15 @@ class Attendance:
         self._presence.give_up(attachment.id)
         self._on_change()
 
+    def forsake(self, principal: str) -> None:
+        """Gives up every attachment of a principal that has no connection. Idempotent.
+
+        Args:
+            principal: The principal's id.
+        """
+        self._presence.forsake(principal)
+        self._on_change()
+
     def dismiss(self, why: RelayError) -> None:
         """Lets every client go: the conversation is no longer there.
 
@@ -240,16 +263,18 @@ class Attendance:
                 client.expel(attachment)
                 self._presence.give_up(attachment_id)
 
-    def _present(self, attachment: Attachment | str) -> Attachment:
-        return self._new(attachment) if isinstance(attachment, str) else attachment
+    def _present(self, client: Client, attachment: Attachment | str) -> Attachment:
+        return self._new(client, attachment) if isinstance(attachment, str) else attachment
 
-    def _new(self, attachment_id: str) -> Attachment:
+    def _new(self, client: Client, attachment_id: str) -> Attachment:
         return Attachment(
             id=attachment_id,
             secret=self._ids.mint(),
             session_id=self._session_id,
             log=self._log,
             cursor=0,
+            principal=client.principal.id,
+            grants=client.principal.grants_for(self._key),
         )
 
     def _admit(self, client: Client, attachment: Attachment) -> Attachment:

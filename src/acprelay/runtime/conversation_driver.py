@@ -124,7 +124,7 @@ class ConversationDriver:
             rules=self._rules,
         )
         self.attendance = Attendance(
-            session_id=str(self.key),
+            key=self.key,
             log=self._log,
             presence=self._conversation.presence,
             ids=self._ids,

@@ -98,6 +98,10 @@ class ConversationHost:
         """Tells of every conversation."""
         return self._archive.listed()
 
+    def forsake(self, principal: str) -> None:
+        """Lets nobody take up what clients of a principal, by its id, have left. Idempotent."""
+        self._archive.forsake(principal)
+
     def in_use(self) -> list[ConversationDriver]:
         """Gives the drivers of the conversations that are in use."""
         return self._archive.in_use()

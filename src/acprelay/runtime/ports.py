@@ -9,6 +9,7 @@ from acprelay.errors import RelayError
 from acprelay.routing.invitations import Invitation
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord, Worktree
+from acprelay.routing.tokens import Token
 from acprelay.session.models import SessionKey
 
 
@@ -170,6 +171,26 @@ class InvitationStore(Protocol):
 
     def save(self, invitations: Sequence[Invitation]) -> None:
         """Keeps invitations in place of those before; may block for as long as a disk takes.
+
+        Raises:
+            Unavailable: They cannot be stored.
+        """
+        ...
+
+
+class TokenStore(Protocol):
+    """Keeps tokens."""
+
+    def load(self) -> Sequence[Token]:
+        """Gives what was saved last.
+
+        Raises:
+            ConfigError: It cannot be read.
+        """
+        ...
+
+    def save(self, tokens: Sequence[Token]) -> None:
+        """Keeps tokens in place of those before; may block for as long as a disk takes.
 
         Raises:
             Unavailable: They cannot be stored.

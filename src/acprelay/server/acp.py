@@ -16,10 +16,11 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
 from acprelay.config import Limits
-from acprelay.errors import InvalidParams, RelayError, Unavailable
+from acprelay.errors import InvalidParams, RelayError, Unauthorized, Unavailable
 from acprelay.routing.access import Principal
 from acprelay.routing.choosing import DEFAULT_ROLE, NO_AGENT, Choice, check_agent_name
 from acprelay.runtime.client_connection import ClientConnection
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.ports import Outlet
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
@@ -28,6 +29,8 @@ from acprelay.session.ports import IdGenerator
 
 CONNECTION_ID_HEADER = "Acp-Connection-Id"
 _FAREWELL_S = 1.0
+_STOPPING = (WSCloseCode.GOING_AWAY, b"the relay is stopping")
+_REVOKED = (WSCloseCode.POLICY_VIOLATION, b"the token was taken back")
 
 
 class Connect(Protocol):
@@ -53,15 +56,23 @@ class AcpEndpoint:
         connect: Makes connections.
         ids: Mints their ids.
         limits: Bounds.
+        connections: Ends connections whose principals lose their tokens.
     """
 
     def __init__(
-        self, *, agents: Sequence[str], connect: Connect, ids: IdGenerator, limits: Limits
+        self,
+        *,
+        agents: Sequence[str],
+        connect: Connect,
+        ids: IdGenerator,
+        limits: Limits,
+        connections: LiveConnections,
     ) -> None:
         self._agents = agents
         self._connect = connect
         self._ids = ids
         self._limits = limits
+        self._connections = connections
         self._open: dict[web.WebSocketResponse, SocketOutlet] = {}
         self._closing = False
 
@@ -84,7 +95,7 @@ class AcpEndpoint:
         self._closing = True
         async with asyncio.TaskGroup() as farewells:
             for socket, outlet in self._open.items():
-                farewells.create_task(_dismiss(socket, outlet))
+                farewells.create_task(_dismiss(socket, outlet, _STOPPING))
 
     def _admit(self, request: web.Request) -> Choice:
         if self._closing:
@@ -115,11 +126,21 @@ class AcpEndpoint:
         notice_death(request)
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
+        principal = principal_of(request)
+        connection = self._connect(
+            id=connection_id, principal=principal, choice=choice, outlet=outlet
+        )
         try:
-            async with self._connect(
-                id=connection_id, principal=principal_of(request), choice=choice, outlet=outlet
-            ) as connection:
-                await self._receive(socket, outlet, connection)
+            async with asyncio.TaskGroup() as farewells:
+
+                def close() -> None:
+                    farewells.create_task(_dismiss(socket, outlet, _REVOKED))
+
+                with self._connections.enter(principal, close):
+                    async with connection:
+                        await self._receive(socket, outlet, connection)
+        except* Unauthorized:
+            await _dismiss(socket, outlet, _REVOKED)
         finally:
             del self._open[socket]
         return socket
@@ -191,10 +212,12 @@ class SocketOutlet:
             self._protocol.transport.abort()
 
 
-async def _dismiss(socket: web.WebSocketResponse, outlet: SocketOutlet) -> None:
+async def _dismiss(
+    socket: web.WebSocketResponse, outlet: SocketOutlet, why: tuple[WSCloseCode, bytes]
+) -> None:
     outlet.drain_wholly()
     try:
         async with asyncio.timeout(_FAREWELL_S):
-            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the relay is stopping")
+            await socket.close(code=why[0], message=why[1])
     except TimeoutError:
         outlet.abort()

@@ -9,22 +9,26 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from acprelay.errors import InvalidRequest, RelayError, Unauthorized
-from acprelay.routing.access import Principal
+from acprelay.errors import InvalidRequest, RelayError
+from acprelay.routing.access import Grant, Principal
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.api.operations import Operation
 from acprelay.server.api.serving import add_operations
+from acprelay.server.authentication import authentication, port_of
 from acprelay.server.guard import check_headers
-from acprelay.server.principals import Authenticate, admit
+from acprelay.server.login import LoginDesk, LoginPages
+from acprelay.server.logs import loggable_path
+from acprelay.server.principals import Authenticate, known_principal_of
 from acprelay.server.problems import problem
 from acprelay.session.ports import SessionManager
 
 ACP_ROUTE = "acp"
 _AGENTS_ROUTE = "agents"
 _ALIVE_ROUTE = "healthz"
-_OPEN_ROUTES = frozenset({_AGENTS_ROUTE, _ALIVE_ROUTE})
+_READY_ROUTE = "readyz"
+_OPEN_ROUTES = frozenset({_AGENTS_ROUTE, _ALIVE_ROUTE, _READY_ROUTE, *LoginPages.ROUTES})
 """What somebody reaches who is not known: agents show tokens of their own."""
 
 
@@ -35,6 +39,8 @@ def make_app(
     api: Sequence[Operation],
     manager: SessionManager[Never],
     authenticate: Authenticate,
+    logins: LoginDesk | None,
+    public_origins: tuple[str, ...],
 ) -> web.Application:
     """Makes the application; it serves once somebody runs it, or an application that mounts it.
 
@@ -44,14 +50,24 @@ def make_app(
         api: The operations of the control API.
         manager: Tells what `/healthz` and `/readyz` report.
         authenticate: Tells who makes a request.
+        logins: Logs browsers in; None where they cannot.
+        public_origins: Further origins that are its own, besides this machine's loopback.
     """
-    app = web.Application(middlewares=[_explain, _guard(authenticate)])
+    app = web.Application(
+        middlewares=[
+            _explain,
+            _guard(public_origins),
+            authentication(authenticate, open_routes=_OPEN_ROUTES),
+        ]
+    )
     health = Health(manager=manager)
     # A HEAD that asks for an upgrade would get one.
     app.router.add_get("/acp", acp.handle, allow_head=False, name=ACP_ROUTE)
     app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False, name=_AGENTS_ROUTE)
     app.router.add_get("/healthz", health.alive, name=_ALIVE_ROUTE)
-    app.router.add_get("/readyz", health.ready)
+    app.router.add_get("/readyz", health.ready, name=_READY_ROUTE)
+    if logins is not None:
+        LoginPages(desk=logins).add_to(app)
     add_operations(app, api)
     return app
 
@@ -70,15 +86,18 @@ class Health:
         """The relay runs."""
         return _json({"status": "ok"})
 
-    async def ready(self, _request: web.Request) -> web.Response:
+    async def ready(self, request: web.Request) -> web.Response:
         """The relay takes sessions, as its session store can be reached.
 
-        Answers 503 with a problem document where it cannot.
+        Answers 503 with a problem document where it cannot. Whoever may observe everything is told
+        how many there are.
         """
         try:
             counts = await self._manager.state_counts()
         except RelayError as error:
             return problem(error, status=503)
+        if not _may_count(known_principal_of(request)):
+            return _json({"status": "ready"})
         return _json({"status": "ready", "sessions": {str(s): n for s, n in counts.items()}})
 
 
@@ -89,26 +108,25 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except web.HTTPClientError as refusal:
         error = InvalidRequest(
-            f"cannot serve {request.method} {request.path[:120]!r}: {refusal.reason}",
+            f"cannot serve {request.method} {loggable_path(request)[:120]!r}: {refusal.reason}",
             hint="GET /healthz and /readyz, and connect to /acp with a WebSocket (RFC 6455)",
         )
         allowed = {name: refusal.headers[name] for name in ("Allow",) if name in refusal.headers}
         return problem(error, status=refusal.status, headers=allowed)
 
 
-def _guard(authenticate: Authenticate) -> Middleware:
+def _guard(public_origins: tuple[str, ...]) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        scheme = "https" if request.secure else "http"
         try:
             check_headers(
                 host=request.headers.get("Host"),
                 origin=request.headers.get("Origin"),
-                port=_port(request),
+                port=port_of(request),
+                scheme=scheme,
+                further=(*public_origins, *_reached_at(request, scheme)),
             )
-            if request.match_info.route.name not in _OPEN_ROUTES:
-                admit(request, _known(authenticate(request)))
-        except Unauthorized as error:
-            return problem(error, headers={"WWW-Authenticate": "Bearer"})
         except RelayError as error:
             return problem(error)
         return await handler(request)
@@ -116,19 +134,21 @@ def _guard(authenticate: Authenticate) -> Middleware:
     return guard
 
 
-def _known(principal: Principal | None) -> Principal:
-    if principal is None:
-        raise Unauthorized(
-            "cannot tell who makes the request", hint="log in, or show a token that is known here"
-        )
-    return principal
+def _reached_at(request: web.Request, scheme: str) -> tuple[str, ...]:
+    """Gives the origin of the address at which a request came in: no name stands for it."""
+    name = None if request.transport is None else request.transport.get_extra_info("sockname")
+    if not isinstance(name, tuple):
+        return ()
+    host = f"[{name[0]}]" if ":" in name[0] else name[0]
+    return (f"{scheme}://{host}:{name[1]}",)
 
 
-def _port(request: web.Request) -> int:
-    """Gives the port that a request came in by, whoever listens; 0 where there is none."""
-    transport = request.transport
-    name = None if transport is None else transport.get_extra_info("sockname")
-    return int(name[1]) if isinstance(name, tuple) else 0
+def _may_count(principal: Principal | None) -> bool:
+    return (
+        principal is not None
+        and principal.scope.is_everything
+        and principal.may_anywhere(Grant.OBSERVE)
+    )
 
 
 def _json(value: object) -> web.Response:

@@ -1,48 +1,97 @@
-"""Who may talk to a relay that has no identities yet: programs of this machine, and its own pages.
+"""Under which names the relay is asked, and whose pages may ask it.
 
 A page of any origin can make a browser connect to a loopback address, and a name that its owner
-points there gets past the browser's own rules (DNS rebinding). So the Host must name this machine's
-loopback and the relay's port, and an Origin, which browsers always send on a WebSocket's upgrade,
-must be the relay's own.
+points there gets past the browser's own rules (DNS rebinding). So the Host must be a name of the
+relay, and an Origin, which browsers always send on a WebSocket's upgrade, must be the relay's own.
+Who asks is not known here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from acprelay.config import is_loopback
 from acprelay.errors import Forbidden
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_Place = tuple[str, str, int]
+"""A scheme, a host and a port: an origin, taken apart."""
 
-def check_headers(*, host: str | None, origin: str | None, port: int) -> None:
-    """Refuses a request that does not come from here.
+
+def check_headers(
+    *,
+    host: str | None,
+    origin: str | None,
+    port: int,
+    scheme: str = "http",
+    further: Collection[str] = (),
+) -> None:
+    """Refuses a request that was made for another name, or by a page of another origin.
 
     Args:
         host: The Host header.
         origin: The Origin header, where there is one.
         port: The port that the relay listens on.
+        scheme: How it serves: `http` or `https`.
+        further: Origins that are its own too, besides the loopback's.
 
     Raises:
-        Forbidden: The request was made for another name, or by a page of another origin.
+        Forbidden: It was.
     """
-    if not _is_own(f"http://{host}", port):
+    places = {_place(each) for each in further}
+    schemes = {scheme, *(place[0] for place in places if place is not None)}
+    names = [_place(f"{each}://{host}") for each in schemes]
+    if not any(_is_own(name, scheme, port) or name in places for name in names if name):
         raise Forbidden(
-            f"cannot serve host {(host or '')[:120]!r}: this relay serves its own machine alone",
-            hint=f"connect to 127.0.0.1:{port} or localhost:{port}",
+            f"cannot serve host {(host or '')[:120]!r}: it is no name of this relay",
+            hint=f"connect to 127.0.0.1:{port} or localhost:{port}; "
+            "serve --public-url names a further address",
         )
-    if origin is not None and not _is_own(origin, port):
+    if origin is None:
+        return
+    page = _place(origin)
+    if page is None or not (_is_own(page, scheme, port) or page in places):
         raise Forbidden(
             f"cannot serve a page of {origin[:120]!r}: it is not the relay's own",
-            hint="connect from a program instead of a web page",
+            hint="connect from a program instead of a web page; "
+            "serve --public-url names a further address of the relay",
         )
 
 
-def _is_own(address: str, port: int) -> bool:
+def check_same_page(*, origin: str | None, fetch_site: str | None) -> None:
+    """Refuses what a browser does with a cookie unless one of the relay's own pages asks for it.
+
+    Args:
+        origin: The Origin header, which passed `check_headers`.
+        fetch_site: The Sec-Fetch-Site header.
+
+    Raises:
+        Forbidden: Nothing shows that it does.
+    """
+    if fetch_site not in (None, "same-origin") or (origin is None and fetch_site is None):
+        raise Forbidden(
+            "cannot do that with a cookie: nothing shows that a page of the relay asks for it",
+            hint="send the header Origin with the relay's address, or a token instead of a cookie",
+        )
+
+
+def _is_own(place: _Place, scheme: str, port: int) -> bool:
+    return place[0] == scheme and place[2] == port and is_loopback(place[1])
+
+
+def _place(address: str) -> _Place | None:
+    """Takes an origin apart; nothing else is one, whatever a lenient reader would make of it."""
     try:
         parts = urlsplit(address)
-        named_port = 80 if parts.port is None else parts.port
+        port = parts.port
     except ValueError:
-        return False
+        return None
     _, _, rest = address.partition("://")
-    plain = parts.scheme == "http" and parts.netloc == rest and parts.username is None
-    return plain and named_port == port and is_loopback(parts.hostname or "")
+    if parts.scheme not in _DEFAULT_PORTS or parts.netloc != rest or parts.username is not None:
+        return None
+    return (
+        parts.scheme,
+        parts.hostname or "",
+        _DEFAULT_PORTS[parts.scheme] if port is None else port,
+    )

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import logging
 
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+
+_SECRET_PATHS = ("/login/",)
+
+
+def loggable_path(request: web.Request) -> str:
+    """Gives the path of a request without what is secret in it: the code of a login address."""
+    for prefix in _SECRET_PATHS:
+        if request.path.startswith(prefix):
+            return f"{prefix}…"
+    return request.path
 
 
 class MalformedRequests(logging.Filter):

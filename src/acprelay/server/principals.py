@@ -31,3 +31,8 @@ def principal_of(request: web.Request) -> Principal:
 def everybody(_request: web.Request) -> Principal:
     """Knows everybody: of a relay that does without tokens."""
     return LOCAL
+
+
+def known_principal_of(request: web.Request) -> Principal | None:
+    """Gives who makes a request, where that is known; for what anybody may ask for."""
+    return request.get(_PRINCIPAL)

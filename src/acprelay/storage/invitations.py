@@ -10,10 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from acprelay.errors import ConfigError, InvalidKey, Unavailable
+from acprelay.errors import InvalidKey
 from acprelay.routing.invitations import Invitation
 from acprelay.session.models import SessionKey
-from acprelay.storage.disk import Disk, replace_file
+from acprelay.storage.disk import Disk
+from acprelay.storage.secrets import ListFile
 
 
 class _Kept(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,8 +32,13 @@ class InvitationFile:
     """
 
     def __init__(self, *, path: Path, disk: Disk) -> None:
-        self._path = path
-        self._disk = disk
+        self._file = ListFile(
+            path=path,
+            disk=disk,
+            form=_Kept,
+            what="the invitations",
+            loss="agents that join later need new invitations then",
+        )
 
     def load(self) -> Sequence[Invitation]:
         """Gives what was saved last, or nothing.
@@ -41,21 +47,14 @@ class InvitationFile:
             ConfigError: The file cannot be read.
         """
         try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=list[_Kept])
             return [
                 Invitation(
                     key=SessionKey.parse(each.key), digest=each.digest, expires_at=each.expires_at
                 )
-                for each in kept
+                for each in self._file.load()
             ]
-        except FileNotFoundError:
-            return []
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, InvalidKey) as error:
-            raise ConfigError(
-                f"cannot read the invitations in {self._path}: {error}",
-                hint="remove the file; agents that join later need new invitations then",
-                path=str(self._path),
-            ) from error
+        except InvalidKey as error:
+            raise self._file.unreadable(error) from error
 
     def save(self, invitations: Sequence[Invitation]) -> None:
         """Keeps invitations in place of those before; returns once they are on the disk.
@@ -63,17 +62,12 @@ class InvitationFile:
         Raises:
             Unavailable: They cannot be written; those before are still there.
         """
-        kept = [
-            _Kept(key=str(each.key), digest=each.digest, expires_at=each.expires_at)
-            for each in invitations
-        ]
-        try:
-            replace_file(self._disk, self._path, msgspec.json.encode(kept))
-        except OSError as error:
-            raise Unavailable(
-                f"cannot keep an invitation: {error.strerror or error}",
-                hint="look at the state directory's disk, then try again",
-            ) from error
+        self._file.save(
+            [
+                _Kept(key=str(each.key), digest=each.digest, expires_at=each.expires_at)
+                for each in invitations
+            ]
+        )
 
 
 class ForgetfulInvitations:

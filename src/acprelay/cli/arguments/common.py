@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8137
 DEFAULT_URL = f"ws://{DEFAULT_HOST}:{DEFAULT_PORT}/acp"
+FOUND = f"the relay (default: the one that you have started here, else {DEFAULT_URL})"
 
 
 def add_command(
@@ -30,6 +31,28 @@ def add_command(
 def add_url(parser: argparse.ArgumentParser, *, default: str | None, text: str) -> None:
     """Adds the address of a relay."""
     parser.add_argument("--url", default=default, metavar="WS_URL", help=text)
+    add_ca_file(parser)
+
+
+def add_ca_file(parser: argparse.ArgumentParser) -> None:
+    """Adds what a relay's certificate is checked by."""
+    parser.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        help="certificates in PEM that a relay's own may come from, besides those that the system "
+        "trusts",
+    )
+
+
+def add_relay(parser: argparse.ArgumentParser, *, text: str = FOUND) -> None:
+    """Adds which relay is talked to, and who says so."""
+    add_url(parser, default=None, text=text)
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="where a token stands that says who you are (default: $ACPRELAY_TOKEN, else that of "
+        "a relay that you have started here)",
+    )
 
 
 def add_pass_env(parser: argparse.ArgumentParser) -> None:

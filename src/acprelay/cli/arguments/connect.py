@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import DEFAULT_URL, add_command, add_url, add_worktree
+from acprelay.cli.arguments.common import add_command, add_relay, add_worktree
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
         description=_CONNECT,
         epilog=_CONNECT_EXAMPLES,
     )
-    add_url(parser, default=DEFAULT_URL, text="the relay to use (default: %(default)s)")
+    add_relay(parser)
     parser.add_argument("--agent", metavar="NAME", help="the agent to use, if not the default one")
     parser.add_argument("--role", metavar="ROLE", help="the role of the sessions that are opened")
     parser.add_argument("--session", metavar="ID", help="the session id of those sessions")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import DEFAULT_URL, add_command, add_url
+from acprelay.cli.arguments.common import add_command, add_relay
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands, "events", summary="watch what happens in a relay", description=_EVENTS
     )
-    add_url(parser, default=DEFAULT_URL, text="the relay (default: %(default)s)")
+    add_relay(parser)
     parser.add_argument("--session", metavar="SESSION", help="only those of this session")
     parser.add_argument("--group", metavar="GROUP", help="only those of this group")
     parser.add_argument(

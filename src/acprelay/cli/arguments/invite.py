@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import DEFAULT_URL, add_command, add_url
+from acprelay.cli.arguments.common import add_command, add_relay
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
         description=_INVITE,
         epilog=_INVITE_EXAMPLES,
     )
-    add_url(parser, default=DEFAULT_URL, text="the relay (default: %(default)s)")
+    add_relay(parser)
     parser.add_argument("--session", required=True, metavar="ID", help="the session id to join")
     parser.add_argument(
         "--role", default="main", metavar="ROLE", help="the role there (default: %(default)s)"

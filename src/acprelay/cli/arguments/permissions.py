@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import DEFAULT_URL, add_command, add_url
+from acprelay.cli.arguments.common import add_command, add_relay
 
 if TYPE_CHECKING:
     import argparse
@@ -53,6 +53,6 @@ def _add(
     permissions: Commands, name: str, *, summary: str, description: str, epilog: str | None = None
 ) -> argparse.ArgumentParser:
     parser = add_command(permissions, name, summary=summary, description=description, epilog=epilog)
-    add_url(parser, default=DEFAULT_URL, text="the relay (default: %(default)s)")
+    add_relay(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     return parser

@@ -8,7 +8,7 @@ from acprelay.cli.arguments.common import (
     add_command,
     add_config,
     add_pass_env,
-    add_url,
+    add_relay,
     add_worktree,
 )
 from acprelay.cli.exits import EXIT_CODES
@@ -44,7 +44,7 @@ def add(commands: Commands) -> None:
         epilog=_RUN_EXAMPLES + _exit_codes(),
     )
     parser.add_argument("prompt", metavar="PROMPT", help="what to say to the agent")
-    add_url(parser, default=None, text="the relay to use (default: one of its own)")
+    add_relay(parser, text="the relay to use (default: one of its own)")
     parser.add_argument(
         "--agent",
         action="append",

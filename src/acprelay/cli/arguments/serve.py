@@ -11,6 +11,7 @@ from acprelay.cli.arguments.common import (
     add_config,
     add_pass_env,
 )
+from acprelay.cli.arguments.exposure import add_exposure
 from acprelay.cli.arguments.services import add_services
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--host",
-        help=f"the loopback address to listen on (default: {DEFAULT_HOST})",
+        help=f"the address to listen on (default: {DEFAULT_HOST})",
     )
     parser.add_argument(
         "--port",
@@ -83,3 +84,4 @@ def add(commands: Commands) -> None:
         help="rules that decide about permissions before anybody is asked (see acprelay policy)",
     )
     add_services(parser)
+    add_exposure(parser)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import DEFAULT_URL, add_command, add_url
+from acprelay.cli.arguments.common import add_command, add_relay
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
         commands, "transcript", summary="show what was said in a session", description=_TRANSCRIPT
     )
     parser.add_argument("session", metavar="SESSION", help="the session, GROUP:ROLE")
-    add_url(parser, default=DEFAULT_URL, text="the relay (default: %(default)s)")
+    add_relay(parser)
     parser.add_argument(
         "--after", metavar="POSITION", help="only what follows this position, GENERATION:SEQ"
     )
