@@ -117,7 +117,8 @@ def test_a_path_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatc
             "the key 'defaultagent' is not known",
             "did you mean 'default-agent'? choose one of agents, limits, services, default-agent, "
             "host, port, state-dir, ephemeral, worktree-dir, policy, roots, mcp-commands, "
-            "mcp-urls, auth, tls-cert, tls-key, public-urls, insecure-without-tls, insecure-without-auth",
+            "mcp-urls, auth, tls-cert, tls-key, public-urls, insecure-without-tls, "
+            "insecure-without-auth",
         ),
         (
             "[agents.claude]\nargs = []",

@@ -21,5 +21,5 @@ async def relay() -> AsyncIterator[RunningRelay]:
 @pytest.fixture
 async def client(relay: RunningRelay) -> AsyncIterator[RelayClient]:
     """A client of that relay."""
-    async with RelayClient(relay.url) as entered:
+    async with relay.client() as entered:
         yield entered

@@ -79,12 +79,10 @@ async def test_a_relay_with_a_certificate_serves_tls_alone(
 async def test_a_client_checks_the_certificate(relay: RunningRelay, files: Files) -> None:
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(RelayUnreachable, match="certificate cannot be trusted") as caught:
-            async with open_socket(relay.url, headers=bearer(relay.owner_token)):
+            async with open_socket(relay.url, token=relay.owner_token):
                 raise AssertionError("it was trusted")
         assert "--ca-file" in caught.value.hint
-        async with open_socket(
-            relay.url, headers=bearer(relay.owner_token), tls=trusting(files)
-        ) as socket:
+        async with open_socket(relay.url, token=relay.owner_token, tls=trusting(files)) as socket:
             await socket.send(b'{"jsonrpc":"2.0","id":1,"method":"session/list"}')
             assert b'"id":1' in await socket.receive()
 

@@ -58,7 +58,7 @@ async def _connect(reach: Reach) -> int:
 async def _pass_on(bridge: Bridge, reach: Reach, interrupts: Interrupts) -> None:
     connected = False
     try:
-        async with open_socket(reach.url, headers=reach.headers, tls=reach.tls) as socket:
+        async with open_socket(reach.url, token=reach.token, tls=reach.tls) as socket:
             connected = True
             interrupts.appeal_to(bridge.stop)
             await bridge.run(socket)

@@ -15,19 +15,23 @@ from acprelay.cli.arguments import (
     connect,
     demo_agent,
     doctor,
+    events,
     invite,
     join,
     login,
+    permissions,
     policy,
     run,
     serve,
     sessions,
     token,
+    transcript,
     worktrees,
 )
 
 _COMMANDS = (
     *(serve, run, sessions, worktrees),
+    *(transcript, permissions, events),
     *(connect, invite, join),
     *(token, login),
     *(agents, policy, config, doctor, demo_agent),

@@ -19,7 +19,7 @@ from acprelay.cli.configuration import embedded, find_config, read_agents
 from acprelay.cli.credentials import Reach, reach_of
 from acprelay.cli.exits import STOP_REASONS, ExitCode, of_signal
 from acprelay.cli.loop import run_async
-from acprelay.cli.permissions import RulePermission, TerminalPermission
+from acprelay.cli.permission_ways import RulePermission, TerminalPermission
 from acprelay.cli.screen import Screen
 from acprelay.cli.signals import Interrupts
 from acprelay.cli.stdio import STANDARD_INPUT, STANDARD_OUTPUT, InputLines, Output
@@ -76,7 +76,7 @@ async def _converse(arguments: argparse.Namespace, interrupts: Interrupts) -> st
     async with (
         Output(descriptor=STANDARD_OUTPUT) as output,
         _relay(arguments) as reach,
-        open_socket(reach.url, headers=reach.headers, tls=reach.tls) as socket,
+        open_socket(reach.url, token=reach.token, tls=reach.tls) as socket,
     ):
         screen = _screen(output)
         view = TurnView(screen=screen)

@@ -52,9 +52,15 @@ class ApiConnection:
         """
         return _read(await self._ask("GET", path, query=query), result)
 
-    async def post(self, path: str, body: object, result: type[ResultT]) -> ResultT:
+    async def text(self, path: str) -> str:
+        """Asks for what is no JSON. Raises as `get` does."""
+        return (await self._ask("GET", path)).decode(errors="replace")
+
+    async def post(
+        self, path: str, body: object, result: type[ResultT], *, query: Query | None = None
+    ) -> ResultT:
         """Asks for a change. Cancelling leaves open whether it is made. Raises as `get` does."""
-        return _read(await self._ask("POST", path, body=body), result)
+        return _read(await self._ask("POST", path, query=query, body=body), result)
 
     async def delete(
         self, path: str, result: type[ResultT], *, query: Query | None = None

@@ -6,27 +6,47 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
 
 from acprelay import __version__
 from acprelay.client.acp_client import OnPermission
 from acprelay.client.addresses import base_url, endpoint
+from acprelay.client.agents import AgentCalls
 from acprelay.client.api_connection import ApiConnection
 from acprelay.client.conversation import Answer, Conversation, attached
+from acprelay.client.events import EventCalls
 from acprelay.client.groups import GroupCalls
+from acprelay.client.invitations import InvitationCalls
 from acprelay.client.permissions import PermissionCalls
+from acprelay.client.policy import PolicyCalls
+from acprelay.client.relay import RelayCalls
 from acprelay.client.sessions import SessionCalls
+from acprelay.client.tokens import TokenCalls
 from acprelay.client.transcripts import TranscriptCalls
 from acprelay.client.turns import TurnCalls
 from acprelay.client.websocket import open_socket
+from acprelay.client.worktrees import WorktreeCalls
 
 NO_AGENT = "none"
 """What an address names as its agent that is the relay's own."""
 
 
-class RelayClient(SessionCalls, GroupCalls, TurnCalls, TranscriptCalls, PermissionCalls):
+class RelayClient(
+    GroupCalls,
+    SessionCalls,
+    TurnCalls,
+    TranscriptCalls,
+    EventCalls,
+    PermissionCalls,
+    PolicyCalls,
+    AgentCalls,
+    InvitationCalls,
+    WorktreeCalls,
+    TokenCalls,
+    RelayCalls,
+):
     """Talks to one relay; to be entered before anything is asked.
 
     Each operation of the API is a method of the same name. Cancelling a call is safe, but whether a
@@ -57,6 +77,7 @@ class RelayClient(SessionCalls, GroupCalls, TurnCalls, TranscriptCalls, Permissi
         tls: ssl.SSLContext | None = None,
         patience_s: float = 120.0,
     ) -> None:
+        self.url = url
         self.base_url = base_url(url)
         self._token = token
         self._tls = tls
@@ -81,10 +102,6 @@ class RelayClient(SessionCalls, GroupCalls, TurnCalls, TranscriptCalls, Permissi
     ) -> None:
         await self._stack.aclose()
 
-    async def get_openapi(self) -> dict[str, Any]:
-        """Gives the OpenAPI document of the relay's API."""
-        return await self._api.get("/openapi.json", dict[str, Any])
-
     @asynccontextmanager
     async def attach(
         self,
@@ -108,7 +125,7 @@ class RelayClient(SessionCalls, GroupCalls, TurnCalls, TranscriptCalls, Permissi
         """
         url = endpoint(self.base_url, agent=NO_AGENT)
         async with (
-            open_socket(url, headers=self._credentials(), tls=self._tls) as socket,
+            open_socket(url, token=self._token, tls=self._tls) as socket,
             attached(socket, session_id, after=after, on_permission=on_permission) as conversation,
         ):
             yield conversation

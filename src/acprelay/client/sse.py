@@ -42,6 +42,11 @@ class EventReader:
         self._data: list[str] = []
         self._size = 0
 
+    @property
+    def last_id(self) -> str:
+        """The last id that the stream has told, with an event or without; empty for none."""
+        return self._id
+
     def feed(self, data: bytes) -> Iterator[ServerEvent]:
         """Takes what came, and yields the events that are whole now.
 

@@ -74,19 +74,20 @@ class RelaySocket:
 
 @asynccontextmanager
 async def open_socket(
-    url: str, *, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
+    url: str, *, token: str | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[RelaySocket]:
     """Connects to a relay, and closes the connection in the end.
 
     Args:
         url: The address, with its query.
-        headers: Further headers of the request.
-        tls: Which certificates are trusted; None for those of the system.
+        token: Says who connects; None for a relay that does without.
+        tls: Checks the relay's certificate; None does as the system does.
 
     Raises:
         RelayError: It does not take the connection, and says why: by its class.
         RelayUnreachable: It cannot be reached, or what answers is no relay.
     """
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     async with open_websocket(url, headers=headers, tls=tls) as websocket:
         yield RelaySocket(url=url, websocket=websocket)
 
@@ -108,7 +109,7 @@ async def open_websocket(
         protocols: Subprotocols that are offered.
         heartbeat_s: How often a relay that says nothing is asked for a sign of life; None leaves
             that to the system.
-        tls: Which certificates are trusted; None for those of the system.
+        tls: Checks the relay's certificate; None does as the system does.
 
     Raises:
         RelayError: It does not take the connection, and says why: by its class.

@@ -115,7 +115,7 @@ class EventResource:
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(call.request)
         begin = ring.start if place is None or is_lost else place
-        greeting = _lost(ring, begin) if is_lost else b": events follow\n\n"
+        greeting = _lost(ring, begin) if is_lost else _greeting(ring, begin)
         try:
             await self._write(response, greeting)
             await self._follow(response, begin, _Interest(call.principal, call.query))
@@ -157,6 +157,11 @@ def _written(ring: Ring, events: Iterable[RelayEvent]) -> bytes:
         )
         for event in events
     )
+
+
+def _greeting(ring: Ring, place: int) -> bytes:
+    """Tells the place without an event: a reader that is cut off before the first one returns."""
+    return b"id: %b\n: events follow\n\n" % ring.id_of(place).encode()
 
 
 def _lost(ring: Ring, place: int) -> bytes:

@@ -65,8 +65,8 @@ def document(operations: Sequence[Operation], *, version: str, base: str) -> dic
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     references = dict(zip(types, schemas, strict=True))
     classes = {each.__name__: each for each in _structs(msgspec.Struct)}
-    for name, schema in components.items():
-        _tidy(schema, classes[name])
+    for name in components.keys() & classes.keys():  # the others are enumerations
+        _tidy(components[name], classes[name])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         described = _operation(operation, references, components)
