@@ -16,19 +16,23 @@ from acprelay.cli.arguments import (
     demo_agent,
     doctor,
     drain,
+    events,
     invite,
     join,
     login,
+    permissions,
     policy,
     run,
     serve,
     sessions,
     token,
+    transcript,
     worktrees,
 )
 
 _COMMANDS = (
     *(serve, drain, run, sessions, worktrees),
+    *(transcript, permissions, events),
     *(connect, invite, join),
     *(token, login),
     *(agents, policy, config, doctor, demo_agent),

@@ -79,6 +79,7 @@ class RelayClient(
         tls: ssl.SSLContext | None = None,
         patience_s: float = 120.0,
     ) -> None:
+        self.url = url
         self.base_url = base_url(url)
         self._token = token
         self._tls = tls

@@ -7,12 +7,14 @@ process and every connection. It does not listen; whoever mounts its application
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 
 from aiohttp import web
 
+from acprelay.client import RelayClient
 from acprelay.compose import parts
 from acprelay.compose.api import api_operations
 from acprelay.compose.runtime import Runtime, open_runtime
@@ -117,6 +119,18 @@ class RunningRelay:
         if self.tokens is None:
             return None
         return f"{self.public_url}{LOGIN_PATH}/{self.tokens.offer_owners_login().code}"
+
+    def client(self, *, token: str | None = None, tls: ssl.SSLContext | None = None) -> RelayClient:
+        """Gives a client of this relay, to be entered; it comes in by the relay's address.
+
+        Args:
+            token: Says who asks; None for the owner, where the relay itself knows tokens.
+            tls: Which certificates are trusted; None for those of the system.
+
+        Raises:
+            ConfigError: Nobody has said where the relay listens.
+        """
+        return RelayClient(self.base_url, token=token or self.owner_token, tls=tls)
 
     async def dismiss(self) -> None:
         """Ends every session, tells clients why, and lets go of them; returns once that is done.
