@@ -20,7 +20,9 @@ pytestmark = pytest.mark.process
 
 
 def block_with(page: str, text: str) -> str:
-    blocks: list[str] = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), flags=re.DOTALL)
+    blocks: list[str] = re.findall(
+        r"```python\n(.*?)```", (DOCS / page).read_text(), flags=re.DOTALL
+    )
     (block,) = [block for block in blocks if text in block]
     return block
 

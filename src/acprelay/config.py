@@ -16,6 +16,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8137
 
 _MAX_PORT = 65_535
+_MAY_BE_ZERO = ("drain_s",)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -53,8 +54,35 @@ class Limits:
         processes: How many agents' processes may live at once, those that are kept ready included.
         stall_s: How long what waits for an agent's standard input may wait untouched before that is
             told, as a warning.
+        sessions_per_principal: How many runs one principal may have at once.
+        client_message_rate: How many messages a second a principal's clients may send, together;
+            answers to what they are asked are not counted.
+        client_message_burst: How many they may send at once, after a while without any.
+        http_connections: How many connections over Streamable HTTP may be open at a time.
+        http_streams: How many streams such a connection may have open.
+        http_idle_s: How long such a connection may be without a stream and a request before it is
+            ended; its sessions stay.
         silence_s: How long an agent may be silent in a turn, with nobody being asked anything,
             before that is told, as a warning.
+        drain_s: How long turns may go on once the relay is asked to stop; 0 gives them no time.
+        connections: How many HTTP connections may be open at once.
+        address_connections: How many of them one address may have.
+        principal_connections: How many connections of ACP one principal may have.
+        handshakes: How many connections may not have said their first request yet; one more ends
+            the one that has been silent longest.
+        handshake_s: How long a connection may take to say its first request, body left out.
+        keep_alive_s: How long a connection may be idle between two requests.
+        line_bytes: The most bytes of a request's first line, and of each of its headers.
+        headers: How many headers a request may have.
+        body_bytes: The most bytes of a request's body; `max_frame` holds for one that is a message.
+        body_s: How long a body may take to arrive.
+        greeting_s: How long a client may take to say `initialize`.
+        streams: How many event streams one principal may have open.
+        requests: How many requests of one client may be unanswered: by the relay itself, and in
+            each session.
+        session_requests: How many requests of all clients may be unanswered in a session.
+        connection_sessions: How many sessions one connection may be in, or wait for.
+        asks: How many requests of an agent may be unanswered in a session.
 
     Raises:
         ConfigError: A bound is negative, or is zero where nothing would be let through.
@@ -83,12 +111,36 @@ class Limits:
     sessions: int = 1000
     processes: int = 1000
     stall_s: float = 30.0
+    http_connections: int = 1000
+    http_streams: int = 100
+    http_idle_s: float = 120.0
     silence_s: float = 300.0
+    drain_s: float = 30.0
+    connections: int = 4096
+    address_connections: int = 2048
+    principal_connections: int = 1024
+    handshakes: int = 256
+    handshake_s: float = 10.0
+    keep_alive_s: float = 75.0
+    line_bytes: int = 8190
+    headers: int = 100
+    body_bytes: int = 1024 * 1024
+    body_s: float = 30.0
+    greeting_s: float = 60.0
+    streams: int = 256
+    requests: int = 256
+    session_requests: int = 4096
+    connection_sessions: int = 256
+    asks: int = 256
+    sessions_per_principal: int = 1000
+    client_message_rate: float = 1000.0
+    client_message_burst: int = 5000
 
     def __post_init__(self) -> None:
         for bound in fields(self):
             value = getattr(self, bound.name)
-            if value <= 0:
+            is_zero = value == 0 and bound.name in _MAY_BE_ZERO
+            if not (value > 0 or is_zero):
                 raise ConfigError(
                     f"cannot use {value} as limit {bound.name}", hint="give a positive number"
                 )
@@ -129,10 +181,14 @@ class RelayConfig:
             without TLS: tokens and all that is said can be read on the way then.
         insecure_without_auth: Whether it may be without `auth`: whoever reaches it can run commands
             here then.
+        roots: Where clients may have agents work, with what lies below; none for anywhere.
+        mcp_commands: The programs that clients may have agents start as MCP servers: as clients
+            write them, or the files that they are, without symbolic links; None for any.
+        mcp_urls: What the addresses of MCP servers begin with that clients may name; None for any.
 
     Raises:
-        ConfigError: The host would let in others than is said, the port is no port, or a public
-            address is none.
+        ConfigError: The host would let in others than is said, the port is no port, a public
+            address is none, or a root is no absolute path.
     """
 
     host: str = DEFAULT_HOST
@@ -148,6 +204,9 @@ class RelayConfig:
     public_urls: tuple[str, ...] = ()
     insecure_without_tls: bool = False
     insecure_without_auth: bool = False
+    roots: tuple[Path, ...] = ()
+    mcp_commands: tuple[str, ...] | None = None
+    mcp_urls: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         self._check_exposure()
@@ -159,6 +218,12 @@ class RelayConfig:
                 hint=f"a port is a number from 0 to {_MAX_PORT}",
                 port=self.port,
             )
+        for root in self.roots:
+            if not root.is_absolute():
+                raise ConfigError(
+                    f"cannot use the root {str(root)!r}: it is no absolute path",
+                    hint="write the whole path, from / on",
+                )
 
     def _check_exposure(self) -> None:
         """Refuses to be open to others unless that is said twice.

@@ -34,6 +34,7 @@ RelayError
 │   ├── NotFound              something that is no session
 │   ├── Forbidden
 │   ├── TokenNotFound
+│   ├── ConnectionNotFound    it has ended, or is another's
 │   ├── CursorExpired
 │   ├── LimitReached
 │   ├── RelayUnreachable
@@ -44,6 +45,7 @@ RelayError
 └── StoreError
     ├── Conflict
     └── Unavailable
+        └── RelayDraining     it is about to stop
 ```
 
 An error names its cause in its message, which reads "cannot …", and its remedy in `hint`. `code` is
@@ -479,6 +481,18 @@ class TokenNotFound(ClientError):
         )
 
 
+class ConnectionNotFound(ClientError):
+    """A request names a connection that is not there, or is another's."""
+
+    code = "connection_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot find that connection: it has ended, or there never was one of that id",
+            hint="POST initialize without Acp-Connection-Id, then load or resume the session",
+        )
+
+
 class CursorExpired(ClientError):
     """A log does not reach the place that a client wants to read from.
 
@@ -497,22 +511,28 @@ class CursorExpired(ClientError):
 
 
 class LimitReached(ClientError):
-    """As many as may be of something are there already.
+    """As many as may be of something are there already, or something takes longer than it may.
 
     Args:
         limit: What is limited, in words.
         most: How many may be.
+        setting: The key of the configuration's `[limits]` that says so, if one does.
+        message: What cannot be done, where that is not to take one more.
     """
 
     code = "limit_reached"
     retryable = True
 
-    def __init__(self, *, limit: str, most: int) -> None:
+    def __init__(
+        self, *, limit: str, most: float, setting: str | None = None, message: str | None = None
+    ) -> None:
+        named = {} if setting is None else {"setting": setting}
         super().__init__(
-            f"cannot take more: {limit} are limited to {most}",
-            hint="try again later",
+            message or f"cannot take more: {limit} are limited to {most}",
+            hint="try again later" + (f", or raise limits.{setting}" if setting else ""),
             limit=limit,
             most=most,
+            **named,
         )
 
 
@@ -581,3 +601,15 @@ class Unavailable(StoreError):
 
     code = "unavailable"
     retryable = True
+
+
+class RelayDraining(Unavailable):
+    """The relay is about to stop, and begins nothing new."""
+
+    code = "relay_draining"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot begin anything new: the relay is about to stop",
+            hint="connect again once it is back; turns that run may still end",
+        )

@@ -10,22 +10,26 @@ import pytest
 
 from acprelay.agents.choosing import AgentSettings
 from acprelay.cli.config_file import (
-    FileConfig,
+    ConfigText,
     default_config_path,
     parse_config,
     read_config,
 )
+from acprelay.cli.layers import Given, Layer
 from acprelay.config import Limits
 from acprelay.errors import ConfigError
-from acprelay.routing.service_modes import ServiceMode, Services
 
 FILE = Path("/etc/acprelay/config.toml")
 PAGE = Path(__file__).parents[2] / "docs/configuration.md"
 PREFIX = f"cannot use the configuration '{FILE}': "
 
 
-def parse(text: str) -> FileConfig:
+def parse(text: str) -> ConfigText:
     return parse_config(text.encode(), path=FILE)
+
+
+def said(config: ConfigText) -> dict[str, object]:
+    return {place: given.value for place, given in config.values.items()}
 
 
 def refused(text: str) -> ConfigError:
@@ -36,7 +40,7 @@ def refused(text: str) -> ConfigError:
 
 
 def test_an_empty_file_says_nothing() -> None:
-    assert parse("") == FileConfig(path=FILE)
+    assert parse("") == ConfigText(path=FILE)
 
 
 def test_everything_that_can_be_written_is_taken() -> None:
@@ -64,41 +68,44 @@ def test_everything_that_can_be_written_is_taken() -> None:
     [services]
     fs = "client"
     """
-    assert parse(text) == FileConfig(
-        path=FILE,
-        default_agent="mine",
-        host="::1",
-        port=9000,
-        state_dir=FILE.parent / "state",
-        policy=Path("/etc/policy.toml"),
-        agents={
-            "claude": AgentSettings(),
-            "mine": AgentSettings(
-                command=("my-agent", "--acp"),
-                env={"MODE": "strict"},
-                pass_env=("MY_KEY",),
-                prewarm=1,
-                restarts=3,
-            ),
-        },
-        limits=Limits(idle_s=60.0, start_s=2.5, queued_prompts=3),
-        services=Services(fs=ServiceMode.CLIENT, terminal=ServiceMode.RELAY),
-    )
-    assert parse("ephemeral = true").ephemeral
-    assert not parse("ephemeral = false").ephemeral
+    config = parse(text)
+    assert said(config) == {
+        "default-agent": "mine",
+        "host": "::1",
+        "port": 9000,
+        "state-dir": FILE.parent / "state",
+        "policy": Path("/etc/policy.toml"),
+        "limits.idle-s": 60.0,
+        "limits.start-s": 2.5,
+        "limits.queued-prompts": 3,
+        "services.fs": "client",
+    }
+    assert config.agents == {
+        "claude": AgentSettings(),
+        "mine": AgentSettings(
+            command=("my-agent", "--acp"),
+            env={"MODE": "strict"},
+            pass_env=("MY_KEY",),
+            prewarm=1,
+            restarts=3,
+        ),
+    }
+    assert said(parse("ephemeral = true")) == {"ephemeral": True}
+    assert said(parse("ephemeral = false")) == {"ephemeral": False}
+    assert config.values["port"] == Given(value=9000, layer=Layer.FILE, by=str(FILE))
 
 
 @pytest.mark.requirement("configuration.every-limit-can-be-set")
 @pytest.mark.parametrize("bound", dataclasses.fields(Limits), ids=lambda bound: bound.name)
 def test_every_limit_can_be_set_by_its_name(bound: dataclasses.Field[object]) -> None:
     value = getattr(Limits(), bound.name) * 2
-    config = parse(f"[limits]\n{bound.name.replace('_', '-')} = {value}")
-    assert config.limits == dataclasses.replace(Limits(), **{bound.name: value})
+    key = bound.name.replace("_", "-")
+    assert said(parse(f"[limits]\n{key} = {value}")) == {f"limits.{key}": value}
 
 
 def test_a_path_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
-    assert parse('state-dir = "~/state"').state_dir == Path("/home/ann/state")
+    assert said(parse('state-dir = "~/state"'))["state-dir"] == Path("/home/ann/state")
 
 
 @pytest.mark.requirement("configuration.errors-say-where")
@@ -108,9 +115,10 @@ def test_a_path_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatc
         (
             'defaultagent = "a"',
             "the key 'defaultagent' is not known",
-            "did you mean 'default-agent'? choose one of agents, default-agent, limits, services, "
-            "host, port, state-dir, ephemeral, worktree-dir, policy, auth, tls-cert, tls-key, "
-            "public-urls, insecure-without-tls, insecure-without-auth",
+            "did you mean 'default-agent'? choose one of agents, limits, services, "
+            "default-agent, host, port, state-dir, ephemeral, worktree-dir, policy, auth, "
+            "tls-cert, tls-key, public-urls, insecure-without-tls, insecure-without-auth, "
+            "roots, mcp-commands, mcp-urls, log-format, log-level",
         ),
         (
             "[agents.claude]\nargs = []",
@@ -258,6 +266,31 @@ def test_what_cannot_be_used_is_refused_with_its_place_and_what_to_write(
         assert error.hint.startswith("did you mean 'idle-s'? choose one of max-frame, ")
     else:
         assert error.hint == hint
+
+
+@pytest.mark.requirement("configuration.all-errors-at-once")
+def test_everything_that_is_wrong_is_said_at_once_each_with_its_place() -> None:
+    error = refused(
+        "prot = 1\nhost = 5\n[limits]\nidle-s = 0\nsession = 3\n"
+        "[agents.a]\nprewarm = 'x'\n[agents.b]\nargs = []"
+    )
+    assert error.message.removeprefix(PREFIX).split("; ") == [
+        "the key 'prot' is not known",
+        "agents.a.prewarm is a string, not an integer",
+        "the key 'agents.b.args' is not known",
+        "host is an integer, not a string",
+        "the key 'limits.session' is not known",
+        "limits.idle-s is 0.0",
+    ]
+    assert "(1) did you mean 'port'?" in error.hint
+    assert "(5) did you mean 'sessions'?" in error.hint
+    assert error.hint.endswith("(6) give a positive number")
+
+
+def test_sections_that_are_no_tables_are_refused_together() -> None:
+    error = refused("limits = 1\nservices = 'off'\nagents = []")
+    for name in ("limits", "services", "agents"):
+        assert f"{name} is a" in error.message
 
 
 def test_what_is_no_toml_is_refused_with_the_line() -> None:

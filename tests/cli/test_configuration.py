@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from acprelay.cli.configuration import embedded, find_config, serving
+from acprelay.cli.configuration import Configured, embedded, find_config, serving
+from acprelay.cli.layers import Given, Layer
 from acprelay.cli.parser import build_parser
-from acprelay.config import RelayConfig
+from acprelay.config import DEFAULT_PORT, RelayConfig
 from acprelay.errors import ConfigError
 from acprelay.routing.service_modes import ServiceMode, Services
 
@@ -128,3 +129,52 @@ def test_a_relay_of_its_own_takes_all_but_where_to_listen_and_what_to_store(
     assert config.limits.idle_s == 60
     assert config.services.fs is ServiceMode.CLIENT
     assert config.policy.default == "reject"
+
+
+def configured(home: Path, *options: str, **variables: str) -> Configured:
+    arguments = build_parser().parse_args(["serve", *options])
+    return find_config(arguments, {"HOME": str(home), **variables})
+
+
+@pytest.mark.requirement("configuration.variables-win-over-the-file")
+def test_variables_win_over_the_file_and_options_over_both(home: Path) -> None:
+    variables = {"ACPRELAY_PORT": "9100", "ACPRELAY_LIMITS_IDLE_S": "5", "ACPRELAY_HOST": "::1"}
+    found = configured(home, "--port", "9200", **variables)
+    file = str(home / ".config/acprelay/config.toml")
+    assert found.given["port"] == Given(value=9200, layer=Layer.OPTION, by="--port")
+    assert found.given["limits.idle-s"] == Given(
+        value=5.0, layer=Layer.VARIABLE, by="ACPRELAY_LIMITS_IDLE_S"
+    )
+    assert found.given["services.fs"] == Given(value="client", layer=Layer.FILE, by=file)
+    assert "limits.sessions" not in found.given
+    assert found["limits.sessions"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "text", "kept"),
+    [
+        (("--ephemeral",), {}, "state-dir = '/a'", {"ephemeral": True}),
+        (("--state-dir", "/b"), {"ACPRELAY_EPHEMERAL": "true"}, "", {"state-dir": Path("/b")}),
+        ((), {"ACPRELAY_STATE_DIR": "/c"}, "ephemeral = true", {"state-dir": Path("/c")}),
+        ((), {"ACPRELAY_EPHEMERAL": "True"}, "state-dir = '/a'", {"ephemeral": True}),
+    ],
+)
+def test_what_is_said_higher_up_about_what_is_stored_silences_the_rest(
+    home: Path,
+    options: tuple[str, ...],
+    variables: dict[str, str],
+    text: str,
+    kept: dict[str, object],
+) -> None:
+    (home / ".config/acprelay/config.toml").write_text(text)
+    found = configured(home, *options, **variables)
+    assert {name: given.value for name, given in found.given.items()} == kept
+
+
+def test_a_variable_names_the_file_and_an_option_names_another(home: Path) -> None:
+    (home / "one.toml").write_text("port = 1")
+    (home / "two.toml").write_text("port = 2")
+    variable = {"ACPRELAY_CONFIG": str(home / "one.toml")}
+    assert configured(home, **variable)["port"] == 1
+    assert configured(home, "--config", str(home / "two.toml"), **variable)["port"] == 2
+    assert configured(home, "--no-config", **variable)["port"] == DEFAULT_PORT

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from acprelay import __version__
-from acprelay.cli.arguments.common import DEFAULT_HOST, DEFAULT_PORT
+from acprelay.cli.arguments.common import DEFAULT_DRAIN_S, DEFAULT_HOST, DEFAULT_PORT
 from acprelay.cli.exits import EXIT_CODES, STOP_REASONS, ExitCode
 from acprelay.cli.parser import build_parser
 from acprelay.config import RelayConfig
@@ -29,6 +29,8 @@ COMMANDS = (
     "login",
     "agents",
     "policy",
+    "config",
+    "doctor",
     "demo-agent",
 )
 
@@ -159,6 +161,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_defaults_are_those_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     config = RelayConfig()
     assert (config.host, config.port) == (DEFAULT_HOST, DEFAULT_PORT)
+    assert config.limits.drain_s == DEFAULT_DRAIN_S
     assert config.services.fs == config.services.terminal == "relay"
     text = " ".join(_help(capsys, "serve").split())
     assert text.count("(default: relay)") == 2
@@ -172,7 +175,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [(command,) for command in COMMANDS] + [("agents", "list"), ("agents", "probe")],
+    [(command,) for command in COMMANDS]
+    + [("agents", "list"), ("agents", "probe"), ("config", "show"), ("config", "check")],
     ids=" ".join,
 )
 def test_the_help_of_a_command_fits_a_terminal_and_explains_every_option(

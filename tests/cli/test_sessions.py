@@ -250,6 +250,19 @@ async def test_a_session_that_is_not_there_cannot_be_shown(cli: Cli, relay: Runn
     assert errors.startswith("acprelay: cannot find session 'no:body'\n")
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_one_that_is_not_there_does_not_keep_the_others_from_being_shown(
+    cli: Cli, relay: RunningRelay, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    await a_group(relay, tmp_path, "auth", "db")
+    names = ("task:auth", "no:body", "task:db")
+    code, output, errors = await sessions(cli, relay, "show", *form, *names)
+    assert code == ExitCode.ERROR
+    assert "task:auth" in output
+    assert "task:db" in output
+    assert errors.count("acprelay: cannot find session 'no:body'\n") == 1
+
+
 async def test_a_relay_that_is_not_there_is_told(cli: Cli, free_port: int) -> None:
     url = f"ws://127.0.0.1:{free_port}/acp"
     code, _, errors = await cli.run("sessions", "list", "--url", url)

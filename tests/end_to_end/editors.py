@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import acp
+import httpx
 from acp import schema
+from acp._transport import Transport
 from acp.connection import StreamDirection, StreamEvent
 from acp.core import ClientSideConnection
+from acp.http import create_http_stream
 from acp.ws import create_websocket_stream
 from tests.server.peers import PATIENCE_S, Message
 
@@ -143,9 +146,28 @@ def position(message: Message) -> str:
 
 @contextlib.asynccontextmanager
 async def sit_down(url: str) -> AsyncIterator[Desk]:
-    """Connects an editor."""
+    """Connects an editor over a WebSocket."""
+    async with _connected(await create_websocket_stream(url)) as desk:
+        yield desk
+
+
+@contextlib.asynccontextmanager
+async def sit_down_over_http(
+    url: str, *, client: httpx.AsyncClient | None = None
+) -> AsyncIterator[Desk]:
+    """Connects an editor over Streamable HTTP.
+
+    Args:
+        url: The address of `/acp`.
+        client: What makes its requests; None for what the package takes.
+    """
+    async with _connected(create_http_stream(url, client=client)) as desk:
+        yield desk
+
+
+@contextlib.asynccontextmanager
+async def _connected(transport: Transport) -> AsyncIterator[Desk]:
     desk = Desk(Editor())
-    transport = await create_websocket_stream(url)
     client = cast("acp.Client", desk.editor)
     desk.agent = acp.connect_to_agent(client, transport, observers=[desk.observe])
     try:

@@ -206,9 +206,9 @@ async def test_a_clients_ids_come_back_as_the_bytes_they_were(
 def sdk_example(name: str) -> AgentSpec:
     """An example of the SDK's source distribution, which `make install` unpacks."""
     unpacked = Path(sysconfig.get_path("data")) / "share" / "sdk-examples"
-    folder = Path(os.environ.get("ACPRELAY_SDK_EXAMPLES", unpacked))
+    folder = Path(os.environ.get("ACP_SDK_EXAMPLES", unpacked))
     if not folder.is_dir():
-        pytest.skip(f"the SDK's examples are not in {folder}: set ACPRELAY_SDK_EXAMPLES")
+        pytest.skip(f"the SDK's examples are not in {folder}: set ACP_SDK_EXAMPLES")
     return AgentSpec(name="example", argv=(sys.executable, str(folder / name)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_the_settings_that_the_page_on_supervision_shows_can_be_used() -> None:
     (shown,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     config = parse_config(shown.encode(), path=DOCS / "shown.toml")
     assert config.agents["claude"].prewarm == 2
-    assert config.limits.sessions == 50
+    assert config.values["limits.sessions"].value == 50
 
 
 def test_the_page_on_supervision_names_the_defaults_that_there_are() -> None:
@@ -46,6 +47,26 @@ def test_the_page_on_supervision_names_the_defaults_that_there_are() -> None:
     for name in ("sessions", "processes"):
         assert f"| `{name}` | {getattr(limits, name)} |" in said
     assert f"`restarts` ({AgentSpec(name='a', argv=('a',)).restarts};" in said
+
+
+def test_the_page_on_limits_names_limits_that_there_are_and_their_defaults() -> None:
+    page = (DOCS / "limits.md").read_text()
+    rows = re.findall(
+        r"^\| `([a-z-]+)` \| ([^|]+?) \| ([^|]+?) \| ([^|]+?) \|$", page, re.MULTILINE
+    )
+    limits = Limits()
+    for key, default, _, code in rows:
+        assert f"{getattr(limits, key.replace('-', '_')):g}" == f"{float(default):g}", key
+        assert code in ("\N{EN DASH}", "`limit_reached`", "`frame_too_large`")
+    named = {key for key, *_ in rows}
+    since = [bound.name.replace("_", "-") for bound in fields(Limits)]
+    assert set(since[since.index("connections") :]) <= named
+
+
+def test_the_page_on_configuration_has_a_row_for_each_limit() -> None:
+    page = (DOCS / "configuration.md").read_text()
+    missing = [b.name for b in fields(Limits) if f"| `{b.name.replace('_', '-')}` |" not in page]
+    assert missing == []
 
 
 @pytest.mark.requirement("files.confinement-is-documented")

@@ -12,7 +12,7 @@ from acprelay.errors import RelayError
 from acprelay.routing.access import LOCAL
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.building import Rules, build_conversation
-from acprelay.routing.events import AskDecided, Event
+from acprelay.routing.events import AskDecided, Event, TurnEnded, TurnEvent, TurnStarted
 from acprelay.routing.frames import cancel_request, error_fields, error_reply
 from acprelay.routing.log_memory import MemoryLog
 from acprelay.routing.snapshot import Snapshot
@@ -49,6 +49,7 @@ class Scene:
         self.presence = self.conversation.presence
         self.clients: dict[str, Attachment] = {}
         self.now = 0.0
+        self.turn_events: list[TurnEvent] = []
 
     # -- the beginning
 
@@ -146,9 +147,14 @@ class Scene:
         return [blob[start:stop] for _, start, stop in walk(blob)]
 
     def events(self) -> list[Event]:
-        """What has happened, but for the decisions about permissions."""
-        happened = self.conversation.take_events()
-        return [event for event in happened if not isinstance(event, AskDecided)]
+        """What has happened, but for turns and the decisions about permissions."""
+        kept: list[Event] = []
+        for event in self.conversation.take_events():
+            if isinstance(event, (TurnStarted, TurnEnded)):
+                self.turn_events.append(event)
+            elif not isinstance(event, AskDecided):
+                kept.append(event)
+        return kept
 
     # -- what is said
 

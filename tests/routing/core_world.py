@@ -31,7 +31,15 @@ from acprelay.errors import (
 from acprelay.routing.access import LOCAL
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.building import Rules, build_conversation
-from acprelay.routing.events import AskDecided, Event, RunUnwanted, RunWanted, TurnChanged
+from acprelay.routing.events import (
+    AskDecided,
+    Event,
+    RunUnwanted,
+    RunWanted,
+    TurnChanged,
+    TurnEnded,
+    TurnStarted,
+)
 from acprelay.routing.frames import cancel_request, error_fields, error_reply, loss_notice
 from acprelay.routing.log_memory import MemoryLog
 from acprelay.routing.service_modes import unserved
@@ -152,6 +160,7 @@ class World:
         self.to_agent: list[bytes] = []
         self.events: list[type[Event]] = []
         self.told_turn: str | None = None
+        self.begun_turn: str | None = None
         self.decided = 0
         self.is_served = self.is_wanted = self.is_closing = False
         self.minted = 0
@@ -833,7 +842,14 @@ class World:
         self.decided = 0
         turn = self.running.turn if self.running is not None and self.in_turn else None
         due = [*self.events, *([TurnChanged] if turn != self.told_turn else [])]
-        assert [type(each) for each in happened if each not in decided] == due
+        turns = [event for event in happened if isinstance(event, (TurnStarted, TurnEnded))]
+        for event in turns:  # each begins where none runs, and ends where it does
+            assert (self.begun_turn is None) == isinstance(event, TurnStarted)
+            assert self.begun_turn in (None, event.turn)
+            self.begun_turn = event.turn if isinstance(event, TurnStarted) else None
+        assert self.begun_turn == turn
+        others = [each for each in happened if each not in decided and each not in turns]
+        assert [type(each) for each in others] == due
         self.events, self.told_turn = [], turn
         assert self.core.turn == turn
 

@@ -261,6 +261,7 @@ class TestAsking:
         scene.ask(b'{"id":7,"method":"session/request_permission","params":%b}' % params)
         assert [refusal(line) for line in scene.agent_gets()] == [(7, -32602)]
 
+    @pytest.mark.requirement("limits.open-asks")
     def test_more_asks_than_may_be_open_are_refused(self) -> None:
         scene = Scene(most_open=2).join("ann")
         for agent_id in (b"0", b"1", b"2"):

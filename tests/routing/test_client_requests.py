@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.routing.conftest import ALL, ended, failed, refused, started
 
-from acprelay.errors import AgentBackedUp, InvalidRequest
+from acprelay.errors import AgentBackedUp, Forbidden, InvalidRequest
 from acprelay.wire import peek
 
 if TYPE_CHECKING:
@@ -468,12 +468,12 @@ class TestLeaving:
         assert open_scene.gets("ann") == []
         assert open_scene.gets("bob") == [b'{"id":1,"result":2}']
 
-    def test_what_a_client_that_was_given_up_still_asks_is_answered_to_nobody(
+    def test_a_client_that_was_given_up_says_nothing_to_the_agent_any_more(
         self, open_scene: Scene
     ) -> None:
         open_scene.presence.give_up("ann")
         said = peek(b'{"id":1,"method":"_x"}')
-        open_scene.conversation.receive_client("ann", said, now=0.0)
-        open_scene.agent(b'{"id":2,"result":1}')
+        with pytest.raises(Forbidden):
+            open_scene.conversation.receive_client("ann", said, now=0.0)
         assert open_scene.gets("ann") == []
         assert open_scene.conversation.is_idle

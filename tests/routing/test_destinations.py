@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acprelay.errors import InvalidRequest, MethodNotFound, RelayError
-from acprelay.routing.destinations import Destination, destination
+from acprelay.routing.destinations import Destination, answering_session, destination
 from acprelay.wire import METHODS, Envelope, json_string, peek
 
 # Where the request goes, and where the notification, once `initialize` is answered.
@@ -161,3 +161,15 @@ def test_a_long_method_is_cut_in_the_refusal() -> None:
     with pytest.raises(InvalidRequest) as caught:
         destination(request("x" * 100_000), initialized=False)
     assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize("method", ["session/load", "session/resume", "_acprelay/attach"])
+def test_what_brings_a_client_into_a_session_is_answered_to_its_connection(method: str) -> None:
+    message = b'{"id":1,"method":%b,"params":{"sessionId":"s:main"}}' % json_string(method)
+    assert answering_session(peek(message)) is None
+
+
+def test_other_requests_about_a_session_are_answered_to_it() -> None:
+    message = b'{"id":1,"method":"session/prompt","params":{"sessionId":"s:main"}}'
+    assert answering_session(peek(message)) == "s:main"
+    assert answering_session(peek(b'{"id":1,"method":"_x/y"}')) is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acprelay.errors import InvalidRequest
+from acprelay.errors import InvalidRequest, LimitReached
 from acprelay.routing.requests import Outstanding, RequestLedger
 from acprelay.wire import peek
 
@@ -99,6 +99,37 @@ class TestRequests:
         assert requests.minted("ann", b'"1"') is None
         requests.settle(minted)
         assert requests.minted("ann", b"1") is None
+
+    def test_there_is_room_again_for_whoever_is_answered(self) -> None:
+        requests = RequestLedger(most=3, most_of_one=2)
+        minted = [requests.add(asked("ann", request_id)) for request_id in (b"1", b"2")]
+        with pytest.raises(LimitReached, match="a client's unanswered requests are limited to 2"):
+            requests.check_room("ann")
+        requests.check_room("bob")
+        requests.settle(minted[0])
+        requests.check_room("ann")
+
+    def test_there_is_room_again_once_an_agent_is_gone(self) -> None:
+        requests = RequestLedger(most=2, most_of_one=2)
+        for name in ("ann", "bob"):
+            requests.add(asked(name, b"1"))
+        with pytest.raises(LimitReached, match="a session's unanswered requests are limited to 2"):
+            requests.check_room("ann")
+        requests.settle_all()
+        requests.check_room("ann")
+
+    def test_a_client_that_has_its_answer_has_room_although_the_agents_is_still_awaited(
+        self,
+    ) -> None:
+        requests = RequestLedger(most_of_one=2)
+        for request_id in (b"1", b"2"):
+            requests.add(asked("ann", request_id))
+        for _ in range(2):
+            requests.release("ann", b"1")
+        requests.check_room("ann")
+        requests.add(asked("ann", b"1"))
+        with pytest.raises(LimitReached):
+            requests.check_room("ann")
 
     def test_settling_all_leaves_nothing_in_flight(self, requests: RequestLedger) -> None:
         due = [asked("bob", b"1"), asked("ann", b"2", "session/set_mode")]

@@ -21,6 +21,8 @@ from acprelay.errors import RelayError
 from acprelay.routing.access import LOCAL, Principal
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import Choice
+from acprelay.routing.message_rate import MessageRates
+from acprelay.routing.opening_rules import McpAllowlist
 from acprelay.routing.records import ConversationRecord, Worktree
 from acprelay.routing.service_modes import SERVED_BY_RELAY
 from acprelay.runtime.agent_pool import AgentPool
@@ -30,13 +32,19 @@ from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.runtime.client_connection import ClientConnection
+from acprelay.runtime.clients import ConnectedClients
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.dial_ins import DialIns
+from acprelay.runtime.event_log import EventLog
 from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.measurements import Measures, Traffic
+from acprelay.runtime.observation import Observers
+from acprelay.runtime.opening_checks import OpeningChecks
+from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.worktree_claims import WorktreeClaims
@@ -199,8 +207,9 @@ class FakeWorktrees:
 class Client:
     """A client that says what a test lets it say; its socket is memory."""
 
-    def __init__(self, connection: ClientConnection, outlet: MemoryOutlet) -> None:
+    def __init__(self, connection: ClientConnection, outbox: Outbox, outlet: MemoryOutlet) -> None:
         self.connection = connection
+        self.outbox = outbox
         self.outlet = outlet
         self._ids = itertools.count(1)
 
@@ -305,7 +314,11 @@ class World:
         rules: Rules,
         store: SessionStore,
         storage: ConversationStore,
+        checks: OpeningChecks,
     ) -> None:
+        self.rates = MessageRates(
+            per_s=limits.client_message_rate, burst=limits.client_message_burst
+        )
         self.trace: list[str] = []
         self.hooks = RecordingHooks()
         self.launcher = FakeLauncher("fake", "other", make=self._make_agent)
@@ -315,6 +328,7 @@ class World:
         self.background = background
         self.store = store
         self.storage = storage
+        self.limits = limits
         self.commands = CommandLauncher(owner="test", environment={}, limits=AgentLimits())
         self.pool = AgentPool(launcher=self.launcher, deadline_s=limits.start_s)
         self.clock = FakeClock()
@@ -348,11 +362,15 @@ class World:
             claims=self.claims,
             feed=self.feed,
         )
+        self.clients = ConnectedClients()
+        self.lags: list[float] = []
+        self.measures = Measures(traffic=Traffic(), delivered=self.lags.append)
         self.archive = Archive(
             store=storage,
             ids=FakeIds(),
             clock=self.clock,
             rules=replace(rules, linger_s=limits.linger_s),
+            observer=Observers((EventLog(),)),
             feed=self.feed,
         )
         self.host = ConversationHost(
@@ -367,6 +385,8 @@ class World:
             desks=stack.enter_context(
                 ServiceDesks(commands=self.commands, ids=FakeIds(), limits=limits)
             ),
+            traffic=self.measures.traffic,
+            checks=checks,
         )
         self._stack = stack
         self._connected = itertools.count(1)
@@ -401,18 +421,23 @@ class World:
     ) -> Client:
         """A client that has connected, and has said nothing yet."""
         outlet = outlet or MemoryOutlet()
+        outbox = Outbox(outlet=outlet, measures=self.measures)
         connection = ClientConnection(
             id=f"connection-{next(self._connected)}",
             principal=principal,
             choice=Choice(agent=agent, role=role, group=session_id),
-            outlet=outlet,
+            outbox=outbox,
+            limits=self.limits,
             host=self.host,
             pool=self.source,
             groups=Groups(host=self.host, ids=FakeIds(), agents=self.source.names),
             invitations=InvitationRequests(desk=self.desk, dial_ins=self.dial_ins),
+            clients=self.clients,
+            measures=self.measures,
+            rates=self.rates,
         )
         await self._stack.enter_async_context(connection)
-        return Client(connection, outlet)
+        return Client(connection, outbox, outlet)
 
     async def greeted(self, **options: Any) -> Client:
         """A client that has initialized its connection."""
@@ -471,6 +496,7 @@ async def _open_world(
     rules: Rules | None = None,
     store: SessionStore | None = None,
     storage: ConversationStore | None = None,
+    checks: OpeningChecks | None = None,
 ) -> AsyncIterator[World]:
     before = asyncio.all_tasks()
     failures: list[dict[str, Any]] = []  # of callbacks, which nobody awaits
@@ -484,6 +510,7 @@ async def _open_world(
             rules=rules or Rules(),
             store=store or MemoryStore(),
             storage=storage or a_storage(),
+            checks=checks or OpeningChecks(roots=(), allowed=McpAllowlist()),
         )
         stack.push_async_callback(world.pool.aclose)
         await stack.enter_async_context(world.manager)

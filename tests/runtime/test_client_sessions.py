@@ -88,7 +88,7 @@ async def test_sessions_that_were_closed_leave_nothing_with_their_connection(wor
     await world.steps(AFTERWARDS)
     assert client.connection._sessions.places == []
     assert client.connection._sessions._awaited == {}
-    assert list(client.connection._outbox._sources) == []
+    assert list(client.outbox._sources) == []
     assert len(asyncio.all_tasks()) == tasks
     assert len(world.registry) == 0
     await world.host.keep_house()
@@ -282,7 +282,7 @@ async def test_a_close_is_answered_though_the_session_is_deleted_meanwhile(
     for request in (close, delete):
         assert (await client.answer(request))["result"] == {}
     assert client.connection._sessions.places == []
-    assert list(client.connection._outbox._sources) == []
+    assert list(client.outbox._sources) == []
 
 
 async def test_a_client_whose_connection_is_lost_while_its_session_closes_is_answered_over_the_next(

@@ -381,7 +381,7 @@ async def test_a_conversation_that_is_deleted_is_gone_for_everybody(
         for each in (client, other):
             assert each.markers("_acprelay/notice")[-1]["code"] == "session_not_found"
             assert each.connection._sessions.places == []
-            assert list(each.connection._outbox._sources) == []
+            assert list(each.outbox._sources) == []
             late = await each.answer(each.prompt(session))
             assert code(late) == "session_not_found"
         for method in ("session/load", "session/resume", "session/close", "session/delete", ATTACH):
@@ -411,7 +411,7 @@ async def test_whoever_reads_slowly_learns_of_the_deletion_behind_what_its_lane_
     await client.called("_acprelay/notice")
     assert client.kinds()[-2:] == [prompt, "_acprelay/notice"]
     assert client.markers("_acprelay/notice")[-1]["code"] == "session_not_found"
-    assert list(client.connection._outbox._sources) == []
+    assert list(client.outbox._sources) == []
 
 
 async def test_nobody_begins_anything_in_a_conversation_that_is_being_deleted(

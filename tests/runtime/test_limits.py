@@ -12,6 +12,7 @@ import pytest
 from acprelay.agents.process_limit import LimitedLauncher
 from acprelay.config import Limits
 from acprelay.errors import SpawnFailed
+from acprelay.routing.building import Rules
 from acprelay.session.store_memory import MemoryStore
 from acprelay.testing.agents import FakeAgent
 from acprelay.testing.session import YieldingStore
@@ -151,3 +152,68 @@ async def test_a_start_without_room_for_a_process_fails_its_session_with_the_lim
         assert error["data"]["limit"] == "agents' processes"
         await other.call("session/close", {"sessionId": second})
         assert "result" in await client.answer(client.prompt(session))
+
+
+@pytest.mark.requirement("limits.sessions-per-connection")
+async def test_a_connection_is_in_so_many_sessions_and_one_more_starts_nothing(
+    open_world: OpenWorld,
+) -> None:
+    async with open_world(limits=Limits(connection_sessions=1)) as world:
+        client, session = await opened(world)
+        other = await world.greeted(session_id=None)
+        elsewhere = await other.open_session()
+        launched = len(world.launcher.launched)
+        for refused in (
+            client.begin_session(),
+            *(
+                client.request(method, {"sessionId": elsewhere, "cwd": "/", "mcpServers": []})
+                for method in ("session/load", "session/resume", "_acprelay/attach")
+            ),
+        ):
+            error = (await client.answer(refused))["error"]["data"]
+            assert (error["code"], error["setting"]) == ("limit_reached", "connection-sessions")
+        assert len(world.launcher.launched) == launched
+        loaded = await client.call("session/load", {"sessionId": session})
+        assert "result" in loaded  # it is in that one already
+        await client.call("session/close", {"sessionId": session})
+        assert "result" in await client.call("session/load", {"sessionId": elsewhere})
+
+
+async def test_sessions_that_are_on_their_way_count_too(open_world: OpenWorld) -> None:
+    async with open_world(limits=Limits(connection_sessions=2)) as world:
+        client = await world.greeted(session_id=None)
+        answers = [await client.answer(each) for each in [client.begin_session() for _ in range(3)]]
+        assert ["error" in answer for answer in answers].count(True) == 1
+
+
+@pytest.mark.requirement("limits.unanswered-requests")
+async def test_a_client_has_so_many_unanswered_requests_in_a_session(open_world: OpenWorld) -> None:
+    async with open_world(rules=Rules(most_requests_of_one=2, most_requests=3)) as world:
+        client, session = await opened(world)
+        world.agent.ignore("_x/ask")
+        other = await world.greeted()
+        await other.call("session/load", {"sessionId": session})
+        params = {"sessionId": session}
+        asked = [client.request("_x/ask", params) for _ in range(3)]
+        error = (await client.answer(asked[2]))["error"]["data"]
+        assert (error["setting"], error["most"]) == ("requests", 2)
+        asked_by_other = [other.request("_x/ask", params) for _ in range(2)]
+        error = (await other.answer(asked_by_other[1]))["error"]["data"]
+        assert (error["setting"], error["most"]) == ("session-requests", 3)
+
+
+@pytest.mark.requirement("limits.unanswered-requests")
+async def test_a_client_has_so_many_requests_that_the_relay_serves_beside_the_others(
+    open_world: OpenWorld,
+) -> None:
+    async with open_world(limits=Limits(requests=2)) as world:
+        client = await world.connect()
+        begun = [client.request("_acprelay/invite", {}) for _ in range(3)]
+        last = client.request("initialize", {"protocolVersion": 1})
+        for refused in (begun[2], last):
+            error = (await client.answer(refused))["error"]["data"]
+            assert (error["code"], error["setting"]) == ("limit_reached", "requests")
+        for each in begun[:2]:
+            await client.answer(each)
+        await world.steps(AFTERWARDS)
+        assert "result" in await client.initialize()  # which may be tried again

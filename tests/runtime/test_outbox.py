@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from acprelay.routing.access import LOCAL
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.log_memory import MemoryLog
+from acprelay.runtime.measurements import Measures, Traffic
 from acprelay.runtime.outbox import Outbox
 from acprelay.testing.outlet import MemoryOutlet
 from acprelay.wire import text_frame
 
 QUANTUM = 64 * 1024
 PATIENCE_S = 30.0
+
+MEASURES = Measures(traffic=Traffic(), delivered=lambda _lag_s: None)
 
 
 class Session:
@@ -61,7 +64,7 @@ async def outlet() -> MemoryOutlet:
 
 @pytest.fixture
 async def outbox(outlet: MemoryOutlet) -> Outbox:
-    return Outbox(outlet=outlet)
+    return Outbox(outlet=outlet, measures=MEASURES)
 
 
 async def test_what_belongs_to_no_session_goes_first(outlet: MemoryOutlet, outbox: Outbox) -> None:
@@ -131,7 +134,7 @@ async def test_the_writer_ends_when_the_connection_is_lost(
 
 async def test_sessions_take_turns_by_bytes(outlet: MemoryOutlet) -> None:
     outlet = MemoryOutlet(high_water=16 * QUANTUM)
-    outbox = Outbox(outlet=outlet)
+    outbox = Outbox(outlet=outlet, measures=MEASURES)
     sizes = {"a": 100, "b": 1_000, "c": 20_000}
     for name, size in sizes.items():
         session = Session(name)
@@ -151,7 +154,7 @@ async def test_a_session_that_joins_late_gets_its_turn_next_but_those_before_it(
     outlet: MemoryOutlet,
 ) -> None:
     outlet = MemoryOutlet(high_water=0)
-    outbox = Outbox(outlet=outlet)
+    outbox = Outbox(outlet=outlet, measures=MEASURES)
     sessions = [Session(name) for name in "abc"]
     for session in sessions:
         for _ in range(3):
@@ -295,7 +298,7 @@ class Play:
 
     def __init__(self, high_water: int | None) -> None:
         self.outlet = StrictOutlet(high_water=high_water)
-        self.outbox = Outbox(outlet=self.outlet)
+        self.outbox = Outbox(outlet=self.outlet, measures=MEASURES)
         self.sessions = [Session(name) for name in "abc"]
         self.expected: dict[str, list[bytes]] = {"lane": []}
         self._count = 0

@@ -17,6 +17,7 @@ from acprelay.routing.conversation import Conversation
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.handshake import Handshake
+from acprelay.runtime.measurements import Traffic
 from acprelay.session.cleanup import NoOpCleaner
 from acprelay.session.models import Session, SessionKey, SessionSpec, SessionState
 from acprelay.testing.agents import FakeAgent, Message
@@ -275,6 +276,7 @@ def test_nothing_can_be_sent_to_an_agent_that_is_not_there_yet(world: World) -> 
         pool=world.source,
         limits=Limits(),
         desk=cast("ServiceDesk", None),
+        traffic=Traffic(),
     )
     with pytest.raises(LocalProtocolError):
         run.send(b"{}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,52 @@ class Answer:
     status: int
     media: str
     body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A server-sent event."""
+
+    id: str | None
+    kind: str
+    data: Any
+
+
+class EventReader:
+    """Reads one stream of events."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._lines = response.content
+
+    async def next(self) -> Event:
+        """Gives the next event."""
+        fields: dict[str, str] = {}
+        while True:
+            line = await self._lines.readline()
+            assert line, "the stream has ended"
+            text = line.decode().rstrip("\n")
+            if not text and fields:
+                return Event(fields.get("id"), fields["event"], json.loads(fields["data"]))
+            name, _, value = text.partition(": ")
+            if name:  # a comment has none
+                fields[name] = value
+
+    async def comment(self) -> str:
+        """Gives the next comment; there is no event before it."""
+        while not (line := (await self._lines.readline()).decode().rstrip("\n")):
+            pass
+        assert line.startswith(": "), line
+        return line.removeprefix(": ")
+
+    async def until(self, kind: str) -> Any:
+        """Gives what the next event of a kind says."""
+        while (event := await self.next()).kind != kind:
+            pass
+        return event.data
+
+    async def is_over(self) -> bool:
+        """Waits for the end of the stream; tells whether nothing came before it."""
+        return not await self._lines.read()
 
 
 class ApiClient:
@@ -43,6 +90,15 @@ class ApiClient:
             is_json = response.content_type.endswith("json")
             given = await (response.json(content_type=None) if is_json else response.text())
             return Answer(response.status, response.content_type, given)
+
+    @asynccontextmanager
+    async def events(
+        self, query: str = "", *, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[EventReader]:
+        """Watches what happens from now on, or from where the request says."""
+        async with self._http.get(f"{self._base}/events{query}", headers=headers) as response:
+            assert response.status == 200, await response.text()
+            yield EventReader(response)
 
     async def get(self, path: str) -> Any:
         """Gives what a request that succeeds gives."""

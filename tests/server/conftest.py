@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 import uvloop
+from tests.server.http_clients import HttpClient
 from tests.server.relays import Complaints, Dialler
 
 from acprelay.compose import RunningRelay, open_relay
@@ -41,3 +42,17 @@ async def dial(relay: RunningRelay) -> AsyncIterator[Dialler]:
     """Opens WebSockets to that relay."""
     with Dialler(relay.url) as dialler:
         yield dialler
+
+
+@pytest.fixture
+def client(relay: RunningRelay) -> Iterator[HttpClient]:
+    """A client over HTTP that has said nothing yet."""
+    with HttpClient(relay.base_url) as client:
+        yield client
+
+
+@pytest.fixture
+def other(relay: RunningRelay) -> Iterator[HttpClient]:
+    """Another one."""
+    with HttpClient(relay.base_url) as client:
+        yield client

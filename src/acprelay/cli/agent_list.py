@@ -14,7 +14,7 @@ from acprelay.agents.detection import Availability, Detection, detect_command, i
 from acprelay.agents.known_agent import KnownAgent
 from acprelay.agents.models import AgentSpec
 from acprelay.agents.well_known import WELL_KNOWN
-from acprelay.cli.config_file import FileConfig
+from acprelay.cli.configuration import Configured
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.output import WIDTH, columns, put, put_json
 from acprelay.cli.terminal import cut, one_line
@@ -43,13 +43,13 @@ class Listed:
     known: KnownAgent | None = None
 
 
-def list_agents(arguments: argparse.Namespace, file: FileConfig, chosen: AgentChoice) -> int:
+def list_agents(arguments: argparse.Namespace, configured: Configured, chosen: AgentChoice) -> int:
     """Prints the list.
 
     Raises:
         ConfigError: The configuration names an agent that is not known.
     """
-    offered = chosen.offer([], default=file.default_agent) or (DEMO_AGENT,)
+    offered = chosen.offer([], default=configured["default-agent"]) or (DEMO_AGENT,)
     listed = list(_listed(offered, chosen))
     shown = [one for one in listed if arguments.all or _is_shown(one)]
     if arguments.json:

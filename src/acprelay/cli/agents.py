@@ -20,8 +20,8 @@ def command(arguments: argparse.Namespace) -> int:
         ConfigError: The options or the configuration cannot be used.
         AgentError: The agent that is tried out cannot be started or initialised.
     """
-    file = find_config(arguments, os.environ)
-    chosen = choice(file, os.environ)
+    configured = find_config(arguments, os.environ)
+    chosen = choice(configured, os.environ)
     if arguments.agents_command == "probe":
         return probe_one(arguments, chosen)
-    return list_agents(arguments, file, chosen)
+    return list_agents(arguments, configured, chosen)

@@ -16,80 +16,49 @@ idle-s = 3600
 fs = "relay"
 ```
 
-Every value is checked, and an error says where it stands. This module knows what can be written,
-and neither the options that win over it nor which agents there are.
+Every value is checked, and an error says where each one stands that cannot be used. What can be
+written is the table in `acprelay.cli.settings`. This module knows neither the variables and options
+that win over the file nor which agents there are.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from acprelay.agents.choosing import AgentSettings
 from acprelay.agents.models import DEFAULT_RESTARTS, AgentSpec
+from acprelay.cli.layers import Given, Layer, Problem, refusal, rivals
+from acprelay.cli.settings import AGENT_SETTINGS, Kind, Setting, in_section, sections
 from acprelay.cli.toml_file import parse_toml, read_text
 from acprelay.cli.toml_table import Table
-from acprelay.config import Limits, origin_of
 from acprelay.directories import own_directory
 from acprelay.errors import ConfigError
-from acprelay.routing.service_modes import SERVED_BY_RELAY, ServiceMode, Services
 
 WHAT = "configuration"
 
-_KEYS = (
-    *("agents", "default-agent", "limits", "services"),
-    *("host", "port", "state-dir", "ephemeral", "worktree-dir", "policy"),
-    *("auth", "tls-cert", "tls-key", "public-urls"),
-    *("insecure-without-tls", "insecure-without-auth"),
-)
-_AGENT_KEYS = ("command", "env", "pass-env", "prewarm", "restarts")
+_AGENT_KEYS = tuple(setting.key for setting in AGENT_SETTINGS)
+_FILE_KEYS = ("agents", *sections(), *(setting.key for setting in in_section("")))
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileConfig:
-    """What a configuration file says; None and empty where it says nothing.
+class ConfigText:
+    """What a configuration file says.
 
     Attributes:
         path: The file; None where there is none.
+        values: What it says, by the settings' places.
         agents: The agents, in their order.
-        default_agent: Which one clients get that name none; it need not be in `agents`.
-        limits: Bounds.
-        services: Who serves files and terminals to agents.
-        host: The address to listen on.
-        port: The TCP port.
-        state_dir: Where conversations are stored.
-        ephemeral: Whether nothing is stored.
-        worktree_dir: Where git worktrees are made.
-        policy: The file with rules for permissions.
-        auth: Whether everybody is asked for a token.
-        tls_cert: The certificate to serve with.
-        tls_key: Its key.
-        public_urls: Further addresses under which clients and browsers come.
-        insecure_without_tls: Whether others may reach it without TLS.
-        insecure_without_auth: Whether others may reach it without tokens.
     """
 
     path: Path | None = None
+    values: Mapping[str, Given] = field(default_factory=dict)
     agents: Mapping[str, AgentSettings] = field(default_factory=dict)
-    default_agent: str | None = None
-    limits: Limits = field(default_factory=Limits)
-    services: Services = SERVED_BY_RELAY
-    host: str | None = None
-    port: int | None = None
-    state_dir: Path | None = None
-    ephemeral: bool = False
-    worktree_dir: Path | None = None
-    policy: Path | None = None
-    auth: bool | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    public_urls: tuple[str, ...] = ()
-    insecure_without_tls: bool = False
-    insecure_without_auth: bool = False
 
 
 def default_config_path(environ: Mapping[str, str]) -> Path | None:
@@ -105,17 +74,17 @@ def default_config_path(environ: Mapping[str, str]) -> Path | None:
     return None if directory is None else directory / "config.toml"
 
 
-def read_config(path: Path) -> FileConfig:
+def read_config(path: Path) -> ConfigText:
     """Reads a configuration file.
 
     Raises:
         ConfigError: It cannot be read, or says something that no relay can be; `configuration`
-            names the file.
+            names the file, and the message names all that is wrong.
     """
     return parse_config(read_text(path, what=WHAT, holds="settings"), path=path)
 
 
-def parse_config(text: bytes, *, path: Path) -> FileConfig:
+def parse_config(text: bytes, *, path: Path) -> ConfigText:
     """Reads a configuration.
 
     Args:
@@ -125,46 +94,77 @@ def parse_config(text: bytes, *, path: Path) -> FileConfig:
     Raises:
         ConfigError: As `read_config`.
     """
-    values = parse_toml(text, what=WHAT, source=str(path))
-    document = Table(values, place="", refuse=lambda reason, hint: _refusal(path, reason, hint))
-    document.check_keys(_KEYS)
-    config = FileConfig(
-        path=path,
-        agents=_agents(document.table("agents")),
-        default_agent=document.text("default-agent"),
-        limits=_limits(document.table("limits")),
-        services=_services(document.table("services")),
-        host=document.text("host"),
-        port=document.integer("port"),
-        state_dir=_path(document, "state-dir", path.parent),
-        ephemeral=document.flag("ephemeral") or False,
-        worktree_dir=_path(document, "worktree-dir", path.parent),
-        policy=_path(document, "policy", path.parent),
-        auth=document.flag("auth"),
-        tls_cert=_path(document, "tls-cert", path.parent),
-        tls_key=_path(document, "tls-key", path.parent),
-        public_urls=_public_urls(document),
-        insecure_without_tls=document.flag("insecure-without-tls") or False,
-        insecure_without_auth=document.flag("insecure-without-auth") or False,
-    )
-    if config.ephemeral and config.state_dir is not None:
-        raise document.error(
-            "ephemeral", "is true, and state-dir names a directory", "leave one of them out"
-        )
+    config, problems = survey_config(text, path=path)
+    if problems:
+        raise refusal(f"the {WHAT} {str(path)!r}", problems, **{WHAT: str(path)})
     return config
 
 
-def _refusal(path: Path, reason: str, hint: str) -> ConfigError:
-    return ConfigError(
-        f"cannot use the {WHAT} {str(path)!r}: {reason}", hint=hint, **{WHAT: str(path)}
-    )
+def survey_config(text: bytes, *, path: Path) -> tuple[ConfigText, list[Problem]]:
+    """Does as `parse_config`, and gives what is wrong instead of raising it.
+
+    Raises:
+        ConfigError: It is no TOML.
+    """
+    reading = _Reading(parse_toml(text, what=WHAT, source=str(path)), path)
+    return reading.result(), reading.problems
 
 
-def _agents(table: Table) -> dict[str, AgentSettings]:
-    agents = {}
-    for name in table:
+class _Reading:
+    """One file as it is read; what is wrong is kept, and the rest is read on."""
+
+    def __init__(self, values: Mapping[str, object], path: Path) -> None:
+        self.problems: list[Problem] = []
+        self._path = path
+        self._document = _plain_table(values)
+        self._nothing = _plain_table({})
+
+    def result(self) -> ConfigText:
+        document = self._document
+        self._check_keys(document, _FILE_KEYS)
+        agents = self._agents(self._table(document, "agents"))
+        values = self._values(document, "")
+        for name in sections():
+            table = self._table(document, name)
+            self._check_keys(table, [setting.key for setting in in_section(name)])
+            values |= self._values(table, name)
+        if rivals(values):
+            reason = "ephemeral is true, and state-dir names a directory"
+            self.problems.append(Problem(reason=reason, hint="leave one of them out"))
+        given = {
+            place: Given(value=value, layer=Layer.FILE, by=str(self._path))
+            for place, value in values.items()
+        }
+        return ConfigText(path=self._path, values=given, agents=agents)
+
+    def _values(self, table: Table, section: str) -> dict[str, Any]:
+        values = {}
+        for setting in in_section(section):
+            value = self._trying(self._checked, table, setting)
+            if value is not None:
+                values[setting.place] = value
+        return values
+
+    def _checked(self, table: Table, setting: Setting) -> Any:
+        value = _take(table, setting, self._path.parent)
+        if value is not None:
+            try:
+                setting.check(value)
+            except ConfigError as error:
+                raise table.error(setting.key, f"is {value}", error.hint) from None
+        return value
+
+    def _agents(self, table: Table) -> dict[str, AgentSettings]:
+        agents = {}
+        for name in table:
+            settings = self._trying(self._agent, table, name)
+            if settings is not None:
+                agents[name] = settings
+        return agents
+
+    def _agent(self, table: Table, name: str) -> AgentSettings:
         entry = table.table(name)
-        entry.check_keys(_AGENT_KEYS)
+        self._check_keys(entry, _AGENT_KEYS)
         restarts = entry.integer("restarts")
         settings = AgentSettings(
             command=entry.texts("command"),
@@ -177,8 +177,29 @@ def _agents(table: Table) -> dict[str, AgentSettings]:
             _check_agent(name, settings)
         except ConfigError as error:
             raise table.error(name, f"is refused: {error.message}", error.hint) from None
-        agents[name] = settings
-    return agents
+        return settings
+
+    def _table(self, table: Table, key: str) -> Table:
+        found = self._trying(table.table, key)
+        return self._nothing if found is None else found
+
+    def _check_keys(self, table: Table, known: tuple[str, ...] | list[str]) -> None:
+        self.problems += map(_problem, table.unknown_keys(known))
+
+    def _trying(self, take: Callable[..., _Result], *arguments: Any) -> _Result | None:
+        try:
+            return take(*arguments)
+        except ConfigError as error:
+            self.problems.append(_problem(error))
+            return None
+
+
+def _plain_table(values: Mapping[str, object]) -> Table:
+    return Table(values, place="", refuse=lambda reason, hint: ConfigError(reason, hint=hint))
+
+
+def _problem(error: ConfigError) -> Problem:
+    return Problem(reason=error.message, hint=error.hint)
 
 
 def _check_agent(name: str, settings: AgentSettings) -> None:
@@ -193,46 +214,37 @@ def _check_agent(name: str, settings: AgentSettings) -> None:
     )
 
 
-def _limits(table: Table) -> Limits:
-    limits = defaults = Limits()
-    names = {bound.name.replace("_", "-"): bound.name for bound in dataclasses.fields(Limits)}
-    table.check_keys(names)
-    values: dict[str, Any] = {}
-    for key in table:
-        whole = type(getattr(defaults, names[key])) is int
-        value = table.integer(key) if whole else table.number(key)
-        if value is None or not math.isfinite(value):
-            raise table.error(key, f"is {value}", "give a finite number")
-        values[names[key]] = value
-        try:
-            limits = dataclasses.replace(defaults, **values)
-        except ConfigError as error:
-            raise table.error(key, f"is {value}", error.hint) from None
-    return limits
+def _take(table: Table, setting: Setting, base: Path) -> Any:  # noqa: PLR0911 - one line for each kind
+    key = setting.key
+    match setting.kind:
+        case Kind.FLAG:
+            return table.flag(key)
+        case Kind.INTEGER:
+            return table.integer(key)
+        case Kind.NUMBER:
+            return _finite(table, key)
+        case Kind.WORD:
+            return table.word(key, setting.words)
+        case Kind.PATH:
+            text = table.text(key)
+            return None if text is None else _path(table, key, text, base)
+        case Kind.PATHS:
+            texts = table.texts(key)
+            return texts and tuple(_path(table, key, text, base) for text in texts)
+        case Kind.TEXTS:
+            return table.texts(key)
+        case _:
+            return table.text(key)
 
 
-def _services(table: Table) -> Services:
-    names = tuple(service.name for service in dataclasses.fields(Services))
-    table.check_keys(names)
-    modes = {name: table.word(name, map(str, ServiceMode)) for name in names}
-    written = {name: ServiceMode(mode) for name, mode in modes.items() if mode is not None}
-    return dataclasses.replace(SERVED_BY_RELAY, **written)
+def _finite(table: Table, key: str) -> float | None:
+    value = table.number(key)
+    if value is not None and not math.isfinite(value):
+        raise table.error(key, f"is {value}", "give a finite number")
+    return value
 
 
-def _public_urls(table: Table) -> tuple[str, ...]:
-    urls = table.texts("public-urls") or ()
-    for url in urls:
-        try:
-            origin_of(url)
-        except ConfigError as error:
-            raise table.error("public-urls", f"holds {url[:80]!r}", error.hint) from None
-    return urls
-
-
-def _path(table: Table, key: str, base: Path) -> Path | None:
-    text = table.text(key)
-    if text is None:
-        return None
+def _path(table: Table, key: str, text: str, base: Path) -> Path:
     try:
         return base / Path(text).expanduser()
     except RuntimeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,7 +47,14 @@ def _execute(arguments: argparse.Namespace) -> int:
     """Imports the command's module, and it alone, and runs it."""
     module = importlib.import_module(f"acprelay.cli.{arguments.command.replace('-', '_')}")
     command: Callable[[argparse.Namespace], int] = module.command
+    _take_interrupts()
     return command(arguments)
+
+
+def _take_interrupts() -> None:
+    """Makes Ctrl-C an exception again; `acprelay.cli.entry` has left it to the system."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _open_missing_streams() -> None:

@@ -11,8 +11,10 @@ import argparse
 from acprelay import __version__
 from acprelay.cli.arguments import (
     agents,
+    config,
     connect,
     demo_agent,
+    doctor,
     events,
     invite,
     join,
@@ -32,7 +34,7 @@ _COMMANDS = (
     *(transcript, permissions, events),
     *(connect, invite, join),
     *(token, login),
-    *(agents, policy, demo_agent),
+    *(agents, policy, config, doctor, demo_agent),
 )
 """In the order of the help."""
 

@@ -134,8 +134,8 @@ async def _relay(arguments: argparse.Namespace) -> AsyncIterator[Reach]:
         yield replace(reach, url=endpoint(reach.url, agent=agent, worktree=arguments.worktree))
         return
     with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
-        file = find_config(arguments, os.environ)
-        config = embedded(arguments, file, os.environ, state_dir=Path(state_dir))
+        configured = find_config(arguments, os.environ)
+        config = embedded(arguments, configured, os.environ, state_dir=Path(state_dir))
         async with open_relay(config) as relay:
             url = endpoint(relay.url, agent=agent, worktree=arguments.worktree)
             yield Reach(url=url, token=relay.owner_token)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
-from contextlib import ExitStack
+import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from acprelay import __version__
 from acprelay.cli.configuration import find_config, serving
+from acprelay.cli.descriptors import raise_soft_limit
+from acprelay.cli.drain_view import DrainView
 from acprelay.cli.exits import ExitCode
+from acprelay.cli.logs import set_up_logs
 from acprelay.cli.loop import run_async
 from acprelay.cli.running_relays import RunningRelay as FoundRelay
 from acprelay.cli.running_relays import announced
+from acprelay.cli.service_manager import ServiceManager
 from acprelay.cli.signals import Interrupts
 from acprelay.cli.terminal import complain
 from acprelay.compose import RunningRelay, open_relay
@@ -22,37 +26,48 @@ from acprelay.config import RelayConfig
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Serves until a signal comes.
+    """Serves until a signal comes, or a drain is asked for.
+
+    Turns that run then get their time. A second signal ends everything at once.
 
     Returns:
-        0, once a signal came and every agent has ended.
+        0, once that is so and every agent has ended.
 
     Raises:
         ConfigError: The options or the configuration cannot be used, or the port is taken.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    file = find_config(arguments, os.environ)
-    return run_async(_serve(serving(arguments, file, os.environ), file.path))
+    raise_soft_limit()
+    configured = find_config(arguments, os.environ)
+    set_up_logs(form=configured["log-format"], level=configured["log-level"])
+    return run_async(_serve(serving(arguments, configured, os.environ), configured.file))
 
 
 async def _serve(config: RelayConfig, file: Path | None) -> int:
     interrupts = Interrupts()
     try:
-        async with interrupts:
-            asked_to_stop = asyncio.Event()
-            async with open_relay(config) as relay:
-                interrupts.appeal_to(asked_to_stop.set)
-                with ExitStack() as found:
-                    _announce(found, relay)
-                    print(_greeting(relay, config, file), flush=True)
-                    await asked_to_stop.wait()
+        async with (
+            interrupts,
+            ServiceManager.of(os.environ) as manager,
+            open_relay(config) as relay,
+            AsyncExitStack() as found,
+        ):
+            interrupts.appeal_to(relay.draining.begin)
+            _announce(found, relay)
+            print(_greeting(relay, config, file), flush=True)
+            manager.ready(f"serving on {relay.url}")
+            await relay.draining.begun()
+            manager.stopping()
+            view = DrainView(
+                screen=sys.stderr, again="press Ctrl-C again to end at once", manager=manager
+            )
+            await view.show(relay.draining.progressing())
     except asyncio.CancelledError:
         if interrupts.signal is None:
             raise
     return ExitCode.OK
 
 
-def _announce(found: ExitStack, relay: RunningRelay) -> None:
+def _announce(found: AsyncExitStack, relay: RunningRelay) -> None:
     """Lets other commands find the relay, for as long as the stack is not left."""
     urls = dict.fromkeys((relay.public_url, relay.base_url))
     entry = FoundRelay(urls=tuple(urls), token=relay.owner_token, pid=os.getpid())

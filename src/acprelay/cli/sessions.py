@@ -15,6 +15,7 @@ from acprelay.cli.session_texts import details, flat, flat_with_run, opened_as_j
 from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain, one_line
 from acprelay.client import Opened, Refusal, RelayClient, Role
+from acprelay.client.acp_messages import JsonObject
 from acprelay.errors import ConfigError, RelayError, RelayUnreachable
 
 _HEADERS = ("SESSION", "AGENT", "STATE", "CHANGED", "DIRECTORY", "TITLE")
@@ -55,16 +56,22 @@ async def _list(client: RelayClient, arguments: argparse.Namespace) -> int:
 
 
 async def _show(client: RelayClient, arguments: argparse.Namespace) -> int:
-    shown = [
-        flat_with_run(await client.get_session(session_id))
-        for name in arguments.names
-        for session_id in await _members(client, name)
-    ]
+    shown: list[JsonObject] = []
+    code = ExitCode.OK
+    for name in arguments.names:
+        try:
+            members = await _members(client, name)
+            shown += [flat_with_run(await client.get_session(each)) for each in members]
+        except RelayUnreachable:
+            raise
+        except RelayError as error:
+            complain(error.message, hint=error.hint)
+            code = ExitCode.ERROR
     if arguments.json:
         _print_json(shown)
-    else:
+    elif shown:
         print("\n\n".join("\n".join(details(entry)) for entry in shown))
-    return ExitCode.OK
+    return code
 
 
 async def _new(client: RelayClient, arguments: argparse.Namespace) -> int:

@@ -71,5 +71,11 @@ def parse_toml(text: bytes, *, what: str, source: str) -> dict[str, object]:
 def choices(word: str, known: Iterable[str]) -> str:
     """Says what may be written instead of a word that is not known, the nearest first."""
     known = tuple(known)
-    near = difflib.get_close_matches(word[:80].lower(), known, n=1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"choose one of {', '.join(known)}"
+    near = nearest(word.lower(), known)
+    return (f"did you mean {near!r}? " if near else "") + f"choose one of {', '.join(known)}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Finds the known word that one which is not known was most likely meant to be."""
+    near = difflib.get_close_matches(word[:80], tuple(known), n=1)
+    return near[0] if near else None

@@ -67,10 +67,15 @@ class Table:
         Raises:
             ConfigError: A key is not known; the hint names the nearest.
         """
+        for error in self.unknown_keys(known):
+            raise error
+
+    def unknown_keys(self, known: Iterable[str]) -> Iterator[ConfigError]:
+        """Makes an error for every key that is not known; its hint names the nearest one."""
         known = tuple(known)
         for key in self._values:
             if key not in known:
-                raise self._refuse(
+                yield self._refuse(
                     f"the key {self.place(key)[:160]!r} is not known", choices(key, known)
                 )
 

@@ -31,7 +31,7 @@ def api_operations(
 
     Args:
         runtime: What it tells of and acts on.
-        config: What the relay was started with.
+        config: What the relay is started with.
         public_origin: Where browsers come in, if not where the relay listens.
     """
     inspection = Inspection(host=runtime.host, manager=runtime.manager)

@@ -12,7 +12,7 @@ from aiohttp import web
 from acprelay.compose.relay import Relay, RunningRelay
 from acprelay.config import RelayConfig
 from acprelay.errors import ConfigError
-from acprelay.server.logs import http_logger
+from acprelay.server.edge import Doors, EdgeSite
 from acprelay.server.tls import tls_context
 
 _SHUTDOWN_S = 5.0
@@ -32,9 +32,7 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
     async with Relay(config) as relay, AsyncExitStack() as stack:
         # Handlers end when their sockets are closed, not by being cancelled in the middle of
         # leaving.
-        runner = web.AppRunner(
-            relay.app, access_log=None, logger=http_logger, shutdown_timeout=_SHUTDOWN_S
-        )
+        runner = web.AppRunner(relay.app, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stack.push_async_callback(relay.dismiss)
@@ -48,8 +46,15 @@ async def _listen(runner: web.AppRunner, config: RelayConfig, tls: ssl.SSLContex
     """Begins to listen; gives the port."""
     # The name may stand for two addresses, and the system would choose a port for each.
     ambiguous = config.port == 0 and config.host.lower() == "localhost"
-    host = "127.0.0.1" if ambiguous else config.host
-    site = web.TCPSite(runner, host, config.port, ssl_context=tls)
+    limits = config.limits
+    site = EdgeSite(
+        runner,
+        doors=Doors(limits=limits),
+        limits=limits,
+        host="127.0.0.1" if ambiguous else config.host,
+        port=config.port,
+        ssl_context=tls,
+    )
     try:
         await site.start()
     except OSError as error:

@@ -22,11 +22,14 @@ from acprelay.config import Limits, RelayConfig
 from acprelay.routing.building import Rules
 from acprelay.routing.choosing import JOINED
 from acprelay.routing.feed import Ring
+from acprelay.routing.message_rate import MessageRates
+from acprelay.routing.opening_rules import McpAllowlist
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.background import Background
 from acprelay.runtime.cleanup import AgentCleaner, BackgroundCleanupScheduler, CleanerChain
 from acprelay.runtime.feed import EventFeed, FeedHooks
+from acprelay.runtime.opening_checks import OpeningChecks
 from acprelay.runtime.ports import ConversationStore, InvitationStore, TokenStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.system import LoggingHooks, MonotonicClock, RandomIds, SystemClock
@@ -110,6 +113,9 @@ def rules(config: RelayConfig) -> Rules:
         max_frame=limits.max_frame,
         most_queued=limits.queued_prompts,
         most_clients=limits.session_clients,
+        most_asks=limits.asks,
+        most_requests=limits.session_requests,
+        most_requests_of_one=limits.requests,
         cancel_answer_s=limits.cancel_answer_s,
         cancel_end_s=limits.cancel_end_s,
         permission_s=limits.permission_s,
@@ -198,3 +204,14 @@ def session_manager(
         scheduler=BackgroundCleanupScheduler(background=background, feed=feed),
         hooks=FeedHooks(feed=feed, hooks=LoggingHooks()),
     )
+
+
+def opening_checks(config: RelayConfig) -> OpeningChecks:
+    """What holds for sessions that are to be opened."""
+    allowed = McpAllowlist(commands=config.mcp_commands, urls=config.mcp_urls)
+    return OpeningChecks(roots=config.roots, allowed=allowed)
+
+
+def message_rates(limits: Limits) -> MessageRates:
+    """How many messages principals may send."""
+    return MessageRates(per_s=limits.client_message_rate, burst=limits.client_message_burst)

@@ -15,21 +15,27 @@ from types import TracebackType
 from aiohttp import web
 
 from acprelay.client import RelayClient
+from acprelay.compose import parts
 from acprelay.compose.api import api_operations
 from acprelay.compose.runtime import Runtime, open_runtime
 from acprelay.config import RelayConfig, origin_of
 from acprelay.errors import ConfigError
 from acprelay.runtime.client_connection import ClientConnection
+from acprelay.runtime.draining import Draining
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
+from acprelay.runtime.measurements import Traffic
 from acprelay.runtime.system import RandomIds
 from acprelay.runtime.token_desk import TokenDesk
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.app import ACP_ROUTE, make_app
 from acprelay.server.authentication import Identity
+from acprelay.server.http_connections import HttpConnections
 from acprelay.server.login import LOGIN_PATH
+from acprelay.server.metrics import Metrics
 from acprelay.server.principals import Authenticate, everybody
+from acprelay.server.streamable_http import StreamableHttp
 
 _STOPPING = "the relay is stopping"
 
@@ -41,6 +47,7 @@ class RunningRelay:
         app: Its HTTP application, to be served as it is, or mounted: `parent.add_subapp(…)`.
         agents: The agents that it offers, the default one first.
         groups: Opens and ends sessions of its agents without a connection.
+        draining: Has it begin nothing new, and waits for the turns that run.
         tokens: Issues tokens and takes them back; None where it does without.
         owner_token: A token that may do everything; None where it does without.
     """
@@ -51,6 +58,7 @@ class RunningRelay:
         app: web.Application,
         agents: tuple[str, ...],
         groups: Groups,
+        draining: Draining,
         tokens: TokenDesk | None,
         owner_token: str | None,
         public_origin: str | None,
@@ -59,6 +67,7 @@ class RunningRelay:
         self.app = app
         self.agents = agents
         self.groups = groups
+        self.draining = draining
         self.tokens = tokens
         self.owner_token = owner_token
         self._public_origin = public_origin
@@ -152,6 +161,7 @@ class Relay:
     def __init__(self, config: RelayConfig, *, authenticate: Authenticate | None = None) -> None:
         self._config = config
         self._authenticate = authenticate
+        self._metrics = Metrics(traffic=Traffic())
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> RunningRelay:
@@ -159,6 +169,7 @@ class Relay:
             runtime = await open_runtime(
                 stack,
                 self._config,
+                metrics=self._metrics,
                 with_tokens=self._config.auth and self._authenticate is None,
             )
             relay = await self._open_edges(stack, runtime)
@@ -188,12 +199,17 @@ class Relay:
             logins=tokens,
             public_origins=origins,
             api=api_operations(runtime, self._config, public_origin=public_origin),
+            limits=self._config.limits,
+            is_draining=lambda: runtime.draining.has_begun,
+            metrics=self._metrics,
+            census=runtime.census,
         )
         serving = AsyncExitStack()
         relay = RunningRelay(
             app=app,
             agents=runtime.agents,
             groups=runtime.groups,
+            draining=runtime.draining,
             tokens=tokens,
             owner_token=runtime.owner_token,
             public_origin=public_origin,
@@ -212,16 +228,33 @@ class Relay:
         return relay
 
     def _acp(self, runtime: Runtime) -> AcpEndpoint:
-        return AcpEndpoint(
-            agents=runtime.source.names,
-            connect=partial(
-                ClientConnection,
-                host=runtime.host,
-                pool=runtime.source,
-                groups=runtime.groups,
-                invitations=InvitationRequests(desk=runtime.desk, dial_ins=runtime.dial_ins),
-            ),
+        limits = self._config.limits
+        connections = runtime.connections
+        connect = partial(
+            ClientConnection,
+            limits=limits,
+            host=runtime.host,
+            pool=runtime.source,
+            groups=runtime.groups,
+            invitations=InvitationRequests(desk=runtime.desk, dial_ins=runtime.dial_ins),
+            clients=runtime.clients,
+            measures=self._metrics.measures,
+            rates=parts.message_rates(limits),
+        )
+        over_http = HttpConnections(
+            connect=connect,
             ids=RandomIds(),
-            limits=self._config.limits,
-            connections=runtime.connections,
+            limits=limits,
+            connections=connections,
+            measures=self._metrics.measures,
+        )
+        agents = runtime.source.names
+        return AcpEndpoint(
+            agents=agents,
+            connect=connect,
+            http=StreamableHttp(agents=agents, connections=over_http, limits=limits),
+            ids=RandomIds(),
+            limits=limits,
+            connections=connections,
+            measures=self._metrics.measures,
         )

@@ -19,21 +19,29 @@ from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.archive import Archive
 from acprelay.runtime.background import Background
+from acprelay.runtime.census import RelayCensus
+from acprelay.runtime.clients import ConnectedClients
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.dial_ins import DialIns
+from acprelay.runtime.draining import Draining, TurnEnds
+from acprelay.runtime.event_log import EventLog
 from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.live_connections import LiveConnections
+from acprelay.runtime.measurements import WatchedLauncher, watch_loop
+from acprelay.runtime.observation import Observers
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.system import RandomIds, SystemClock
 from acprelay.runtime.token_desk import TokenDesk
 from acprelay.runtime.worktree_claims import WorktreeClaims
+from acprelay.server.metrics import Metrics
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
 
 _TOKEN_BYTES = 32
+_LOOK_AT_LOOP_S = 0.5
 
 
 class Runtime(NamedTuple):
@@ -56,32 +64,45 @@ class Runtime(NamedTuple):
     launcher: LimitedLauncher
     prewarming: Prewarming
     """Begins once it is entered."""
+    clients: ConnectedClients
+    census: RelayCensus
+    draining: Draining
 
 
-async def open_runtime(stack: AsyncExitStack, config: RelayConfig, *, with_tokens: bool) -> Runtime:
+async def open_runtime(
+    stack: AsyncExitStack, config: RelayConfig, *, metrics: Metrics, with_tokens: bool
+) -> Runtime:
     """Opens what is stored, and takes it up; no agent is started.
 
     Args:
         stack: Ends what was begun.
         config: What is wanted.
+        metrics: Measures what is done.
         with_tokens: Whether it is the relay that knows who comes.
 
     Raises:
         ConfigError: The state directory cannot be used.
     """
     store, owner = await parts.open_store(stack, config)
+    turn_ends = TurnEnds()
     feed = parts.event_feed()
     archive = Archive(
         store=store,
         ids=RandomIds(),
         clock=SystemClock(),
         rules=parts.rules(config),
+        observer=Observers((EventLog(), turn_ends, metrics)),
         feed=feed,
     )
     stack.callback(archive.close)
     background = await stack.enter_async_context(Background())
     launcher = LimitedLauncher(
-        launcher=parts.agent_launcher(config, owner), most=config.limits.processes
+        launcher=WatchedLauncher(
+            launcher=parts.agent_launcher(config, owner),
+            on_start=metrics.agent_started,
+            on_failure=metrics.agent_failed,
+        ),
+        most=config.limits.processes,
     )
     pool = AgentPool(
         launcher=launcher,
@@ -110,12 +131,16 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig, *, with_token
         background=background,
         limits=config.limits,
         desks=desks,
+        traffic=metrics.traffic,
+        checks=parts.opening_checks(config),
     )
     host.recover()
     connections = LiveConnections(forsake=host.forsake)
     tokens = _tokens(config, connections) if with_tokens else None
     owner_token = None if tokens is None else await tokens.recover(parts.owners_file(config))
     background.start(_keep_house(host, tokens, config.limits), name="housekeeping")
+    clients = ConnectedClients()
+    background.start(watch_loop(metrics.loop_woke, every_s=_LOOK_AT_LOOP_S), name="loop watch")
     return Runtime(
         agents=pool.names,
         host=host,
@@ -131,6 +156,11 @@ async def open_runtime(stack: AsyncExitStack, config: RelayConfig, *, with_token
         pool=pool,
         launcher=launcher,
         prewarming=parts.prewarming(config, launcher, pool, background),
+        clients=clients,
+        census=RelayCensus(manager=manager, archive=archive, clients=clients, store=store),
+        draining=Draining(
+            host=host, tell=clients.tell, turn_ends=turn_ends, grace_s=config.limits.drain_s
+        ),
     )
 
 

@@ -1,10 +1,11 @@
 """Asks: an agent's requests to clients. Who is asked, and what counts as an answer.
 
-A permission is put to every client, and the first valid answer decides, unless a policy has decided
-before. An elicitation is for the client that owns the turn; any other request is for that one too,
-or for the only client there is. Files and terminals have rules of their own (`client_services`),
-and a turn that is cancelled does not take them along. However an ask ends, its agent gets exactly
-one answer, and every client that was asked and has not answered gets `$/cancel_request`.
+A permission is put to every client that may approve, and the first valid answer decides, unless a
+policy has decided before. An elicitation is for the client that owns the turn; any other request is
+for that one too, or for the only client there is that may prompt. Files and terminals have rules of
+their own (`client_services`), and a turn that is cancelled does not take them along. However an ask
+ends, its agent gets exactly one answer, and every client that was asked and has not answered gets
+`$/cancel_request`.
 
 The broker knows attachments by their ids, and the time as it is told it: no clock and no socket.
 """
@@ -20,6 +21,7 @@ from acprelay.errors import (
     RelayError,
     RequestCancelled,
 )
+from acprelay.routing.access import Grant
 from acprelay.routing.ask_frames import answer_refused, ask_frame
 from acprelay.routing.audit import Decider, Decision
 from acprelay.routing.client_services import ClientServices, left
@@ -317,13 +319,17 @@ class Asks:
         )
 
     def _addressee(self, method: str, owner: str | None) -> str | None:
-        """Who alone may answer: an elicitation's waits for its owner, any other for nobody."""
+        """Who alone may answer: an elicitation waits for its owner, any other for nobody.
+
+        Only who may prompt is asked: an answer is something that is said to the agent.
+        """
         if method == PERMISSION:
             return None
         present = self._publisher.attachments
         if method == ELICITATION or owner in present:
             return owner
-        return next(iter(present)) if len(present) == 1 else None
+        able = [name for name, each in present.items() if Grant.PROMPT in each.grants]
+        return able[0] if len(able) == 1 else None
 
     def _obstacle(self, ask: Ask) -> RelayError | None:
         """Why nobody can be asked, if that is so."""
@@ -335,7 +341,9 @@ class Asks:
         if ask.method not in self._patience_s and ask.addressee is None:
             return MethodNotFound(method=ask.method, hint="no client of this session can answer it")
         if len(self._open) >= self._most_open:
-            return LimitReached(limit="open requests of an agent", most=self._most_open)
+            return LimitReached(
+                limit="open requests of an agent", most=self._most_open, setting="asks"
+            )
         return None
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection
+from typing import NamedTuple
 
-from acprelay.errors import CursorExpired, RelayError
+from acprelay.errors import CursorExpired, InvalidParams, RelayError
 from acprelay.routing.access import Grant
 from acprelay.routing.frames import loss_notice
 from acprelay.routing.lane import Entry, EntryKind, Lane
@@ -24,6 +25,19 @@ from acprelay.routing.log import PublicLog
 from acprelay.wire import text_frame
 
 _REMEMBERED_SKIPS = 1024
+
+
+class Step(NamedTuple):
+    """What is due next, in one piece.
+
+    Attributes:
+        blobs: Bytes to be written in this order; none for a lane entry that only moves the client.
+        after: The place before the first entry of the log that is given; None where what is given
+            is not of the log.
+    """
+
+    blobs: list[bytes]
+    after: int | None
 
 
 class Attachment:
@@ -39,13 +53,16 @@ class Attachment:
         grants: What that principal may do in this conversation.
 
     Attributes:
+        passed: How many messages it has been given.
+        session_id: The conversation's public id.
         is_blind: Whether the client is given nothing of the log, only what its lane holds.
         serves: Which of the methods for files and terminals its client has said that it serves.
     """
 
     __slots__ = (
-        *("_lane", "_session_id", "_skips"),
-        *("cursor", "grants", "id", "is_blind", "log", "principal", "secret", "serves"),
+        *("_lane", "_skips"),
+        *("cursor", "grants", "id", "is_blind", "log", "passed", "principal", "secret", "serves"),
+        "session_id",
     )
 
     def __init__(
@@ -65,16 +82,22 @@ class Attachment:
         self.secret = secret
         self.is_blind = False
         self.serves: frozenset[str] = frozenset()
-        self._session_id = session_id
+        self.session_id = session_id
         self.log = log
         self.cursor = cursor
         self._lane = Lane()
         self._skips: list[int] = []
+        self.passed = 0
 
     @property
     def has_pending(self) -> bool:
         """Whether `take` has something to do."""
         return len(self._lane) > 0 or (self.cursor < self.log.head and not self.is_blind)
+
+    @property
+    def given(self) -> int:
+        """How many entries of the lane the client was given, without those it was led by."""
+        return self._lane.given
 
     @property
     def lane_bytes(self) -> int:
@@ -167,6 +190,29 @@ class Attachment:
         self.cursor = after
         self.is_blind = False
 
+    def return_to(self, after: int, given: int) -> None:
+        """Goes on from exactly what the client has seen of this attachment.
+
+        Args:
+            after: The last entry of the log that it has seen.
+            given: What `given` was then.
+
+        Raises:
+            CursorExpired: The lane gave more since than is remembered.
+            InvalidParams: The lane never gave so much.
+        """
+        if given < self._lane.forgotten_number:
+            oldest = max(self._lane.forgotten, self.log.start)
+            raise CursorExpired(oldest=str(self.log.position(oldest)))
+        if given > self._lane.given:
+            raise InvalidParams(
+                "cannot go on after an event that was not given",
+                hint="name the id of the last event that came over this session's stream",
+            )
+        self._lane.take_back(given)
+        self.cursor = after
+        self.is_blind = False
+
     def _reach(self, after: int) -> int:
         """How far a client may have come since a place without seeing more of the log."""
         if self.is_blind:
@@ -192,19 +238,40 @@ class Attachment:
         """
         due: list[bytes] = []
         while limit > 0:
-            barrier = self._lane.barrier
-            upto = self.log.head if barrier is None else barrier
-            if not self.is_blind:
-                self._pass_over(upto)
-            if barrier is not None and (self.is_blind or barrier <= self.cursor):
-                blobs = self._give()
-            elif self.is_blind or upto <= self.cursor:
+            step = self.step(limit)
+            if step is None:
                 break
-            else:
-                blobs = self._read(upto, limit)
-            due += blobs
-            limit -= sum(map(len, blobs))
+            due += step.blobs
+            limit -= sum(map(len, step.blobs))
         return due
+
+    def step(self, limit: int) -> Step | None:
+        """Gives one run of the log, or one lane entry: what `take` is made of.
+
+        Args:
+            limit: The most bytes of a run; one entry may exceed it.
+
+        Returns:
+            What is due; None when nothing is.
+        """
+        barrier = self._lane.barrier
+        upto = self.log.head if barrier is None else barrier
+        if not self.is_blind:
+            self._pass_over(upto)
+        if barrier is not None and (self.is_blind or barrier <= self.cursor):
+            return Step(self._give(), None)
+        if self.is_blind or upto <= self.cursor:
+            return None
+        return self._read(upto, limit)
+
+    def due_entry(self) -> Entry | None:
+        """Tells which entry of the lane `step` gives next; None where it gives none of it."""
+        entry = self._lane.first
+        if entry is None:
+            return None
+        if not self.is_blind:
+            self._pass_over(entry.barrier)
+        return entry if self.is_blind or entry.barrier <= self.cursor else None
 
     def _pass_over(self, upto: int) -> None:
         """Moves the cursor past the entries that are left out next."""
@@ -213,20 +280,24 @@ class Attachment:
             self.cursor += 1
             index += 1
 
-    def _read(self, upto: int, limit: int) -> list[bytes]:
+    def _read(self, upto: int, limit: int) -> Step:
         index = bisect_right(self._skips, self.cursor)
         if index < len(self._skips):
             upto = min(upto, self._skips[index] - 1)
         try:
-            blobs, self.cursor = self.log.read(self.cursor, upto=upto, limit=limit)
+            after = self.cursor
+            blobs, self.cursor = self.log.read(after, upto=upto, limit=limit)
+            self.passed += self.cursor - after
         except RelayError as error:
             self.is_blind = True
-            return [text_frame(loss_notice(self._session_id, self.log.generation, error))]
-        return blobs
+            notice = loss_notice(self.session_id, self.log.generation, error)
+            return Step([text_frame(notice)], None)
+        return Step(blobs, after)
 
     def _give(self) -> list[bytes]:
         entry = self._lane.give()
         if entry.kind is not EntryKind.MOVE:
+            self.passed += 1
             return [entry.frame]
         self.cursor = entry.place
         self.is_blind = False

@@ -9,6 +9,7 @@ from acprelay.routing.agent_link import AgentLink
 from acprelay.routing.agent_output import AgentOutput
 from acprelay.routing.asks import Asks
 from acprelay.routing.choosing import JOINED
+from acprelay.routing.client_access import ClientAccess
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.log import PublicLog
 from acprelay.routing.policy import Policy
@@ -30,6 +31,9 @@ class Rules:
         max_frame: The most bytes that one message may have.
         most_queued: How many prompts may wait behind the one that runs.
         most_clients: How many clients may be connected to a conversation.
+        most_asks: How many requests of an agent may be unanswered in a conversation.
+        most_requests: How many requests of clients may be.
+        most_requests_of_one: How many of them may be of one client.
         cancel_answer_s: How long a cancelled turn's owner waits for the agent before the relay
             answers.
         cancel_end_s: How long an agent may go on with a cancelled turn before its run is ended.
@@ -47,6 +51,9 @@ class Rules:
     max_frame: int = 64 * 1024 * 1024
     most_queued: int = 16
     most_clients: int = 100
+    most_asks: int = 256
+    most_requests: int = 4096
+    most_requests_of_one: int = 256
     cancel_answer_s: float = 10.0
     cancel_end_s: float = 30.0
     permission_s: float = 3600.0
@@ -83,7 +90,7 @@ def build_conversation(
         rules: What holds in every conversation.
     """
     publisher = Publisher(public_id=public_id, log=log)
-    requests = RequestLedger()
+    requests = RequestLedger(most=rules.most_requests, most_of_one=rules.most_requests_of_one)
     link = AgentLink()
     asks = Asks(
         prefix=prefix,
@@ -95,6 +102,7 @@ def build_conversation(
         cwd=cwd,
         permission_s=rules.permission_s,
         elicitation_s=rules.elicitation_s,
+        most_open=rules.most_asks,
     )
     turns = TurnTaking(
         prefix=prefix,
@@ -109,7 +117,7 @@ def build_conversation(
         asks=asks,
     )
     served = rules.services.elsewhere if agent == JOINED else rules.services
-    services = ServiceAsks(services=served, link=link)
+    services = ServiceAsks(services=served, link=link, most_open=rules.most_asks)
     output = AgentOutput(
         agent=agent,
         publisher=publisher,
@@ -138,4 +146,5 @@ def build_conversation(
         agent=output,
         presence=presence,
         snapshot=snapshot,
+        access=ClientAccess(publisher=publisher, turns=turns),
     )

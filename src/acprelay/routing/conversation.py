@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from acprelay.errors import LimitReached, RelayError, RequestCancelled
+from acprelay.errors import LimitReached, RelayDraining, RelayError, RequestCancelled
+from acprelay.routing.access import Grant
 from acprelay.routing.agent_link import AgentLink, Output
 from acprelay.routing.agent_output import AgentOutput
 from acprelay.routing.asks import Asks
+from acprelay.routing.client_access import ClientAccess
 from acprelay.routing.events import (
     AskDecided,
     Event,
@@ -53,6 +55,7 @@ class Conversation:
         agent: Routes what the agent writes.
         presence: The attachments.
         snapshot: What the agent has told of its state.
+        access: What clients may do.
     """
 
     def __init__(
@@ -67,9 +70,11 @@ class Conversation:
         agent: AgentOutput,
         presence: Presence,
         snapshot: Snapshot,
+        access: ClientAccess,
     ) -> None:
         self.presence = presence
         self.snapshot = snapshot
+        self._access = access
         self._publisher = publisher
         self._requests = requests
         self._link = link
@@ -78,6 +83,7 @@ class Conversation:
         self._services = services
         self._agent = agent
         self._held: list[Outstanding] = []
+        self._is_draining = False
         self._run_is_wanted = False
         self._events: list[Event] = []
         self._told_turn: str | None = None
@@ -94,6 +100,7 @@ class Conversation:
         if self._turns.turn != self._told_turn:
             self._told_turn = self._turns.turn
             self._events.append(TurnChanged())
+        self._events += self._turns.take_events()
         self._events += self._services.take_events()
         events, self._events = self._events, []
         return events
@@ -138,6 +145,11 @@ class Conversation:
     def open_asks(self) -> int:
         """How many requests of the agent wait for clients."""
         return self._asks.count
+
+    @property
+    def queued_prompts(self) -> int:
+        """How many prompts wait."""
+        return self._turns.queued
 
     @property
     def _is_asked(self) -> bool:
@@ -201,8 +213,11 @@ class Conversation:
         self._publisher.flush()
 
     def want_run(self) -> None:
-        """Has a run begun, though nothing waits for one. Does nothing while one serves or comes."""
-        if not (self.is_served or self._run_is_wanted):
+        """Has a run begun, though nothing waits for one.
+
+        Does nothing while one serves or comes, or while the relay drains.
+        """
+        if not (self.is_served or self._run_is_wanted or self._is_draining):
             self._run_is_wanted = True
             self._events.append(RunWanted())
 
@@ -241,13 +256,18 @@ class Conversation:
         """Takes a client's request or notification that is for the agent.
 
         Raises:
+            Forbidden: The client lacks the grant for it.
             InvalidRequest: The client still waits for a request with this id.
             LimitReached: As much waits for the agent as may.
+            RelayDraining: It would begin a turn, or a run, and the relay is about to stop.
         """
+        self._access.check(attachment_id, envelope.method or "")
+        envelope = self._access.cleaned(attachment_id, envelope)
         if envelope.kind is MessageKind.REQUEST:
             self._request(Outstanding(attachment_id, envelope))
         elif envelope.method == "session/cancel":
-            self._turns.cancel(attachment_id, now=now)
+            may_stop_others = self._access.may_stop_others(attachment_id)
+            self._turns.cancel(attachment_id, now=now, may_stop_others=may_stop_others)
         elif self.is_served and envelope.method != "session/prompt":
             self._link.forward(envelope)
         self._go_on()
@@ -298,6 +318,7 @@ class Conversation:
         Returns:
             Whether this client was asked that, and has not answered yet.
         """
+        envelope = self._access.cleaned(attachment_id, envelope)
         taken = self._asks.answer(attachment_id, envelope, now=now)
         self._publisher.flush()
         return taken
@@ -326,11 +347,28 @@ class Conversation:
         """The turn that runs and those that wait, as one client sees them."""
         return self._turns.describe(attachment_id)
 
+    def check_stop(self, turn: str, *, principal: str, grants: frozenset[Grant]) -> None:
+        """Refuses to have a turn cancelled by somebody who may not.
+
+        Raises:
+            Forbidden: It is another principal's, and the grant to approve is missing.
+        """
+        self._access.check_stop(turn, principal, grants)
+
     def cancel_turn(self, turn: str, *, now: float) -> bool:
         """Cancels a turn that runs or waits; tells whether there is such a turn."""
         cancelled = self._turns.cancel_turn(turn, now=now)
         self._publisher.flush()
         return cancelled
+
+    def drain(self) -> None:
+        """Begins no turn and wants no run any more, for good; the turn that runs goes on.
+
+        The prompts that wait are answered with an error, and so is every later one.
+        """
+        self._is_draining = True
+        self._turns.drain()
+        self._publisher.flush()
 
     def close_turns(self, *, now: float) -> None:
         """Answers every prompt with `cancelled`: a client closes the session."""
@@ -340,11 +378,16 @@ class Conversation:
 
     def _request(self, request: Outstanding) -> None:
         self._check(request)
+        if self._is_draining and not (self.is_served and request.method != "session/prompt"):
+            raise RelayDraining
         if request.method == "session/prompt":
             self._turns.submit(request.attachment_id, request.envelope)
         elif self.is_served:
+            self._requests.check_room(request.attachment_id)
             self._link.forward(request.envelope, self._requests.add(request))
         elif len(self._held) < _MOST_HELD:
+            if not self._run_is_wanted:
+                self._access.check_beginning(request.attachment_id)
             self._held.append(request)
         else:
             raise LimitReached(limit="requests that wait for an agent", most=_MOST_HELD)

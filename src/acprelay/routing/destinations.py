@@ -62,6 +62,13 @@ _REQUESTS = {
     "logout": Destination.AGENT_PROCESS,
 }
 
+_ANSWERED_TO_CONNECTION = frozenset(
+    {
+        *("initialize", "session/new", "session/list", "session/load", "session/resume"),
+        *("session/fork", "_acprelay/attach"),
+    }
+)
+
 _WITHOUT_AGENT = frozenset({"_acprelay/invite", "_acprelay/revoke_invitations"})
 """Served before `initialize` too, which would start an agent that these do not concern."""
 
@@ -82,6 +89,18 @@ def destination(envelope: Envelope, *, initialized: bool) -> Destination:
     if envelope.kind is MessageKind.NOTIFICATION:
         return _of_notification(envelope.method or "", initialized=initialized)
     return _of_request(envelope.method or "", initialized=initialized)
+
+
+def answering_session(envelope: Envelope) -> str | None:
+    """Tells to which session's stream the answer to a request belongs.
+
+    ACP, "Remote transport": what brings a client into a session is answered on the connection's
+    stream, as the client need not have the session's yet.
+
+    Returns:
+        The session's public id; None where the answer belongs to the connection.
+    """
+    return None if envelope.method in _ANSWERED_TO_CONNECTION else envelope.session_id
 
 
 def _of_notification(method: str, *, initialized: bool) -> Destination:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from acprelay.routing.audit import Decision
 
@@ -27,6 +28,44 @@ class RunUnwanted:
 @dataclass(frozen=True, slots=True)
 class TurnChanged:
     """A turn began or ended, and the record has to say so before anything else is done."""
+
+
+class TurnOutcome(StrEnum):
+    """How a turn ended, in the few words that are counted."""
+
+    ENDED = "ended"
+    """Its agent has answered."""
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """Its agent answered with an error, or is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """A turn has begun.
+
+    Attributes:
+        turn: Its id.
+        owner: The attachment whose prompt it is.
+        traceparent: The trace that the prompt belongs to (W3C Trace Context), where it says so.
+    """
+
+    turn: str
+    owner: str
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """A turn has ended.
+
+    Attributes:
+        turn: Its id.
+        outcome: How.
+    """
+
+    turn: str
+    outcome: TurnOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +118,10 @@ class ServiceWithdrawn:
     number: int
 
 
-Event = RunWanted | RunUnwanted | TurnChanged | AskDecided | ServiceAsked | ServiceWithdrawn
+TurnEvent = TurnStarted | TurnEnded
+Event = (
+    RunWanted | RunUnwanted | TurnChanged | TurnEvent | AskDecided | ServiceAsked | ServiceWithdrawn
+)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from acprelay.errors import RelayError
 from acprelay.wire import error_response, json_string, notification, response, to_json
 
 NOTICE = "_acprelay/notice"
+ATTACHED = "_acprelay/attached"
 TURN_STARTED = "_acprelay/turn_started"
 TURN_ENDED = "_acprelay/turn_ended"
 RUN_RESTARTED = "_acprelay/run_restarted"
@@ -63,6 +64,16 @@ def loss_notice(public_id: str, generation: str, error: RelayError) -> bytes:
     """
     mark = msgspec.json.encode({"generation": generation})
     return marker(NOTICE, public_id, error_fields(error), stamp=mark)
+
+
+def attached(public_id: str, generation: str) -> bytes:
+    """Tells a client on its connection's stream that a session's stream has something for it.
+
+    Args:
+        public_id: The session.
+        generation: That of its log.
+    """
+    return marker(ATTACHED, public_id, {}, stamp=msgspec.json.encode({"generation": generation}))
 
 
 def session_update(public_id: str, update: bytes, *, stamp: bytes) -> bytes:

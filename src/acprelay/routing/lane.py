@@ -39,6 +39,7 @@ class Entry(NamedTuple):
         tag: The raw id of an ask, or of the request that a reply answers.
         place: Where a move goes.
         may_be_known: Whether an earlier connection of the client may have been given it.
+        number: Which one it is of those that were given, from 1; 0 before that.
     """
 
     kind: EntryKind
@@ -47,6 +48,7 @@ class Entry(NamedTuple):
     tag: bytes | None = None
     place: int = 0
     may_be_known: bool = False
+    number: int = 0
 
 
 class Lane:
@@ -56,13 +58,20 @@ class Lane:
         waiting_bytes: The size of what was not given yet.
         forgotten: The furthest barrier of those that were given and are not remembered; 0 while
             there is none.
+        given: How many were given that can be given again.
+        forgotten_number: How many of those are not remembered, and all before.
     """
 
-    __slots__ = ("_given", "_given_bytes", "_tags", "_waiting", "forgotten", "waiting_bytes")
+    __slots__ = (
+        *("_given", "_given_bytes", "_tags", "_waiting"),
+        *("forgotten", "forgotten_number", "given", "waiting_bytes"),
+    )
 
     def __init__(self) -> None:
         self.waiting_bytes = 0
         self.forgotten = 0
+        self.given = 0
+        self.forgotten_number = 0
         self._waiting: deque[Entry] = deque()
         self._given: deque[Entry] = deque()
         self._given_bytes = 0
@@ -76,6 +85,11 @@ class Lane:
     def barrier(self) -> int | None:
         """That of the first entry; None where none waits."""
         return self._waiting[0].barrier if self._waiting else None
+
+    @property
+    def first(self) -> Entry | None:
+        """The entry that is given next; None where none waits."""
+        return self._waiting[0] if self._waiting else None
 
     def append(self, entry: Entry) -> None:
         """Adds an entry behind the others."""
@@ -136,8 +150,23 @@ class Lane:
         self._tags = Counter(entry.tag for entry in self._waiting)
         self.waiting_bytes += _size(again)
 
+    def take_back(self, given: int) -> None:
+        """Lets all entries wait again but the first that were given, a number still remembered.
+
+        Args:
+            given: How many a client has certainly had.
+        """
+        kept = [entry for entry in self._given if entry.number <= given]
+        again = [entry for entry in self._given if entry.number > given]
+        self._given = deque(kept)
+        self._given_bytes -= _size(again)
+        self._waiting.extendleft(entry._replace(may_be_known=True) for entry in reversed(again))
+        self.waiting_bytes += _size(again)
+        self.given = given
+
     def _remember(self, entry: Entry) -> None:
-        self._given.append(entry)
+        self.given += 1
+        self._given.append(entry._replace(number=self.given))
         self._given_bytes += len(entry.frame)
         # The latest is kept, however long it is.
         while len(self._given) > 1 and self._is_full:
@@ -145,6 +174,7 @@ class Lane:
             self._given_bytes -= len(forgotten.frame)
             self._untag([forgotten])
             self.forgotten = max(self.forgotten, forgotten.barrier)
+            self.forgotten_number = forgotten.number
 
     def _untag(self, entries: Iterable[Entry]) -> None:
         for entry in entries:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from acprelay.errors import RequestCancelled
+from acprelay.routing.access import Grant
 from acprelay.routing.audit import Decider, Decision
 from acprelay.routing.frames import (
     PERMISSION_ASKED,
@@ -190,9 +191,8 @@ class OpenAsks:
             self.offer(ask, attachment_id)
 
     def offer(self, ask: Ask, attachment_id: str) -> None:
-        """Puts an ask to a client, unless that was done before, or it is for another one."""
-        may_answer = ask.permission is not None or ask.addressee == attachment_id
-        if may_answer and attachment_id not in ask.offered:
+        """Puts an ask to a client that may answer it, unless that was done before."""
+        if self._may_answer(ask, attachment_id) and attachment_id not in ask.offered:
             ask.offered.add(attachment_id)
             ask.waiting[attachment_id] = None
             self._publisher.push_ask(attachment_id, ask.raw_id, ask.frame)
@@ -209,6 +209,12 @@ class OpenAsks:
         if ask.permission is not None:
             self._publisher.mark(PERMISSION_SETTLED, _settled(ask, ask.permission, ending))
             self._decisions.append(self._decision(ask, ask.permission, ending))
+
+    def _may_answer(self, ask: Ask, attachment_id: str) -> bool:
+        if ask.permission is None:
+            return ask.addressee == attachment_id
+        attachment = self._publisher.find(attachment_id)
+        return attachment is not None and Grant.APPROVE in attachment.grants
 
     def _decision(self, ask: Ask, permission: Permission, ending: Ending) -> Decision:
         return Decision(

@@ -6,10 +6,11 @@ sent: JSON-RPC's `1`, `"1"` and `1.0` are three ids. An id that nobody waits for
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from acprelay.errors import InvalidRequest
+from acprelay.errors import InvalidRequest, LimitReached
 from acprelay.wire import Envelope
 
 
@@ -40,9 +41,16 @@ class RequestLedger:
     """Clients' requests by the ids under which the agent knows them.
 
     Ids are never used again within a ledger, whichever run of an agent they go to.
+
+    Args:
+        most: How many requests may be in flight.
+        most_of_one: How many of them one client may have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, most: int = 4096, most_of_one: int = 256) -> None:
+        self._most = most
+        self._most_of_one = most_of_one
+        self._waiting: Counter[str] = Counter()
         self._minted = 0
         self._by_minted: dict[bytes, Outstanding] = {}
         self._by_original: dict[tuple[str, bytes], bytes] = {}
@@ -69,6 +77,7 @@ class RequestLedger:
         minted = str(self._minted).encode()
         self._by_minted[minted] = request
         self._by_original[request.attachment_id, request.id] = minted
+        self._waiting[request.attachment_id] += 1
         return minted
 
     def check(self, attachment_id: str, request_id: bytes) -> None:
@@ -80,6 +89,23 @@ class RequestLedger:
         if (attachment_id, request_id) in self._by_original:
             raise request_id_in_use(request_id)
 
+    def check_room(self, attachment_id: str) -> None:
+        """Makes sure that a client may have one more request in flight.
+
+        Raises:
+            LimitReached: It may not.
+        """
+        if self._waiting[attachment_id] >= self._most_of_one:
+            raise LimitReached(
+                limit="a client's unanswered requests", most=self._most_of_one, setting="requests"
+            )
+        if len(self._by_minted) >= self._most:
+            raise LimitReached(
+                limit="a session's unanswered requests",
+                most=self._most,
+                setting="session-requests",
+            )
+
     def settle(self, minted: bytes) -> Outstanding | None:
         """Takes out the request that an answer is for; None for an unknown or repeated answer."""
         request = self._by_minted.pop(minted, None)
@@ -89,7 +115,10 @@ class RequestLedger:
 
     def release(self, attachment_id: str, original: bytes) -> None:
         """Lets a client use an id again: it has its answer, and the agent's goes nowhere."""
-        self._by_original.pop((attachment_id, original), None)
+        if self._by_original.pop((attachment_id, original), None) is not None:
+            self._waiting[attachment_id] -= 1
+            if not self._waiting[attachment_id]:
+                del self._waiting[attachment_id]
 
     def original(self, minted: bytes, attachment_id: str) -> bytes | None:
         """A client's own id of its request, while it is in flight."""
@@ -105,6 +134,7 @@ class RequestLedger:
         settled = list(self._by_minted.values())
         self._by_minted.clear()
         self._by_original.clear()
+        self._waiting.clear()
         return settled
 
 

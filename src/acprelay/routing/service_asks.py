@@ -81,7 +81,9 @@ class ServiceAsks:
     def _take(self, agent_id: bytes, method: str, params: bytes) -> None:
         full = None
         if len(self._open) >= self._most_open:
-            full = LimitReached(limit="open requests of an agent", most=self._most_open)
+            full = LimitReached(
+                limit="open requests of an agent", most=self._most_open, setting="asks"
+            )
         elif self._open and self._bytes + len(params) > self._most_bytes:
             full = LimitReached(
                 limit="the bytes of an agent's open requests", most=self._most_bytes

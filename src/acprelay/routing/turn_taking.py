@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-from acprelay.errors import RelayError
+from acprelay.errors import RelayDraining, RelayError
 from acprelay.routing.agent_link import AgentLink
 from acprelay.routing.asks import Asks
+from acprelay.routing.events import TurnEnded, TurnEvent, TurnOutcome, TurnStarted
 from acprelay.routing.frames import (
     TURN_ENDED,
     TURN_STARTED,
@@ -22,6 +23,7 @@ from acprelay.routing.frames import (
 from acprelay.routing.prompts import EchoFilter, prompt_updates
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.requests import Outstanding, RequestLedger, request_id_in_use
+from acprelay.routing.tracing import traceparent
 from acprelay.routing.turns import Cancellation, Prompt, TurnDeadline, TurnList, Turns
 from acprelay.wire import Envelope, rewrite
 
@@ -59,6 +61,7 @@ class TurnTaking:
         self._echo = EchoFilter()
         self._minted = 0
         self._is_closing = False
+        self._events: list[TurnEvent] = []
 
     @property
     def turn(self) -> str | None:
@@ -83,6 +86,11 @@ class TurnTaking:
         return self._turns.running is None and not self._turns.queued
 
     @property
+    def queued(self) -> int:
+        """How many prompts wait."""
+        return len(self._turns.queued)
+
+    @property
     def deadline_at(self) -> float | None:
         """When `tick` has something to do."""
         return self._turns.deadline_at
@@ -90,6 +98,11 @@ class TurnTaking:
     def describe(self, attachment_id: str) -> TurnList:
         """The turn that runs and those that wait, as one client sees them."""
         return self._turns.describe(attachment_id)
+
+    def take_events(self) -> list[TurnEvent]:
+        """Gives the turns that have begun and ended since the last call."""
+        events, self._events = self._events, []
+        return events
 
     # -- what clients do
 
@@ -120,6 +133,8 @@ class TurnTaking:
         prompt = None if self._is_closing else self._turns.start_next()
         if prompt is None:
             return False
+        trace = traceparent(prompt.envelope.member("params"))
+        self._events.append(TurnStarted(prompt.turn, prompt.attachment_id, trace))
         self._publisher.open_turn()
         self._publisher.mark(TURN_STARTED, {"turn": prompt.turn})
         for update in prompt_updates(prompt.envelope, message_id=prompt.turn):
@@ -130,9 +145,14 @@ class TurnTaking:
         self._link.forward(prompt.envelope, self._requests.add(request))
         return True
 
-    def cancel(self, attachment_id: str, *, now: float) -> None:
+    def owner_of(self, turn: str) -> str | None:
+        """The attachment whose prompt a turn is, that runs or waits; None for no such turn."""
+        return self._turns.owner(turn)
+
+    def cancel(self, attachment_id: str, *, now: float, may_stop_others: bool) -> None:
         """Carries out a client's `session/cancel` (ACP, "Prompt Turn": cancellation)."""
-        self._carry_out(self._turns.cancel(attachment_id, now=now), now)
+        cancellation = self._turns.cancel(attachment_id, now=now, may_stop_others=may_stop_others)
+        self._carry_out(cancellation, now)
 
     def cancel_turn(self, turn: str, *, now: float) -> bool:
         """Cancels a turn that runs or waits; tells whether there is such a turn."""
@@ -188,6 +208,11 @@ class TurnTaking:
                 self._end(prompt, {"outcome": "ended", **_CANCELLED})
             self._reply(prompt, _CANCELLED)
 
+    def drain(self) -> None:
+        """Answers every prompt that waits with an error; the one at the agent goes on."""
+        for prompt in self._turns.drop_queued():
+            self._refuse(prompt, RelayDraining())
+
     def fail(self, error: RelayError) -> None:
         """Answers every prompt with an error: no agent will."""
         self._is_closing = False
@@ -213,6 +238,7 @@ class TurnTaking:
         return True
 
     def _end(self, prompt: Prompt, outcome: dict[str, object]) -> None:
+        self._events.append(TurnEnded(prompt.turn, _counted_as(outcome)))
         self._publisher.mark(TURN_ENDED, {"turn": prompt.turn, **outcome})
         self._publisher.close_turn()
 
@@ -230,6 +256,13 @@ class TurnTaking:
         request_id = prompt.envelope.id or b"null"
         reply = error_reply(request_id, error)
         self._publisher.push(prompt.attachment_id, reply, reply_to=request_id)
+
+
+def _counted_as(outcome: dict[str, object]) -> TurnOutcome:
+    if outcome["outcome"] == "failed":
+        return TurnOutcome.FAILED
+    is_cancelled = outcome.get("stopReason") == _CANCELLED["stopReason"]
+    return TurnOutcome.CANCELLED if is_cancelled else TurnOutcome.ENDED
 
 
 class _Result(msgspec.Struct, rename="camel"):

@@ -196,18 +196,25 @@ class Turns:
         self._vacate()
         return finished
 
-    def cancel(self, attachment_id: str, *, now: float) -> Cancellation:
+    def cancel(
+        self, attachment_id: str, *, now: float, may_stop_others: bool = True
+    ) -> Cancellation:
         """Does what a client's `session/cancel` asks for.
 
         It drops the prompts of this client that wait, and cancels the running one if that is the
-        client's own, or if the client has no prompt at all.
+        client's own, or if the client has no prompt at all and may stop those of others.
         """
         dropped = self._drop(lambda prompt: prompt.attachment_id == attachment_id)
         owner = self._running.attachment_id if self._running is not None else None
-        is_about_running = owner == attachment_id or not dropped
+        is_about_running = owner == attachment_id or (may_stop_others and not dropped)
         return Cancellation(
             at_agent=is_about_running and self._cancel_running(now), dropped=dropped
         )
+
+    def owner(self, turn: str) -> str | None:
+        """The attachment whose prompt a turn is, that is open or waits; None for no such turn."""
+        prompt = self._find(lambda prompt: prompt.turn == turn)
+        return None if prompt is None else prompt.attachment_id
 
     def cancel_turn(self, turn: str, *, now: float) -> Cancellation | None:
         """Cancels one turn, whoever owns it.
@@ -226,6 +233,10 @@ class Turns:
             None where this client waits for no such prompt.
         """
         return self._cancel_where(_asked(attachment_id, request_id), now)
+
+    def drop_queued(self) -> tuple[Prompt, ...]:
+        """Lets no prompt wait any more; gives those that did, each to be answered."""
+        return self._drop(lambda _prompt: True)
 
     def tick(self, now: float) -> TurnDeadline | None:
         """Tells what is due.

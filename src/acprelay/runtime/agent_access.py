@@ -23,6 +23,7 @@ class AgentAccess:
         agent: Which one; `NO_AGENT` for the relay itself.
         key: The session that the address names, if it names one.
         pool: Gives agents.
+        may_start: Whether the client may have an agent started.
 
     Attributes:
         initialized: Whether the client has been greeted.
@@ -30,14 +31,22 @@ class AgentAccess:
         serves: Which of the methods for files and terminals it has said that it serves.
     """
 
-    def __init__(self, *, agent: str, key: SessionKey | None, pool: AgentSource) -> None:
+    def __init__(
+        self, *, agent: str, key: SessionKey | None, pool: AgentSource, may_start: bool
+    ) -> None:
         self.initialized = False
         self.credentials: bytes | None = None
         self.serves: frozenset[str] = frozenset()
         self._agent = agent
         self._key = key
         self._pool = pool
+        self._may_start = may_start
         self._greeting = False
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether an `initialize` has been answered, or is being served."""
+        return self.initialized or self._greeting
 
     def begin_greeting(self) -> None:
         """Takes note of an `initialize`, before it is served.
@@ -74,11 +83,11 @@ class AgentAccess:
         return result_reply(envelope.id or b"null", result)
 
     async def _describe(self) -> bytes:
-        return (
-            relay_result()
-            if self._agent == NO_AGENT
-            else await self._pool.describe(self._agent, key=self._key)
-        )
+        if self._agent == NO_AGENT:
+            return relay_result()
+        if not self._may_start:
+            return self._pool.known(self._agent, key=self._key) or relay_result()
+        return await self._pool.describe(self._agent, key=self._key)
 
     async def pass_on(self, envelope: Envelope) -> bytes:
         """Lets the process that serves the next session answer `authenticate` or `logout`.

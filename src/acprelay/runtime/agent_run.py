@@ -30,6 +30,7 @@ from acprelay.routing.restoring import can_restore
 from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.background import together
 from acprelay.runtime.handshake import Handshake
+from acprelay.runtime.measurements import Traffic
 from acprelay.runtime.run_ports import Purpose, RunSink
 from acprelay.runtime.service_desk import ServiceDesk
 from acprelay.session.models import Handle, SessionKey
@@ -49,6 +50,7 @@ class AgentRun:
         pool: Gives the agent's process.
         limits: Bounds.
         desk: Serves the agent with files and terminals; the run's from now on.
+        traffic: What has passed; the run adds to it.
 
     Attributes:
         desk: Where that is done.
@@ -66,6 +68,7 @@ class AgentRun:
         pool: AgentSource,
         limits: Limits,
         desk: ServiceDesk,
+        traffic: Traffic,
     ) -> None:
         self.key = key
         self.desk = desk
@@ -84,6 +87,8 @@ class AgentRun:
         self._stopping = False
         self._received = 0
         self._sent = 0
+        self._traffic = traffic
+        self._counted_bytes = 0
 
     # -- bringing it up
 
@@ -162,6 +167,7 @@ class AgentRun:
     def lines_received(self, lines: list[bytes], oversized: Sequence[OversizedFrame]) -> None:
         """Takes one batch of what the agent wrote."""
         self._received += len(lines)
+        self._count(len(lines))
         self.last_output_at = asyncio.get_running_loop().time()
         try:
             if self._sink is not None:
@@ -172,6 +178,15 @@ class AgentRun:
             # What is lost may be an answer that somebody waits for: no session goes on like that.
             logger.exception("session %s: cannot deal with what its agent wrote", self.key)
             self._lose(RelayError("cannot go on with the session", hint="see the relay's log"))
+
+    def _count(self, messages: int) -> None:
+        """Adds one batch to what has passed."""
+        flow = self._traffic.from_agents
+        flow.messages += messages
+        if self._agent is not None:
+            received_bytes = self._agent.received_bytes
+            flow.size += received_bytes - self._counted_bytes
+            self._counted_bytes = received_bytes
 
     @property
     def _is_awaited(self) -> bool:
@@ -244,7 +259,10 @@ class AgentRun:
             AgentError: The agent cannot take them.
         """
         self._process().send(lines, is_owed=is_owed)
-        self._sent += lines.count(b"\n")
+        count = lines.count(b"\n")
+        self._sent += count
+        self._traffic.to_agents.messages += count
+        self._traffic.to_agents.size += len(lines)
 
     def pause_reading(self) -> None:
         """Leaves the agent's output in its pipe. Idempotent."""
@@ -271,6 +289,11 @@ class AgentRun:
     def input_waits_since(self) -> float | None:
         """Since when its agent has taken nothing of what waits for it; None if nothing waits."""
         return None if self._agent is None else self._agent.waiting_since
+
+    @property
+    def input_waiting_bytes(self) -> int:
+        """How much waits for its agent to read it."""
+        return 0 if self._agent is None else self._agent.waiting_bytes
 
     async def measure(self) -> Usage | None:
         """Tells what its agent's processes use, where they can be seen. Cancelling is safe."""

@@ -52,6 +52,20 @@ class AgentSource:
             return await self._dial_ins.describe(_known(key))
         return await self._pool.describe(name)
 
+    def known(self, name: str, *, key: SessionKey | None) -> bytes | None:
+        """Gives an agent's answer to `initialize` as far as it is known; starts nothing.
+
+        Args:
+            name: Which agent.
+            key: The session that it is for, if that is known.
+
+        Returns:
+            The raw JSON result; None where no such agent has answered yet.
+        """
+        if name == JOINED:
+            return None if key is None else self._dial_ins.known(key)
+        return self._pool.known(name)
+
     async def authenticate(self, name: str, params: bytes, *, key: SessionKey | None) -> Envelope:
         """Passes a client's `authenticate` to the agent that its next session will have.
 

@@ -15,6 +15,7 @@ from acprelay.routing.listing import Listed
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.feed import EventFeed
+from acprelay.runtime.observation import Observer
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.run_ports import Runs
 from acprelay.session.models import SessionKey
@@ -31,6 +32,7 @@ class Archive:
         ids: Mints secrets.
         clock: Wall-clock time.
         rules: What holds in every conversation.
+        observer: Is told what happens in them.
         feed: Is told what becomes of conversations.
     """
 
@@ -41,12 +43,15 @@ class Archive:
         ids: IdGenerator,
         clock: Clock,
         rules: Rules,
+        observer: Observer,
         feed: EventFeed,
     ) -> None:
         self._store = store
         self._ids = ids
         self._clock = clock
         self._rules = rules
+        self._observer = observer
+        self._is_draining = False
         self._feed = feed
         self._records: dict[SessionKey, ConversationRecord] = {}
         self._drivers: dict[SessionKey, ConversationDriver] = {}
@@ -135,6 +140,8 @@ class Archive:
 
     def keep(self, driver: ConversationDriver) -> None:
         """Takes a conversation in that is stored."""
+        if self._is_draining:
+            driver.drain()
         self._drivers[driver.key] = driver
         self._records[driver.key] = driver.record
         self._feed.add(EventKind.SESSION_OPENED, driver.key, {"agent": driver.record.agent})
@@ -165,6 +172,21 @@ class Archive:
         """Has no run begun any more that nobody asks for. Idempotent."""
         for driver in self._drivers.values():
             driver.supervisor.retire()
+
+    def drain(self) -> None:
+        """Has no turn and no run begun any more, for good. Idempotent."""
+        self._is_draining = True
+        for driver in list(self._drivers.values()):
+            driver.drain()
+
+    @property
+    def count(self) -> int:
+        """How many conversations there are."""
+        return len(self._records)
+
+    def drivers(self) -> list[ConversationDriver]:
+        """Those of the conversations that are in use."""
+        return list(self._drivers.values())
 
     def close(self) -> None:
         """Saves what has changed, and lets go of every driver. Idempotent."""
@@ -219,9 +241,12 @@ class Archive:
             clock=self._clock,
             ids=self._ids,
             rules=self._rules,
+            observer=self._observer,
             feed=self._feed,
         )
         driver.open(is_new=is_new)
+        if self._is_draining:
+            driver.drain()
         return driver
 
 

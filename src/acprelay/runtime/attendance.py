@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from acprelay.errors import RelayError
-from acprelay.routing.access import Principal
+from acprelay.routing.access import Grant, Principal
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.frames import loss_notice
 from acprelay.routing.log import PublicLog
@@ -39,6 +39,15 @@ class Client(Protocol):
 
     def flush(self) -> None:
         """Writes what is due to it."""
+        ...
+
+    def sample(self, attachment: Attachment, read_at: float) -> None:
+        """Measures how long it takes until it has been written what its log holds now.
+
+        Args:
+            attachment: Its presence.
+            read_at: When the latest of that was read, by `time.perf_counter`.
+        """
         ...
 
     def dispossess(self, attachment: Attachment) -> None:
@@ -84,6 +93,17 @@ class Attendance:
         return bool(self._clients)
 
     @property
+    def has_prompters(self) -> bool:
+        """Whether anybody is connected who may prompt."""
+        present = map(self._presence.find, self._clients)
+        return any(each is not None and Grant.PROMPT in each.grants for each in present)
+
+    def principal_of(self, attachment_id: str) -> str | None:
+        """The id of the principal whose client an attachment is; None where it was given up."""
+        attachment = self._presence.find(attachment_id)
+        return None if attachment is None else attachment.principal
+
+    @property
     def count(self) -> int:
         """How many are connected."""
         return len(self._clients)
@@ -92,6 +112,13 @@ class Attendance:
         """Has every connection write what is due."""
         for client in list(self._clients.values()):
             client.flush()
+
+    def sample(self, read_at: float) -> None:
+        """Has every connection measure how long it takes to write what the log holds now."""
+        for attachment_id, client in self._clients.items():
+            attachment = self._presence.find(attachment_id)
+            if attachment is not None:
+                client.sample(attachment, read_at)
 
     # -- coming
 
@@ -279,5 +306,7 @@ class Attendance:
 
     def _admit(self, client: Client, attachment: Attachment) -> Attachment:
         self._clients[attachment.id] = client
-        attachment.serves = client.serves
+        # What is asked for is said to the agent, as a prompt is.
+        is_heard = Grant.PROMPT in attachment.grants
+        attachment.serves = client.serves if is_heard else frozenset()
         return attachment

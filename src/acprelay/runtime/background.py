@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Awaitable, Coroutine
 from types import TracebackType
@@ -25,14 +26,22 @@ async def together(*work: Awaitable[None]) -> None:
 class Background:
     """Keeps tasks until they are done, and ends those that are left when its context is left.
 
-    A task that fails is logged; it takes no other task with it.
+    A task that fails is logged; it takes no other task with it. Tasks have the context variables of
+    whoever entered, not of whoever begins them: they outlive the latter.
     """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._context = contextvars.copy_context()
+
+    @property
+    def count(self) -> int:
+        """How many tasks are not done."""
+        return len(self._tasks)
 
     async def __aenter__(self) -> Self:
         """Starts nothing."""
+        self._context = contextvars.copy_context()
         return self
 
     async def __aexit__(
@@ -54,7 +63,7 @@ class Background:
             work: What it does.
             name: Says so in logs.
         """
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        task = asyncio.get_running_loop().create_task(work, name=name, context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task

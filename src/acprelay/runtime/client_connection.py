@@ -4,7 +4,7 @@ A message is dealt with when it arrives, in order. Only what has to wait for an 
 beside that: `initialize`, authentication, opening and closing a session. Each of those answers its
 request itself, whatever happens.
 
-It knows no WebSocket and no HTTP: whoever has a socket gives an `Outlet` and calls `receive`.
+It knows no WebSocket and no HTTP: whoever has a socket gives a `ClientWriter` and calls `receive`.
 """
 
 from __future__ import annotations
@@ -13,27 +13,42 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
-from acprelay.errors import RelayError, RemoteProtocolError, RequestCancelled
+from acprelay.config import Limits
+from acprelay.errors import LimitReached, RelayError, RemoteProtocolError, RequestCancelled
 from acprelay.routing.access import Principal
+from acprelay.routing.access_rules import (
+    check_anything,
+    check_opening,
+    rule_for,
+    seen,
+    starts_agents,
+    within,
+)
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.choosing import Choice, choose
-from acprelay.routing.destinations import Destination, destination
+from acprelay.routing.destinations import Destination, answering_session, destination
 from acprelay.routing.frames import error_reply
+from acprelay.routing.message_rate import MessageRates
+from acprelay.routing.opening_rules import read_new_session
 from acprelay.runtime.agent_access import AgentAccess
 from acprelay.runtime.agent_source import AgentSource
 from acprelay.runtime.background import Background
 from acprelay.runtime.client_sessions import ClientSessions
+from acprelay.runtime.clients import ConnectedClients
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.group_requests import GroupRequests
 from acprelay.runtime.groups import Groups
 from acprelay.runtime.invitation_requests import InvitationRequests
-from acprelay.runtime.opening import Opening, read_cwd
-from acprelay.runtime.outbox import Outbox
-from acprelay.runtime.ports import Outlet
+from acprelay.runtime.log_context import also, bound
+from acprelay.runtime.measurements import Measures
+from acprelay.runtime.opening import Opening
+from acprelay.runtime.ports import ClientWriter
+from acprelay.runtime.rate_gate import RateGate
 from acprelay.runtime.session_requests import SessionRequests, answer, defect
 from acprelay.wire import Envelope, MessageKind, peek, peek_refused
 
@@ -53,11 +68,15 @@ class ClientConnection:
         id: The connection's id; begins the ids of its attachments.
         principal: Who the client is.
         choice: What its address chooses.
-        outlet: Its socket.
+        outbox: Writes to it.
+        limits: Bounds.
         host: Opens and ends sessions.
         pool: Gives agents.
         groups: Opens and ends groups.
         invitations: Serves what concerns agents that are to join.
+        clients: Everybody who is connected.
+        measures: What has passed, and how long it took; the connection adds to it.
+        rates: How many messages principals may send.
     """
 
     def __init__(
@@ -66,43 +85,60 @@ class ClientConnection:
         id: str,  # noqa: A002 - the glossary's word
         principal: Principal,
         choice: Choice,
-        outlet: Outlet,
+        outbox: ClientWriter,
+        limits: Limits,
         host: ConversationHost,
         pool: AgentSource,
         groups: Groups,
         invitations: InvitationRequests,
+        clients: ConnectedClients,
+        measures: Measures,
+        rates: MessageRates,
     ) -> None:
         self.id = id
         self.principal = principal
-        self._choice = choice
+        self._choice = choice = within(choice, principal.scope)
+        self._most_requests = limits.requests
         self._host = host
+        self._clients = clients
+        self._received = measures.traffic.from_clients
         self._pool = pool
-        self._access = AgentAccess(agent=choice.agent, key=choice.key, pool=pool)
-        self._groups = GroupRequests(groups=groups)
+        self._rate = RateGate(rates=rates, principal=principal.id)
+        self._access = AgentAccess(
+            agent=choice.agent,
+            key=seen(principal, choice.key),
+            pool=pool,
+            may_start=starts_agents(principal),
+        )
+        self._groups = GroupRequests(groups=groups, principal=principal)
         self._works: Mapping[Destination, Work] = {
-            Destination.AGENT_PROCESS: self._access.pass_on,
             Destination.OPEN_GROUP: self._groups.open,
-            Destination.INVITE: invitations.invite,
-            Destination.REVOKE_INVITATIONS: invitations.revoke,
+            Destination.INVITE: partial(invitations.invite, principal=principal),
+            Destination.REVOKE_INVITATIONS: partial(invitations.revoke, principal=principal),
         }
-        self._outbox = Outbox(outlet=outlet)
+        self._outbox = outbox
         self._tasks = Background()
         self._exit = AsyncExitStack()
-        self._sessions = ClientSessions()
+        self._sessions = ClientSessions(most=limits.connection_sessions)
         self._requests = SessionRequests(
             connection_id=id,
             client=self,
             sessions=self._sessions,
-            outbox=self._outbox,
+            outbox=outbox,
             host=host,
+            principal=principal,
         )
         self._closed = False
 
     async def __aenter__(self) -> Self:
         """Begins to write, and lets the chosen agent's process stay warm."""
-        await self._exit.enter_async_context(self._pool.hold(self._choice.agent))
-        await self._exit.enter_async_context(self._tasks)
+        if starts_agents(self.principal):
+            await self._exit.enter_async_context(self._pool.hold(self._choice.agent))
+        with bound(connection=self.id, principal=self.principal.id):
+            await self._exit.enter_async_context(self._tasks)
+            logger.info("connection %s opened", self.id)
         self._exit.callback(self._leave)
+        self._exit.enter_context(self._clients.including(self))
         self._tasks.start(self._write(), name=f"writer of connection {self.id}")
         return self
 
@@ -114,9 +150,14 @@ class ClientConnection:
     ) -> None:
         """Ends what the client leaves behind; returns once that is on its way."""
         await self._exit.aclose()
+        fields = also(connection=self.id, principal=self.principal.id)
+        logger.info("connection %s closed", self.id, extra=fields)
 
     def _leave(self) -> None:
         self._closed = True
+        if self._rate.dropped:
+            count = self._rate.dropped
+            logger.warning("connection %s: dropped %d notifications over its rate", self.id, count)
         self._outbox.close()
         for key in self._sessions.starting:
             self._host.runs.begin_termination(key, reason="its client left")
@@ -124,6 +165,11 @@ class ClientConnection:
         for place in self._sessions.places:
             self._sessions.forget(place.attachment)
             place.driver.attendance.lose(place.attachment, now=now)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the client has begun as ACP says, with `initialize`."""
+        return self._access.is_begun
 
     @property
     def backlog_bytes(self) -> int:
@@ -139,6 +185,8 @@ class ClientConnection:
 
     def receive(self, frame: bytes) -> None:
         """Takes one message of the client; never raises for what is in it."""
+        self._received.messages += 1
+        self._received.size += len(frame)
         try:
             envelope = peek(frame)
         except RemoteProtocolError as error:
@@ -146,8 +194,13 @@ class ClientConnection:
             if refused.kind is not MessageKind.RESPONSE:
                 self.say(error_reply(refused.id or b"null", error))
             return
+        self.deal_with(envelope)
+
+    def deal_with(self, envelope: Envelope) -> None:
+        """Takes one message that was read already; never raises for what is in it."""
         try:
-            self._route(envelope)
+            if self._rate.admits(envelope, asyncio.get_running_loop().time()):
+                self._route(envelope)
         except RelayError as error:
             self._refuse(envelope, error)
         except Exception:
@@ -155,8 +208,10 @@ class ClientConnection:
             self._refuse(envelope, defect(envelope))
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:
+        logger.info("refused %s: %s", envelope.method, error.code, extra=also(code=error.code))
         if envelope.kind is MessageKind.REQUEST:
-            self.say(error_reply(envelope.id or b"null", error))
+            reply = error_reply(envelope.id or b"null", error)
+            self._outbox.say(reply, session_id=answering_session(envelope))
 
     def _route(self, envelope: Envelope) -> None:
         match destination(envelope, initialized=self._access.initialized):
@@ -168,10 +223,14 @@ class ClientConnection:
             case Destination.CANCEL_REQUEST:
                 self._cancel_request(envelope.request_id or b"")
             case Destination.INITIALIZE:
+                self._check_room()
                 self._access.begin_greeting()
                 self._serve(envelope, self._access.greet)
             case Destination.OPEN_SESSION:
                 self._open(envelope)
+            case Destination.AGENT_PROCESS:
+                check_anything(self.principal, rule_for(envelope.method or "").grant)
+                self._serve(envelope, self._access.pass_on)
             case Destination.CLOSE_GROUP:
                 # Who asked may leave: what was begun is carried through.
                 self._host.background.start(
@@ -186,7 +245,14 @@ class ClientConnection:
 
     def _serve(self, envelope: Envelope, work: Work) -> None:
         """Serves a request beside what else the client says."""
+        self._check_room()
         self._tasks.start(answer(envelope, work, self.say), name=envelope.method or "")
+
+    def _check_room(self) -> None:
+        if self._tasks.count > self._most_requests:  # one of them writes
+            raise LimitReached(
+                limit="a client's unanswered requests", most=self._most_requests, setting="requests"
+            )
 
     def _cancel_request(self, request_id: bytes) -> None:
         opening = self._sessions.withdraw(request_id)
@@ -201,11 +267,13 @@ class ClientConnection:
 
     def _open(self, envelope: Envelope) -> None:
         choice = choose(self._choice, envelope, agents=self._pool.names)
+        check_opening(self.principal, choice)
         opening = Opening(
             client=self,
             request=envelope,
             choice=choice,
-            cwd=read_cwd(envelope.member("params")),
+            cwd=read_new_session(envelope.member("params")).cwd,
+            sponsor=self.principal.id,
             # What a client has shown to one agent is not for another one.
             credentials=self._access.credentials if choice.agent == self._choice.agent else None,
         )
@@ -221,6 +289,10 @@ class ClientConnection:
     def flush(self) -> None:
         """Writes what is due to the client, as far as its socket takes it."""
         self._outbox.flush()
+
+    def sample(self, attachment: Attachment, read_at: float) -> None:
+        """Measures how long it takes until the client has been written what a log holds now."""
+        self._outbox.sample(attachment, read_at)
 
     def dispossess(self, attachment: Attachment) -> None:
         """Gives up an attachment at once: another connection has it."""

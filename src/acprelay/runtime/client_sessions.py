@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from acprelay.errors import InvalidParams, InvalidRequest, MethodNotFound, SessionNotFound
+from acprelay.errors import (
+    InvalidParams,
+    InvalidRequest,
+    LimitReached,
+    MethodNotFound,
+    SessionNotFound,
+)
 from acprelay.routing.attachment import Attachment
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.opening import Opening
@@ -32,9 +38,13 @@ class ClientSessions:
     """What one connection keeps of its sessions.
 
     Requests are known by their raw ids, sessions by their public ones.
+
+    Args:
+        most: How many sessions the client may be in, or wait for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, most: int) -> None:
+        self._most = most
         self._awaited: dict[bytes, Opening] = {}
         self._places: dict[str, Place] = {}
         self._leaving: list[Place] = []
@@ -61,12 +71,14 @@ class ClientSessions:
 
         Raises:
             InvalidRequest: Another one with its id has no answer yet.
+            LimitReached: As many as may be are there, or on their way.
         """
         if opening.request_id in self._awaited:
             raise InvalidRequest(
                 "cannot take a second session/new with the same id",
                 hint="choose an id that no request in flight has",
             )
+        self.check_room(None)
         self._awaited[opening.request_id] = opening
 
     def withdraw(self, request_id: bytes) -> Opening | None:
@@ -86,6 +98,21 @@ class ClientSessions:
         return awaited
 
     # -- sessions that the client is in
+
+    def check_room(self, public_id: str | None) -> None:
+        """Makes sure that the client may enter a session.
+
+        Args:
+            public_id: The session's id; None for a new one.
+
+        Raises:
+            LimitReached: It is in as many others as it may be.
+        """
+        count = len(self._awaited) + len(self._places) + len(self._leaving)
+        if count >= self._most and public_id not in self._places:
+            raise LimitReached(
+                limit="the sessions of a connection", most=self._most, setting="connection-sessions"
+            )
 
     def enter(self, place: Place) -> None:
         """Takes note of where the client is."""

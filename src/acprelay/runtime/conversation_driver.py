@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from time import perf_counter
 
 from acprelay.errors import AgentError, RelayError, SessionEnded
+from acprelay.routing.access import Principal
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.events import (
@@ -21,6 +23,8 @@ from acprelay.routing.events import (
     ServiceAsked,
     ServiceWithdrawn,
     TurnChanged,
+    TurnEnded,
+    TurnStarted,
 )
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord
@@ -29,6 +33,7 @@ from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.alarm import Alarm
 from acprelay.runtime.attendance import Attendance
 from acprelay.runtime.feed import EventFeed
+from acprelay.runtime.observation import Observer, Scene
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.record_keeper import RecordKeeper, read_snapshot
 from acprelay.runtime.remote_control import RemoteControl
@@ -41,6 +46,8 @@ from acprelay.wire import Envelope, OversizedFrame
 
 logger = logging.getLogger(__name__)
 
+_SAMPLE_S = 0.1
+
 
 class ConversationDriver:
     """Drives one conversation; `open` comes first, `close` last.
@@ -52,10 +59,13 @@ class ConversationDriver:
         clock: Wall-clock time, for the record.
         ids: Mints secrets.
         rules: What holds in every conversation.
+        observer: Is told what happens.
         feed: Is told of turns, permissions and notices.
 
     Attributes:
         keeper: Keeps its record.
+        sponsor: The id of the principal that runs begin for: whose client said something last, or
+            has opened the session; None where nobody has, since the relay was started.
     """
 
     def __init__(
@@ -67,6 +77,7 @@ class ConversationDriver:
         clock: Clock,
         ids: IdGenerator,
         rules: Rules,
+        observer: Observer,
         feed: EventFeed,
     ) -> None:
         self.snapshot = read_snapshot(record)
@@ -78,8 +89,12 @@ class ConversationDriver:
         self._clock = clock
         self._ids = ids
         self._rules = rules
+        self._observer = observer
+        self._turn_began_at = 0.0
+        self._sample_at = 0.0
         self._feed = feed
         self._is_open = False
+        self.sponsor: str | None = None
         self.attendance: Attendance
         self.supervisor: Supervisor
         self.control: RemoteControl
@@ -100,6 +115,32 @@ class ConversationDriver:
     def key(self) -> SessionKey:
         """The conversation's name."""
         return self.record.key
+
+    @property
+    def scene(self) -> Scene:
+        """Where it is that something happens."""
+        return Scene(key=self.key, agent=self.record.agent, run=self.record.run)
+
+    @property
+    def is_in_turn(self) -> bool:
+        """Whether a turn runs, as clients are told."""
+        return self._is_open and self._conversation.turn is not None
+
+    @property
+    def queued_prompts(self) -> int:
+        """How many prompts wait."""
+        return self._conversation.queued_prompts if self._is_open else 0
+
+    @property
+    def open_asks(self) -> int:
+        """How many requests of the agent wait for clients."""
+        return self._conversation.open_asks if self._is_open else 0
+
+    @property
+    def stdin_bytes(self) -> int:
+        """How much waits for the agent to read it."""
+        run = self._slot.serving
+        return 0 if run is None else run.input_waiting_bytes
 
     def open(self, *, is_new: bool) -> None:
         """Opens the log.
@@ -136,6 +177,7 @@ class ConversationDriver:
             attendance=self.attendance,
             slot=self._slot,
             rules=self._rules,
+            on_restart=lambda: self._observer.restarted(self.scene),
             on_change=self._carry_out,
         )
         self.control = RemoteControl(
@@ -186,7 +228,11 @@ class ConversationDriver:
         """Takes one batch of what the agent wrote, and writes what is due to clients."""
         if run is not self._slot.serving:
             return
+        read_at = perf_counter()
         self._conversation.receive_agent(lines, oversized, now=_now())
+        if read_at >= self._sample_at and self.attendance.has_clients:
+            self._sample_at = read_at + _SAMPLE_S
+            self.attendance.sample(read_at)
         self._carry_out()
         if self._log.is_congested:
             # An agent may wait for the disk, never for a client.
@@ -214,7 +260,7 @@ class ConversationDriver:
             self._runs.abandon(run, reason)
 
     def _log_troubled(self, error: RelayError) -> None:
-        logger.warning("session %s: %s", self.key, error.message)
+        self._observer.storage_failed(self.scene, error)
         if self._is_open:
             self._conversation.publish_notice(error)
             self._carry_out()
@@ -225,9 +271,11 @@ class ConversationDriver:
         """Takes a client's request or notification for the agent.
 
         Raises:
+            Forbidden: The client lacks the grant for it.
             InvalidRequest: The client still waits for a request with this id.
             LimitReached: As much waits for the agent as may.
         """
+        self.sponsor = self.attendance.principal_of(attachment_id) or self.sponsor
         self._conversation.receive_client(attachment_id, envelope, now=_now())
         self._carry_out()
 
@@ -247,8 +295,18 @@ class ConversationDriver:
         """Serves `_acprelay/turns`."""
         return self._conversation.describe_turns(attachment_id)
 
-    def cancel_turn(self, turn: str) -> bool:
-        """Serves `_acprelay/cancel_turn`; tells whether there is such a turn."""
+    def cancel_turn(self, turn: str, *, principal: Principal) -> bool:
+        """Serves `_acprelay/cancel_turn`; tells whether there is such a turn.
+
+        Args:
+            turn: The turn's id.
+            principal: Who wants it stopped.
+
+        Raises:
+            Forbidden: It is another principal's, and this one lacks the grant to approve.
+        """
+        grants = principal.grants_for(self.key)
+        self._conversation.check_stop(turn, principal=principal.id, grants=grants)
         cancelled = self._conversation.cancel_turn(turn, now=_now())
         self._carry_out()
         return cancelled
@@ -259,6 +317,12 @@ class ConversationDriver:
         self._conversation.close_turns(now=_now())
         self._carry_out()
         self.end_run(reason)
+
+    def drain(self) -> None:
+        """Begins no turn and no run any more; the turn that runs goes on. Idempotent."""
+        self.supervisor.retire()
+        self._conversation.drain()
+        self._carry_out()
 
     def mark_interrupted(self, turn: str) -> None:
         """Takes note that a relay which has died was in the middle of a turn."""
@@ -323,8 +387,15 @@ class ConversationDriver:
                 case TurnChanged():
                     self.save()
                     self.keeper.sync()
+                case TurnStarted():
+                    self._turn_began_at = _now()
+                    self._observer.turn_started(self.scene, event)
+                case TurnEnded():
+                    lasted_s = _now() - self._turn_began_at
+                    self._observer.turn_ended(self.scene, event, lasted_s=lasted_s)
                 case AskDecided(decision):
                     self.keeper.audit(decision, now=_now())
+                    self._observer.permission_decided(self.scene, decision)
                 case ServiceAsked() | ServiceWithdrawn():
                     self._slot.heed(event, roots=self.record.roots, settle=self._service_settled)
 

@@ -25,7 +25,9 @@ from acprelay.runtime.background import Background
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.creations import Creations
 from acprelay.runtime.further_runs import FurtherRuns
+from acprelay.runtime.measurements import Traffic
 from acprelay.runtime.opening import Opening
+from acprelay.runtime.opening_checks import OpeningChecks
 from acprelay.runtime.purposes import Founding, Restoration
 from acprelay.runtime.run_lifecycle import RunLifecycle
 from acprelay.runtime.service_desk import ServiceDesks
@@ -50,6 +52,8 @@ class ConversationHost:
         background: Owns the tasks.
         limits: Bounds of runs.
         desks: Serve agents with files and terminals.
+        traffic: What has passed; runs add to it.
+        checks: Refuse what may not be opened.
     """
 
     def __init__(
@@ -64,9 +68,15 @@ class ConversationHost:
         background: Background,
         limits: Limits,
         desks: ServiceDesks,
+        traffic: Traffic,
+        checks: OpeningChecks,
     ) -> None:
         self.runs = RunLifecycle(
-            manager=manager, registry=registry, background=background, most=limits.sessions
+            manager=manager,
+            registry=registry,
+            background=background,
+            most=limits.sessions,
+            most_each=limits.sessions_per_principal,
         )
         self.background = background
         self._manager = manager
@@ -76,6 +86,8 @@ class ConversationHost:
         self._worktrees = worktrees
         self._limits = limits
         self._desks = desks
+        self._traffic = traffic
+        self._checks = checks
         self._creations = Creations(background=background)
         self._further_runs = FurtherRuns(
             runs=self.runs, creations=self._creations, background=background
@@ -121,8 +133,9 @@ class ConversationHost:
         spec = opening.spec
         try:
             self._creations.check_open()
+            await self._checks.check(opening.request.member("params"))
             self._check_free(spec)
-            key, handle = await self.runs.create(spec)
+            key, handle = await self.runs.create(spec, sponsor=opening.sponsor)
             self.background.start(self._found(opening, key, handle), name=f"start of {key}")
         except RelayError as error:
             opening.refuse(error)
@@ -186,6 +199,7 @@ class ConversationHost:
             opening.client.session_refused(opening, reply)
             await self.runs.terminate(purpose.key, reason="the agent refused session/new")
         else:
+            purpose.driver.sponsor = opening.sponsor
             self._archive.keep(purpose.driver)
             self._worktrees.settle(purpose.key)
             opening.client.session_opened(opening, purpose.driver, answer)
@@ -219,6 +233,7 @@ class ConversationHost:
             pool=self._pool,
             limits=self._limits,
             desk=self._desks.open(),
+            traffic=self._traffic,
         )
 
     # -- ending
@@ -271,6 +286,15 @@ class ConversationHost:
         for ending in endings:
             ending.result()
         return keys
+
+    def drain(self) -> None:
+        """Opens no session and begins no run and no turn any more; turns go on. Idempotent."""
+        self._creations.drain()
+        self._archive.drain()
+
+    def turns(self) -> list[str]:
+        """The public ids of the sessions whose turns run."""
+        return [str(driver.key) for driver in self._archive.drivers() if driver.is_in_turn]
 
     async def aclose(self, *, reason: str) -> None:
         """Begins no run any more, ends every one, and returns once they are gone. Idempotent."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 
-from acprelay.errors import Unavailable
+from acprelay.errors import RelayDraining, Unavailable
 from acprelay.runtime.background import Background
 
 
@@ -23,6 +23,7 @@ class Creations:
     def __init__(self, *, background: Background) -> None:
         self._background = background
         self._groups: dict[asyncio.Task[None], str | None] = {}
+        self._is_draining = False
         self._is_closed = False
 
     def start(
@@ -43,12 +44,19 @@ class Creations:
         """Refuses a creation once the relay is stopping.
 
         Raises:
-            Unavailable: It is.
+            Unavailable: It is; RelayDraining where it is about to.
         """
         if self._is_closed:
             raise Unavailable(
                 "cannot begin a run: the relay is stopping", hint="connect again once it is back"
             )
+
+        if self._is_draining:
+            raise RelayDraining
+
+    def drain(self) -> None:
+        """Lets none begin any more that has not begun yet. Idempotent."""
+        self._is_draining = True
 
     async def settled(self, group: str) -> None:
         """Returns once all of a group that were begun before are done. Cancelling is safe."""

@@ -225,6 +225,14 @@ class DialIns:
         await asyncio.shield(guest.greeted)
         return guest.handshake.initialize_result
 
+    def known(self, key: SessionKey) -> bytes | None:
+        """Gives what a role's agent has answered to `initialize`, raw, if one has; waits for none.
+
+        Args:
+            key: The role.
+        """
+        return self._described.get(key)
+
     async def authenticate(self, key: SessionKey, params: bytes) -> Envelope:
         """Passes a client's `authenticate` to the agent that the role's next run will take.
 

@@ -47,7 +47,9 @@ class FurtherRuns:
                 agent=record.agent,
                 cwd=record.cwd,
             )
-            handle = await self._runs.create_next(spec, count=partial(_count, driver, run))
+            handle = await self._runs.create_next(
+                spec, sponsor=driver.sponsor, count=partial(_count, driver, run)
+            )
             if handle is None:
                 return
             self._background.start(

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from acprelay.routing.access import Principal
 from acprelay.routing.frames import result_reply
 from acprelay.routing.group_params import read_close_group, read_open_group
 from acprelay.runtime.groups import Groups, RoleOutcome
@@ -18,10 +19,12 @@ class GroupRequests:
 
     Args:
         groups: Opens and ends groups.
+        principal: Who the client is.
     """
 
-    def __init__(self, *, groups: Groups) -> None:
+    def __init__(self, *, groups: Groups, principal: Principal) -> None:
         self._groups = groups
+        self._principal = principal
 
     async def open(self, envelope: Envelope) -> bytes:
         """Serves `_acprelay/open_group`; cancelling it ends what is still on its way.
@@ -29,7 +32,9 @@ class GroupRequests:
         Raises:
             RelayError: Nothing was begun.
         """
-        outcome = await self._groups.open(read_open_group(envelope.member("params")))
+        outcome = await self._groups.open(
+            read_open_group(envelope.member("params")), principal=self._principal
+        )
         result = {"group": outcome.group, "roles": [_role(role) for role in outcome.roles]}
         return result_reply(envelope.id or b"null", result)
 
@@ -39,7 +44,9 @@ class GroupRequests:
         Raises:
             RelayError: There is no such group, or an agent survives.
         """
-        closed = await self._groups.close(read_close_group(envelope.member("params")))
+        closed = await self._groups.close(
+            read_close_group(envelope.member("params")), principal=self._principal
+        )
         return result_reply(envelope.id or b"null", {"sessions": closed})
 
 

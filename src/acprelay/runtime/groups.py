@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from acprelay.routing.access import LOCAL, Grant, Principal
+from acprelay.routing.access_rules import check_group, check_opening
 from acprelay.routing.choosing import Choice, check_agent_name
 from acprelay.routing.group_params import GroupSpec, check_roles
 from acprelay.routing.records import Worktree
@@ -68,18 +70,28 @@ class Groups:
         self._ids = ids
         self._agents = agents
 
-    async def open(self, asked: GroupSpec) -> GroupOutcome:
+    async def open(self, asked: GroupSpec, *, principal: Principal = LOCAL) -> GroupOutcome:
         """Opens sessions side by side; one that fails leaves the others alone.
 
         Nobody is attached to them. Cancelling it ends those that are still on their way.
 
+        Args:
+            asked: The sessions. Who may manage one group opens them there if it names none.
+            principal: Who asks for them.
+
         Raises:
+            Forbidden: The principal may not manage one of them; nothing was begun.
             InvalidParams: The roles cannot be used, or there is no such agent; nothing was begun.
             InvalidKey: The group or a role is malformed; nothing was begun.
         """
         check_roles(asked)
-        group = self._ids.mint() if asked.group is None else asked.group
-        members = [_Member(asked, choice) for choice in self._choices(asked, group)]
+        group = principal.scope.group if asked.group is None else asked.group
+        if group is None:
+            check_group(principal, Grant.MANAGE, group := self._ids.mint())
+        choices = self._choices(asked, group)
+        for choice in choices:
+            check_opening(principal, choice)
+        members = [_Member(asked, choice, sponsor=principal.id) for choice in choices]
         try:
             for member in members:
                 self._host.open(member.opening)
@@ -89,18 +101,24 @@ class Groups:
                 self._abandon(member)
         return GroupOutcome(group=group, roles=tuple(member.outcome.result() for member in members))
 
-    async def close(self, group: str) -> list[str]:
+    async def close(self, group: str, *, principal: Principal = LOCAL) -> list[str]:
         """Ends the runs of every session of a group; their conversations stay.
 
         Cancelling it does not stop the endings. Idempotent.
+
+        Args:
+            group: The group's id.
+            principal: Who wants it ended.
 
         Returns:
             The public ids of the sessions, in order.
 
         Raises:
-            SessionNotFound: The group has no session.
+            SessionNotFound: The group has no session, or none that the principal may observe.
+            Forbidden: The principal may not manage the whole group.
             AgentError: A process of an agent survives.
         """
+        check_group(principal, Grant.MANAGE, group)
         return [str(key) for key in await self._host.close_group(group, reason="its group ends")]
 
     def _choices(self, asked: GroupSpec, group: str) -> list[Choice]:
@@ -126,13 +144,14 @@ class Groups:
 class _Member:
     """Whoever opens one session of a group: a `Founder` without a connection."""
 
-    def __init__(self, asked: GroupSpec, choice: Choice) -> None:
+    def __init__(self, asked: GroupSpec, choice: Choice, *, sponsor: str) -> None:
         params = {"cwd": asked.cwd, "mcpServers": asked.mcp_servers}
         self.opening = Opening(
             client=self,
             request=peek(request(b"0", "session/new", msgspec.json.encode(params))),
             choice=choice,
             cwd=asked.cwd,
+            sponsor=sponsor,
             credentials=None,
         )
         self.outcome: asyncio.Future[RoleOutcome] = asyncio.get_running_loop().create_future()

@@ -8,9 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
-from acprelay.errors import InvalidParams, RelayError
+from acprelay.errors import RelayError
 from acprelay.routing.choosing import Choice
 from acprelay.routing.frames import error_reply
 from acprelay.session.models import SessionKey, SessionSpec
@@ -47,6 +45,7 @@ class Opening:
         request: The request.
         choice: What the session is to be.
         cwd: The directory that the client names.
+        sponsor: The id of the principal that it is for.
         credentials: The params of an `authenticate` that the client made before, if any.
         key: The session that is on its way, once there is one.
     """
@@ -55,6 +54,7 @@ class Opening:
     request: Envelope
     choice: Choice
     cwd: str
+    sponsor: str
     credentials: bytes | None
     key: SessionKey | None = None
 
@@ -76,25 +76,3 @@ class Opening:
     def refuse(self, error: RelayError) -> None:
         """Answers with an error, unless there is an answer already."""
         self.client.session_refused(self, error_reply(self.request_id, error))
-
-
-class _NewSession(msgspec.Struct, rename="camel"):
-    cwd: str
-
-
-def read_cwd(params: bytes | None) -> str:
-    """Reads the one member of `session/new` that the relay itself keeps.
-
-    Args:
-        params: The raw JSON value; None where there is none.
-
-    Raises:
-        InvalidParams: There is no such member, or the params are no object.
-    """
-    try:
-        return msgspec.json.decode(params or b"null", type=_NewSession).cwd
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidParams(
-            f"cannot open a session: {error}",
-            hint="session/new needs params.cwd, an absolute path, and params.mcpServers",
-        ) from error

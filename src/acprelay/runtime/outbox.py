@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from acprelay.routing.attachment import Attachment
+from acprelay.runtime.lag_samples import LagSamples
+from acprelay.runtime.measurements import Measures
 from acprelay.runtime.ports import Outlet
 from acprelay.wire import text_frame
 
@@ -24,9 +26,10 @@ class Outbox:
 
     Args:
         outlet: The socket.
+        measures: What has passed, and how long it took; the outbox adds to it.
     """
 
-    def __init__(self, *, outlet: Outlet) -> None:
+    def __init__(self, *, outlet: Outlet, measures: Measures) -> None:
         self.lane_bytes = 0
         self._outlet = outlet
         self._lane: list[bytes] = []
@@ -34,9 +37,11 @@ class Outbox:
         self._retiring: dict[Attachment, Callable[[], None] | None] = {}
         self._stopped = asyncio.Event()
         self._closed = False
+        self._written = measures.traffic.to_clients
+        self._samples = LagSamples(delivered=measures.delivered)
 
-    def say(self, message: bytes) -> None:
-        """Writes a JSON-RPC message that belongs to no session."""
+    def say(self, message: bytes, *, session_id: str | None = None) -> None:  # noqa: ARG002
+        """Writes a JSON-RPC message before all that belongs to attachments."""
         if self._closed:
             return
         frame = text_frame(message)
@@ -44,7 +49,13 @@ class Outbox:
         self.lane_bytes += len(frame)
         self.flush()
 
-    def add(self, attachment: Attachment) -> None:
+    def add(
+        self,
+        attachment: Attachment,
+        *,
+        request_id: bytes | None = None,  # noqa: ARG002 - one socket takes all answers
+        is_told: bool = False,  # noqa: ARG002
+    ) -> None:
         """Begins to write what is due to an attachment. Idempotent."""
         if attachment not in self._sources:
             self._sources.append(attachment)
@@ -52,6 +63,7 @@ class Outbox:
     def remove(self, attachment: Attachment) -> None:
         """Stops writing an attachment's frames, at once. Idempotent."""
         self._retiring.pop(attachment, None)
+        self._samples.forget(attachment)
         with suppress(ValueError):
             self._sources.remove(attachment)
 
@@ -74,6 +86,8 @@ class Outbox:
             return
         while not self._outlet.writing_paused:
             if self._lane:
+                self._written.messages += len(self._lane)
+                self._written.size += self.lane_bytes
                 self._outlet.write(b"".join(self._lane))
                 self._lane.clear()
                 self.lane_bytes = 0
@@ -87,6 +101,7 @@ class Outbox:
         self._lane.clear()
         self.lane_bytes = 0
         self._sources.clear()
+        self._samples.clear()
         retiring, self._retiring = self._retiring, {}
         for then in retiring.values():
             if then is not None:
@@ -108,9 +123,13 @@ class Outbox:
         for source in tuple(self._sources):
             if source not in self._sources:
                 continue  # whoever was called meanwhile has removed it
+            passed = source.passed
             blobs = source.take(_QUANTUM_BYTES)
             for blob in blobs:
                 self._outlet.write(blob)
+                self._written.size += len(blob)
+            self._written.messages += source.passed - passed
+            self._samples.written(source)
             if not source.lane_bytes and source in self._retiring:
                 self._end(source)
             elif blobs:
@@ -120,8 +139,21 @@ class Outbox:
                 return True
         return False
 
+    def sample(self, attachment: Attachment, read_at: float) -> None:
+        """Measures how long it takes until an attachment has been written what its log holds now.
+
+        Where that is being measured already, it goes on.
+
+        Args:
+            attachment: Whose frames.
+            read_at: When the latest of them was read, by `time.perf_counter`.
+        """
+        if attachment in self._sources:
+            self._samples.begin(attachment, read_at)
+
     def _end(self, source: Attachment) -> None:
         then = self._retiring.pop(source)
         self._sources.remove(source)
+        self._samples.forget(source)
         if then is not None:
             then()

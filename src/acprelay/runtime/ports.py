@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from acprelay.errors import RelayError
+from acprelay.routing.attachment import Attachment
 from acprelay.routing.invitations import Invitation
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord, Worktree
@@ -29,6 +30,77 @@ class Outlet(Protocol):
         """Returns once writing is no longer paused.
 
         Cancelling it is safe.
+
+        Raises:
+            ConnectionError: The connection is lost.
+        """
+        ...
+
+
+class ClientWriter(Protocol):
+    """Writes what is due to one client, over whatever it is connected by."""
+
+    @property
+    def lane_bytes(self) -> int:
+        """How much waits that belongs to no session."""
+        ...
+
+    def say(self, message: bytes, *, session_id: str | None = None) -> None:
+        """Writes a JSON-RPC message that belongs to no attachment.
+
+        Args:
+            message: The message.
+            session_id: The session that it is about, if the client may be in it.
+        """
+        ...
+
+    def add(
+        self, attachment: Attachment, *, request_id: bytes | None = None, is_told: bool = False
+    ) -> None:
+        """Begins to write what is due to an attachment. Idempotent.
+
+        Args:
+            attachment: Which one.
+            request_id: The raw id of the request that brings it in, where its answer comes behind
+                what is before it in the lane.
+            is_told: Whether that answer says which session it is.
+        """
+        ...
+
+    def remove(self, attachment: Attachment) -> None:
+        """Stops writing what is due to an attachment, at once. Idempotent."""
+        ...
+
+    def retire(self, attachment: Attachment, *, then: Callable[[], None] | None = None) -> None:
+        """Stops writing what is due to an attachment once its lane is empty.
+
+        Args:
+            attachment: Which one.
+            then: Called after that, and also if the writer is closed before.
+        """
+        ...
+
+    def sample(self, attachment: Attachment, read_at: float) -> None:
+        """Measures how long it takes until an attachment has been written what its log holds now.
+
+        Where that is being measured already, it goes on.
+
+        Args:
+            attachment: Which one.
+            read_at: When the latest of that was read, by `time.perf_counter`.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Writes what is due, as far as there is room."""
+        ...
+
+    def close(self) -> None:
+        """Writes nothing any more, and lets go of what waits. Idempotent."""
+        ...
+
+    async def run(self) -> None:
+        """Does what goes on beside all that; may be cancelled.
 
         Raises:
             ConnectionError: The connection is lost.
@@ -66,6 +138,11 @@ class ConversationStore(Protocol):
     Nothing here blocks for longer than a local file takes; what is given to be written is written
     soon, in the order it was given, and survives the end of this process from then on.
     """
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How much of what was given is not written yet."""
+        ...
 
     def records(self) -> Sequence[ConversationRecord]:
         """Gives every conversation there is, as it was saved last; for the start of a relay."""

@@ -30,6 +30,7 @@ class RunLifecycle:
         registry: Their live references.
         background: Owns the tasks.
         most: How many runs may live at once.
+        most_each: How many of them one principal may have.
     """
 
     def __init__(
@@ -39,40 +40,47 @@ class RunLifecycle:
         registry: ConnectionRegistry[AgentRun, object],
         background: Background,
         most: int,
+        most_each: int,
     ) -> None:
         self._manager = manager
         self._registry = registry
         self._background = background
-        self._places = RunPlaces(registry=registry, most=most)
+        self._places = RunPlaces(registry=registry, most=most, most_each=most_each)
         self._locks: WeakValueDictionary[SessionKey, asyncio.Lock] = WeakValueDictionary()
 
     # -- beginning
 
     async def create(
-        self, spec: SessionSpec, *, number: int = 1
+        self, spec: SessionSpec, *, sponsor: str | None, number: int = 1
     ) -> tuple[SessionKey, Handle[AgentRun, object]]:
         """Creates a session; gives its name and its handle.
+
+        Args:
+            spec: The session.
+            sponsor: The id of the principal that the run is for; None for nobody's.
+            number: Which run of the conversation it is.
 
         Raises:
             SessionError: There is one already, or it was ended at once.
             StoreError: It cannot be stored.
-            LimitReached: As many runs live as may.
+            LimitReached: As many runs live as may, or as that principal may have.
         """
-        with self._places.creating():
+        with self._places.creating(sponsor):
             key = (await self._manager.create(spec, run=number)).key
-            self._places.created(key)
+            self._places.created(key, sponsor)
         handle = self._registry.get(key)
         if handle is None:
             raise SessionEnded(key=str(key), reason="it was ended at once")
         return key, handle
 
     async def create_next(
-        self, spec: SessionSpec, *, count: Callable[[], int | None]
+        self, spec: SessionSpec, *, sponsor: str | None, count: Callable[[], int | None]
     ) -> Handle[AgentRun, object] | None:
         """Creates a further run under a key, once the one before it is gone.
 
         Args:
             spec: The session; its id is given.
+            sponsor: The id of the principal that the run is for; None for nobody's.
             count: Called when it is time; gives the number of the run, or None if it is not wanted
                 any more.
 
@@ -83,13 +91,15 @@ class RunLifecycle:
             AgentError: A process of the run before it survives.
             SessionError: It was ended at once.
             StoreError: It cannot be stored.
-            LimitReached: As many runs live as may.
+            LimitReached: As many runs live as may, or as that principal may have.
         """
         key = SessionKey(spec.session_id or "", spec.role)
         async with self._alone(key):
             await self._end(key, "its run is over")
             number = count()
-            return None if number is None else (await self.create(spec, number=number))[1]
+            if number is None:
+                return None
+            return (await self.create(spec, sponsor=sponsor, number=number))[1]
 
     # -- ending
 

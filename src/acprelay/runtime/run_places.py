@@ -6,6 +6,7 @@ creation that fails, and no run that ends in whatever way, can cost a place for 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,30 +22,43 @@ class RunPlaces:
     Args:
         registry: Has a handle for each run, from its creation until nothing is left of it.
         most: How many there are.
+        most_each: How many of them one principal may have.
     """
 
-    def __init__(self, *, registry: ConnectionRegistry[AgentRun, object], most: int) -> None:
+    def __init__(
+        self, *, registry: ConnectionRegistry[AgentRun, object], most: int, most_each: int
+    ) -> None:
         self._registry = registry
         self._most = most
-        self._creating = 0
-        self._living: set[SessionKey] = set()
+        self._most_each = most_each
+        self._creating: Counter[str | None] = Counter()
+        self._living: dict[SessionKey, str | None] = {}
 
     @contextmanager
-    def creating(self) -> Iterator[None]:
+    def creating(self, sponsor: str | None) -> Iterator[None]:
         """Holds a place for a run while it is being created; `created` follows within.
 
+        Args:
+            sponsor: The id of the principal that the run is for; None for nobody's.
+
         Raises:
-            LimitReached: There is none.
+            LimitReached: There is none, or none for this principal.
         """
-        self._living = {key for key in self._living if self._registry.get(key) is not None}
-        if len(self._living) + self._creating >= self._most:
+        self._living = {
+            key: each for key, each in self._living.items() if self._registry.get(key) is not None
+        }
+        if len(self._living) + self._creating.total() >= self._most:
             raise LimitReached(limit="sessions that run", most=self._most)
-        self._creating += 1
+        own = Counter(self._living.values())[sponsor] + self._creating[sponsor]
+        if sponsor is not None and own >= self._most_each:
+            raise LimitReached(limit="sessions of one principal that run", most=self._most_each)
+        self._creating[sponsor] += 1
         try:
             yield
         finally:
-            self._creating -= 1
+            self._creating[sponsor] -= 1
+            self._creating += Counter()  # forgets whoever creates none
 
-    def created(self, key: SessionKey) -> None:
+    def created(self, key: SessionKey, sponsor: str | None) -> None:
         """Takes note that a run is there; its place is free once the registry has it no more."""
-        self._living.add(key)
+        self._living[key] = sponsor

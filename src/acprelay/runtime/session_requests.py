@@ -9,18 +9,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from acprelay.errors import InvalidRequest, RelayError
+from acprelay.routing.access import Grant, Principal
+from acprelay.routing.access_rules import check_visible, rule_for
 from acprelay.routing.attach_params import read_attach, read_cancel_turn
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.destinations import Destination
 from acprelay.routing.frames import error_reply, result_reply
-from acprelay.routing.listing import list_sessions
+from acprelay.routing.listing import Listed, list_sessions
 from acprelay.runtime.attendance import Client
 from acprelay.runtime.client_sessions import ClientSessions, Place, unnamed
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.opening import Opening
-from acprelay.runtime.outbox import Outbox
+from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.run_inspection import inspect_run
+from acprelay.session.models import SessionKey
 from acprelay.wire import Envelope
 
 _CLOSED = "a client closed it"
@@ -37,6 +40,7 @@ class SessionRequests:
         sessions: Where it is.
         outbox: Writes to it.
         host: Has the conversations.
+        principal: Who the client is.
     """
 
     def __init__(
@@ -45,14 +49,16 @@ class SessionRequests:
         connection_id: str,
         client: Client,
         sessions: ClientSessions,
-        outbox: Outbox,
+        outbox: ClientWriter,
         host: ConversationHost,
+        principal: Principal,
     ) -> None:
         self._connection_id = connection_id
         self._client = client
         self._sessions = sessions
         self._outbox = outbox
         self._host = host
+        self._principal = principal
         self._attached = 0
 
     def found(self, opening: Opening, driver: ConversationDriver, answer: Envelope) -> None:
@@ -70,7 +76,7 @@ class SessionRequests:
             opening.request_id,
             worktree=driver.record.worktree,
         )
-        self._admit(driver, attachment)
+        self._admit(driver, attachment, is_told=True)
         self._outbox.flush()
 
     def serve(self, what: Destination, envelope: Envelope) -> None:
@@ -80,12 +86,15 @@ class SessionRequests:
             RelayError: It cannot be served.
         """
         if what is Destination.LIST_SESSIONS:
-            result = list_sessions(self._host.listed(), envelope.member("params"))
+            seen = filter(self._may_see, self._host.listed())
+            result = list_sessions(seen, envelope.member("params"))
             self._outbox.say(result_reply(envelope.id or b"null", result))
             return
         if envelope.session_id is None:
             raise unnamed(envelope.method or "")
+        check_visible(self._principal, envelope.session_id)
         driver = self._host.find(envelope.session_id)
+        self._principal.require(rule_for(envelope.method or "").grant, driver.key)
         match what:
             case Destination.LOAD_SESSION:
                 self._enter(driver, driver.attendance.load, envelope)
@@ -106,12 +115,18 @@ class SessionRequests:
                 self._cancel_turn(driver, envelope)
         self._outbox.flush()
 
+    def _may_see(self, entry: Listed) -> bool:
+        return self._principal.may(Grant.OBSERVE, SessionKey(entry.group, entry.role))
+
     def _enter(self, driver: ConversationDriver, way: Way, envelope: Envelope) -> None:
+        self._sessions.check_room(envelope.session_id)
         place = self._sessions.place(envelope.session_id)
         present = place.attachment if place is not None else self._mint_attachment_id()
-        self._admit(driver, way(self._client, present, envelope.id or b"null"))
+        request_id = envelope.id or b"null"
+        self._admit(driver, way(self._client, present, request_id), request_id=request_id)
 
     def _attach(self, driver: ConversationDriver, envelope: Envelope) -> None:
+        self._sessions.check_room(envelope.session_id)
         asked = read_attach(envelope.member("params"))
         request_id = envelope.id or b"null"
         place = self._sessions.place(asked.session_id)
@@ -139,9 +154,16 @@ class SessionRequests:
             attachment = attendance.resume(self._client, self._mint_attachment_id(), request_id)
         self._admit(driver, attachment)
 
-    def _admit(self, driver: ConversationDriver, attachment: Attachment) -> None:
+    def _admit(
+        self,
+        driver: ConversationDriver,
+        attachment: Attachment,
+        *,
+        request_id: bytes | None = None,
+        is_told: bool = False,
+    ) -> None:
         self._sessions.enter(Place(driver, attachment))
-        self._outbox.add(attachment)
+        self._outbox.add(attachment, request_id=request_id, is_told=is_told)
 
     def _mint_attachment_id(self) -> str:
         self._attached += 1
@@ -193,7 +215,7 @@ class SessionRequests:
     def _cancel_turn(self, driver: ConversationDriver, envelope: Envelope) -> None:
         place = self._sessions.find(envelope)
         asked = read_cancel_turn(envelope.member("params"))
-        cancelled = driver.cancel_turn(asked.turn)
+        cancelled = driver.cancel_turn(asked.turn, principal=self._principal)
         _reply(place, envelope, {"cancelled": cancelled})
 
 

@@ -35,6 +35,8 @@ class Supervisor:
         attendance: Its clients.
         slot: Has its run.
         rules: How often runs are restarted, and when a run is not well.
+        on_restart: Callable[[], None],
+        on_restart: Called when an agent was restarted unasked.
         on_change: Called when the conversation has something to be carried out.
     """
 
@@ -46,12 +48,14 @@ class Supervisor:
         attendance: Attendance,
         slot: RunSlot,
         rules: Rules,
+        on_restart: Callable[[], None],
         on_change: Callable[[], None],
     ) -> None:
         self._record = record
         self._conversation = conversation
         self._attendance = attendance
         self._slot = slot
+        self._on_restart = on_restart
         self._on_change = on_change
         self._most = rules.restarts.get(record().agent, 0)
         self._restarts = Restarts(most=self._most)
@@ -72,7 +76,7 @@ class Supervisor:
         if self._unasked:
             self._unasked = False
             record, restarts = self._record(), self._restarts.in_a_row
-            logger.warning("session %s: restarted its agent, as run %d", record.key, record.run)
+            self._on_restart()
             self._conversation.tell(RUN_RESTARTED, {"run": record.run, "restarts": restarts})
 
     def run_lost(self, run: AgentRun, error: RelayError) -> None:
@@ -84,7 +88,7 @@ class Supervisor:
             unasked=self._unasked,
             restorable=run.can_restore,
             idle=self._conversation.is_idle,
-            attended=self._attendance.has_clients,
+            attended=self._attendance.has_prompters,
         )
         self._unasked = False
         self._restarts.run_over(_now())
@@ -116,8 +120,10 @@ class Supervisor:
 
     def _restart(self) -> None:
         self._due_at = None
-        if not self._attendance.has_clients:
-            logger.info("session %s: left dormant, as nobody is there", self._record().key)
+        if not self._attendance.has_prompters:
+            logger.info(
+                "session %s: left dormant, as nobody is there to prompt", self._record().key
+            )
             return
         self._unasked = True
         self._conversation.want_run()

@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 
+from acprelay.runtime.log_context import also
 from acprelay.session.models import Session
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,22 @@ class LoggingHooks:
 
     def on_activate(self, session: Session) -> None:
         """The session serves its client."""
-        logger.info("session %s is active (agent %s)", session.key, session.spec.agent)
+        logger.info(
+            "session %s is active (agent %s)",
+            session.key,
+            session.spec.agent,
+            extra=_at(session),
+        )
 
     def on_terminate(self, session: Session) -> None:
         """The session ends."""
-        logger.info("session %s ends: %s", session.key, session.reason)
+        logger.info("session %s ends: %s", session.key, session.reason, extra=_at(session))
+
+
+def _at(session: Session) -> dict[str, object]:
+    return also(
+        session=str(session.key),
+        role=session.key.role,
+        agent=session.spec.agent,
+        run=session.run,
+    )

@@ -1,4 +1,4 @@
-"""`/acp`: the remote transport of ACP over WebSocket.
+"""`/acp`: the remote transport of ACP over WebSocket; HTTP without an upgrade is served elsewhere.
 
 ACP, "Remote transport": a GET that asks for an upgrade opens a connection, its answer carries
 `Acp-Connection-Id`, and each message is one text frame. Binary frames are taken as text, since some
@@ -9,43 +9,32 @@ guard's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
 from acprelay.config import Limits
-from acprelay.errors import InvalidParams, RelayError, Unauthorized, Unavailable
-from acprelay.routing.access import Principal
-from acprelay.routing.choosing import DEFAULT_ROLE, NO_AGENT, Choice, check_agent_name
+from acprelay.errors import RelayError, Unauthorized, Unavailable
+from acprelay.routing.choosing import Choice
 from acprelay.runtime.client_connection import ClientConnection
 from acprelay.runtime.live_connections import LiveConnections
-from acprelay.runtime.ports import Outlet
+from acprelay.runtime.log_context import bound
+from acprelay.runtime.measurements import Measures
+from acprelay.runtime.outbox import Outbox
+from acprelay.server.choices import read_choice
+from acprelay.server.http_connections import Connect
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
-from acprelay.server.upgrades import check_upgrade, notice_death, refuse_without_upgrade
+from acprelay.server.quotas import Quota
+from acprelay.server.streamable_http import CONNECTION_ID_HEADER, StreamableHttp
+from acprelay.server.upgrades import asks_for_websocket, check_upgrade, notice_death
 from acprelay.session.ports import IdGenerator
 
-CONNECTION_ID_HEADER = "Acp-Connection-Id"
 _FAREWELL_S = 1.0
 _STOPPING = (WSCloseCode.GOING_AWAY, b"the relay is stopping")
 _REVOKED = (WSCloseCode.POLICY_VIOLATION, b"the token was taken back")
-
-
-class Connect(Protocol):
-    """Makes a client's connection; nothing begins before its context is entered."""
-
-    def __call__(
-        self,
-        *,
-        id: str,  # noqa: A002 - the glossary's word
-        principal: Principal,
-        choice: Choice,
-        outlet: Outlet,
-    ) -> ClientConnection:
-        """Makes one."""
-        ...
 
 
 class AcpEndpoint:
@@ -54,9 +43,11 @@ class AcpEndpoint:
     Args:
         agents: The agents that can be chosen, the default one first.
         connect: Makes connections.
-        ids: Mints their ids.
+        http: Serves what comes without an upgrade.
+        ids: Mints the connections' ids.
         limits: Bounds.
         connections: Ends connections whose principals lose their tokens.
+        measures: What has passed; connections add to it.
     """
 
     def __init__(
@@ -64,27 +55,38 @@ class AcpEndpoint:
         *,
         agents: Sequence[str],
         connect: Connect,
+        http: StreamableHttp,
         ids: IdGenerator,
         limits: Limits,
         connections: LiveConnections,
+        measures: Measures,
     ) -> None:
         self._agents = agents
         self._connect = connect
+        self.http = http
         self._ids = ids
         self._limits = limits
         self._connections = connections
+        self._measures = measures
+        self._quota = Quota(
+            limit="the connections of a principal",
+            setting="principal-connections",
+            most=limits.principal_connections,
+        )
         self._open: dict[web.WebSocketResponse, SocketOutlet] = {}
         self._closing = False
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serves one WebSocket from its upgrade to its end."""
-        if (refusal := refuse_without_upgrade(request)) is not None:
-            return refusal
-        try:
-            choice = self._admit(request)
-        except RelayError as error:
-            return problem(error)
-        return await self._serve(request, choice)
+        """Serves one WebSocket from its upgrade to its end, or one stream of events."""
+        if not asks_for_websocket(request):
+            return await self.http.stream(request)
+        with ExitStack() as held:
+            try:
+                choice = self._admit(request)
+                held.enter_context(self._quota.hold(principal_of(request).id))
+            except RelayError as error:
+                return problem(error)
+            return await self._serve(request, choice)
 
     async def close(self) -> None:
         """Takes no new clients, and tells those that are there that the relay goes away.
@@ -94,6 +96,7 @@ class AcpEndpoint:
         """
         self._closing = True
         async with asyncio.TaskGroup() as farewells:
+            farewells.create_task(self.http.close())
             for socket, outlet in self._open.items():
                 farewells.create_task(_dismiss(socket, outlet, _STOPPING))
 
@@ -103,16 +106,7 @@ class AcpEndpoint:
                 "cannot take a client: the relay is stopping", hint="connect again later"
             )
         check_upgrade(request)
-        # Refuses now what every session/new of the connection would be refused for.
-        agent = request.query.get("agent") or self._agents[0]
-        if agent != NO_AGENT:
-            check_agent_name(agent, self._agents)
-        return Choice(
-            agent=agent,
-            role=request.query.get("role", DEFAULT_ROLE),
-            group=request.query.get("session"),
-            worktree=_flag(request.query, "worktree"),
-        )
+        return read_choice(request.query, self._agents)
 
     async def _serve(self, request: web.Request, choice: Choice) -> web.WebSocketResponse:
         # No compression: frames are built once for all clients, and written as they are.
@@ -127,8 +121,9 @@ class AcpEndpoint:
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
         principal = principal_of(request)
+        outbox = Outbox(outlet=outlet, measures=self._measures)
         connection = self._connect(
-            id=connection_id, principal=principal, choice=choice, outlet=outlet
+            id=connection_id, principal=principal, choice=choice, outbox=outbox
         )
         try:
             async with asyncio.TaskGroup() as farewells:
@@ -136,18 +131,38 @@ class AcpEndpoint:
                 def close() -> None:
                     farewells.create_task(_dismiss(socket, outlet, _REVOKED))
 
-                with self._connections.enter(principal, close):
+                fields = {"connection": connection_id, "principal": principal.id}
+                with self._connections.enter(principal, close), bound(**fields):
                     async with connection:
-                        await self._receive(socket, outlet, connection)
+                        await self._attend(socket, outlet, connection)
         except* Unauthorized:
             await _dismiss(socket, outlet, _REVOKED)
         finally:
             del self._open[socket]
         return socket
 
-    async def _receive(
+    async def _attend(
         self, socket: web.WebSocketResponse, outlet: SocketOutlet, connection: ClientConnection
     ) -> None:
+        wait_s = self._limits.greeting_s
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._receive(socket, outlet, connection, until_begun=True)
+        except TimeoutError:
+            reason = f"limit greeting-s: no initialize within {wait_s:g} s"
+            await _dismiss(socket, outlet, (WSCloseCode.POLICY_VIOLATION, reason.encode()))
+            return
+        await self._receive(socket, outlet, connection, until_begun=False)
+
+    async def _receive(
+        self,
+        socket: web.WebSocketResponse,
+        outlet: SocketOutlet,
+        connection: ClientConnection,
+        *,
+        until_begun: bool,
+    ) -> None:
+        """Takes what the client says until it says no more, or has said `initialize`."""
         async for message in socket:
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 connection.receive(message.data)
@@ -157,15 +172,8 @@ class AcpEndpoint:
                     await outlet.drain()
                 except ConnectionError:
                     return
-
-
-def _flag(query: Mapping[str, str], name: str) -> bool:
-    value = query.get(name, "false")
-    if value not in ("true", "false"):
-        raise InvalidParams(
-            f"cannot read {name}={value[:40]!r} of the address", hint="write true or false"
-        )
-    return value == "true"
+            if until_begun and connection.is_begun:
+                return
 
 
 class SocketOutlet:

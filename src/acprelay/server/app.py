@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Never
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from acprelay.errors import InvalidRequest, RelayError
+from acprelay.config import Limits
+from acprelay.errors import InvalidRequest, RelayDraining, RelayError
 from acprelay.routing.access import Grant, Principal
+from acprelay.runtime.measurements import Census
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.api.operations import Operation
 from acprelay.server.api.serving import add_operations
 from acprelay.server.authentication import authentication, port_of
-from acprelay.server.guard import check_headers
+from acprelay.server.edge import take_place
+from acprelay.server.guard import check_headers, single
 from acprelay.server.login import LoginDesk, LoginPages
 from acprelay.server.logs import loggable_path
+from acprelay.server.metrics import PATH as METRICS_PATH
+from acprelay.server.metrics import Metrics, MetricsEndpoint
 from acprelay.server.principals import Authenticate, known_principal_of
 from acprelay.server.problems import problem
 from acprelay.session.ports import SessionManager
@@ -41,6 +46,10 @@ def make_app(
     authenticate: Authenticate,
     logins: LoginDesk | None,
     public_origins: tuple[str, ...],
+    limits: Limits,
+    is_draining: Callable[[], bool],
+    metrics: Metrics,
+    census: Census,
 ) -> web.Application:
     """Makes the application; it serves once somebody runs it, or an application that mounts it.
 
@@ -52,18 +61,28 @@ def make_app(
         authenticate: Tells who makes a request.
         logins: Logs browsers in; None where they cannot.
         public_origins: Further origins that are its own, besides this machine's loopback.
+        limits: Bounds.
+        is_draining: Tells whether the relay is about to stop.
+        metrics: What is measured.
+        census: Tells what there is.
     """
     app = web.Application(
         middlewares=[
             _explain,
+            take_place,
             _guard(public_origins),
             authentication(authenticate, open_routes=_OPEN_ROUTES),
-        ]
+        ],
+        client_max_size=limits.body_bytes,
     )
-    health = Health(manager=manager)
+    health = Health(manager=manager, is_draining=is_draining)
     # A HEAD that asks for an upgrade would get one.
     app.router.add_get("/acp", acp.handle, allow_head=False, name=ACP_ROUTE)
+    app.router.add_post("/acp", acp.http.post)
+    app.router.add_delete("/acp", acp.http.delete)
     app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False, name=_AGENTS_ROUTE)
+    app.on_response_prepare.append(metrics.answering)
+    app.router.add_get(METRICS_PATH, MetricsEndpoint(metrics=metrics, census=census).handle)
     app.router.add_get("/healthz", health.alive, name=_ALIVE_ROUTE)
     app.router.add_get("/readyz", health.ready, name=_READY_ROUTE)
     if logins is not None:
@@ -77,10 +96,12 @@ class Health:
 
     Args:
         manager: Counts sessions.
+        is_draining: Tells whether the relay is about to stop.
     """
 
-    def __init__(self, *, manager: SessionManager[Never]) -> None:
+    def __init__(self, *, manager: SessionManager[Never], is_draining: Callable[[], bool]) -> None:
         self._manager = manager
+        self._is_draining = is_draining
 
     async def alive(self, _request: web.Request) -> web.Response:
         """The relay runs."""
@@ -89,9 +110,11 @@ class Health:
     async def ready(self, request: web.Request) -> web.Response:
         """The relay takes sessions, as its session store can be reached.
 
-        Answers 503 with a problem document where it cannot. Whoever may observe everything is told
-        how many there are.
+        Answers 503 with a problem document where it cannot, or the relay is about to stop. Whoever
+        may observe everything is told how many there are.
         """
+        if self._is_draining():
+            return problem(RelayDraining())
         try:
             counts = await self._manager.state_counts()
         except RelayError as error:
@@ -109,7 +132,7 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPClientError as refusal:
         error = InvalidRequest(
             f"cannot serve {request.method} {loggable_path(request)[:120]!r}: {refusal.reason}",
-            hint="GET /healthz and /readyz, and connect to /acp with a WebSocket (RFC 6455)",
+            hint="GET /healthz and /readyz, and speak ACP with /acp, over a WebSocket or HTTP",
         )
         allowed = {name: refusal.headers[name] for name in ("Allow",) if name in refusal.headers}
         return problem(error, status=refusal.status, headers=allowed)
@@ -121,8 +144,8 @@ def _guard(public_origins: tuple[str, ...]) -> Middleware:
         scheme = "https" if request.secure else "http"
         try:
             check_headers(
-                host=request.headers.get("Host"),
-                origin=request.headers.get("Origin"),
+                host=single(request.headers.getall("Host", ()), "Host"),
+                origin=single(request.headers.getall("Origin", ()), "Origin"),
                 port=port_of(request),
                 scheme=scheme,
                 further=(*public_origins, *_reached_at(request, scheme)),

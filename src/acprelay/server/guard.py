@@ -8,7 +8,7 @@ Who asks is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
 from acprelay.config import is_loopback
@@ -74,6 +74,23 @@ def check_same_page(*, origin: str | None, fetch_site: str | None) -> None:
             "cannot do that with a cookie: nothing shows that a page of the relay asks for it",
             hint="send the header Origin with the relay's address, or a token instead of a cookie",
         )
+
+
+def single(values: Sequence[str], name: str) -> str | None:
+    """Gives a header's value; None where there is none.
+
+    Args:
+        values: Each value that the request gives it.
+        name: Its name.
+
+    Raises:
+        Forbidden: There are two: who checks one could be shown the other.
+    """
+    if len(values) > 1:
+        raise Forbidden(
+            f"cannot serve a request with {len(values)} headers {name}", hint="send one of them"
+        )
+    return values[0] if values else None
 
 
 def _is_own(place: _Place, scheme: str, port: int) -> bool:

@@ -12,9 +12,14 @@ from acprelay.server.problems import problem
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
+def asks_for_websocket(request: web.Request) -> bool:
+    """Tells whether a request asks for an upgrade to a WebSocket."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
 def refuse_without_upgrade(request: web.Request) -> web.Response | None:
     """Gives the answer to a request that asks for no WebSocket."""
-    if request.headers.get("Upgrade", "").lower() == "websocket":
+    if asks_for_websocket(request):
         return None
     return problem(
         InvalidRequest(

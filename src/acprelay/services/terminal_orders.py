@@ -18,7 +18,9 @@ from acprelay.routing.service_modes import TERMINAL_CREATE
 from acprelay.services.confinement import locate
 from acprelay.services.params import Natural, read_params
 
-_SHELL = "/bin/sh"
+SHELL = "/bin/sh"
+"""Runs what is more than the name of a program."""
+
 _PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 _OWN_PREFIX = "ACPRELAY_"
 
@@ -94,7 +96,7 @@ def _argv(command: str, arguments: list[str], *, path: str | None) -> tuple[str,
     is_program = bool(arguments) or _PLAIN.fullmatch(command) is not None
     if is_program or "\0" in command or shutil.which(command, path=path) is not None:
         return (command, *arguments)
-    return (_SHELL, "-c", command)
+    return (SHELL, "-c", command)
 
 
 def _check_variable(name: str) -> None:

@@ -52,6 +52,11 @@ class MemoryStorage:
         """The latest decisions, oldest first."""
         return tuple(self._audit)
 
+    @property
+    def backlog_bytes(self) -> int:
+        """Nothing is written."""
+        return 0
+
     def records(self) -> Sequence[ConversationRecord]:
         """Gives every conversation that was saved."""
         return tuple(self._records.values())

@@ -60,6 +60,8 @@ class FakeAgent:
         end_calls: How often somebody asked for its end.
         is_paused: Whether its output is held back.
         waiting_since: Since when it gives to have taken nothing of what waits for it.
+        received_bytes: How much it gives to have written.
+        waiting_bytes: How much it gives to have not taken yet.
         usage: What it gives for the use of its processes.
     """
 
@@ -69,6 +71,8 @@ class FakeAgent:
         self.name = name
         self.pid = pid
         self.waiting_since: float | None = None
+        self.received_bytes = 0
+        self.waiting_bytes = 0
         self.usage: Usage | None = Usage(cpu_s=0.5, memory_bytes=1 << 20, processes=1)
         self.sent: list[bytes] = []
         self.exit: AgentExit | None = None

@@ -22,7 +22,7 @@ from acprelay.wire.methods import (
     lookup,
 )
 from acprelay.wire.salvage import TruncatedEnvelope, peek_refused, peek_truncated
-from acprelay.wire.splice import rewrite
+from acprelay.wire.splice import keep_meta, rewrite
 from acprelay.wire.stream import Rewritten, UpdateStream
 from acprelay.wire.updates import update_kind
 from acprelay.wire.websocket import frames_size, skip, text_frame, text_header, walk
@@ -45,6 +45,7 @@ __all__ = [
     "error_response",
     "frames_size",
     "json_string",
+    "keep_meta",
     "lookup",
     "notification",
     "peek",

@@ -7,7 +7,7 @@ stand, and nothing of what they mean.
 
 from __future__ import annotations
 
-from acprelay.wire.envelope import ARRAY, OBJECT, Envelope, MessageKind
+from acprelay.wire.envelope import ARRAY, NULL, OBJECT, Envelope, MessageKind
 from acprelay.wire.messages import json_string
 from acprelay.wire.objects import Members, Span
 
@@ -111,3 +111,21 @@ def _stripping(envelope: Envelope) -> _Edit:
     if len(names) > 1:
         stop = raw.index(b",", stop) + 1
     return (envelope.body["_meta"][0] + 1, stop, b"")
+
+
+def keep_meta(envelope: Envelope, names: frozenset[str]) -> bytes:
+    """Writes a frame with only some members in the `_meta` of its `params`, or of its `result`.
+
+    Args:
+        envelope: The frame.
+        names: The members that stay, with the values that they have.
+
+    Returns:
+        The frame: the same one where nothing is to be left out. A `_meta` that is no object, which
+        ACP does not allow, becomes an empty one, unless it is null.
+    """
+    raw, meta, span = envelope.raw, envelope.meta, envelope.body.get("_meta")
+    if span is None or raw[span[0]] == NULL or (raw[span[0]] == OBJECT and meta.keys() <= names):
+        return raw
+    kept = (b'"%b":%b' % (name.encode(), raw[slice(*meta[name])]) for name in meta if name in names)
+    return _apply(raw, [(*span, b"{" + b",".join(kept) + b"}")])

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8137
+DEFAULT_DRAIN_S = 30.0
 DEFAULT_URL = f"ws://{DEFAULT_HOST}:{DEFAULT_PORT}/acp"
 FOUND = f"the relay (default: the one that you have started here, else {DEFAULT_URL})"
 

@@ -19,7 +19,6 @@ def add_exposure(parser: argparse.ArgumentParser) -> None:
         "--public-url",
         action="append",
         default=[],
-        dest="public_urls",
         metavar="URL",
         help="a further address under which clients and browsers come, such as that of a proxy; "
         "repeat it for more",

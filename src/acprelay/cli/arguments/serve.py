@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
 from acprelay.cli.arguments.common import (
+    DEFAULT_DRAIN_S,
     DEFAULT_HOST,
     DEFAULT_PORT,
     add_command,
@@ -13,6 +15,7 @@ from acprelay.cli.arguments.common import (
 )
 from acprelay.cli.arguments.exposure import add_exposure
 from acprelay.cli.arguments.services import add_services
+from acprelay.cli.log_settings import DEFAULT_FORMAT, DEFAULT_LEVEL, FORMATS, LEVELS
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -20,8 +23,9 @@ if TYPE_CHECKING:
 _SERVE = """\
 Start a relay and serve until SIGTERM or Ctrl-C.
 
-The first signal lets the agents end, and the exit code is 0. The second one
-ends at once."""
+The first signal drains: nothing new is begun, clients are told, and turns that
+run may go on for a while. Then the agents are ended, and the exit code is 0.
+The second signal ends at once."""
 
 _SERVE_EXAMPLES = """\
 examples:
@@ -39,6 +43,11 @@ def add(commands: Commands) -> None:
         description=_SERVE,
         epilog=_SERVE_EXAMPLES,
     )
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what a relay is started with."""
     parser.add_argument(
         "--host",
         help=f"the address to listen on (default: {DEFAULT_HOST})",
@@ -79,9 +88,34 @@ def add(commands: Commands) -> None:
         "~/.local/share/acprelay/worktrees)",
     )
     parser.add_argument(
+        "--root",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="let clients have agents work below this directory only; repeat it for more (default: "
+        "anywhere)",
+    )
+    parser.add_argument(
         "--policy",
         metavar="FILE",
         help="rules that decide about permissions before anybody is asked (see acprelay policy)",
     )
     add_services(parser)
+    parser.add_argument(
+        "--drain",
+        type=float,
+        metavar="S",
+        help="how long turns that run may go on once the relay is asked to stop, in seconds "
+        f"(default: {DEFAULT_DRAIN_S:g})",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=FORMATS,
+        help=f"how the log on standard error looks (default: {DEFAULT_FORMAT})",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=LEVELS,
+        help=f"from which level on lines are written (default: {DEFAULT_LEVEL})",
+    )
     add_exposure(parser)

@@ -23,8 +23,13 @@ from acprelay.server.problems import problem
 logger = logging.getLogger(__name__)
 
 
+OPERATIONS = web.AppKey("operations", tuple[Operation, ...])
+"""What an application serves below the prefix."""
+
+
 def add_operations(app: web.Application, operations: Sequence[Operation]) -> None:
     """Adds a route for each operation."""
+    app[OPERATIONS] = tuple(operations)
     for operation in operations:
         app.router.add_route(
             operation.method, PREFIX + operation.path, _handler(operation), name=operation.id

@@ -1,4 +1,4 @@
-"""The relay of a soak: a program that can be killed, and started again on the same state directory.
+"""A relay under trial: a program that can be killed, and started again on the same state directory.
 
 It listens on a port of the system's choice, so its address changes with every start. Nothing of it
 is to be left in the end: the agents carry a mark on their command lines by which they are found.
@@ -13,6 +13,7 @@ import shlex
 import signal
 import sys
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -32,11 +33,13 @@ class RelayFailed(Exception):
 
 
 class Relay:
-    """`acprelay serve` with the soak's agent; to be used as a context, which it does not outlive.
+    """`acprelay serve`; to be used as a context, which it does not outlive.
 
     Args:
         folder: Where its state and its log go.
         ephemeral: Whether it keeps conversations in memory only.
+        options: What `serve` is told besides where it listens and where its state goes; None is the
+            soak's agent, and no configuration.
 
     Attributes:
         url: Where its clients connect; it changes with every start.
@@ -44,13 +47,19 @@ class Relay:
         up: Set while it listens.
     """
 
-    def __init__(self, *, folder: Path, ephemeral: bool = False) -> None:
+    def __init__(
+        self, *, folder: Path, ephemeral: bool = False, options: Sequence[str] | None = None
+    ) -> None:
         self.url = ""
         self.starts = 0
         self.up = asyncio.Event()
         self._folder = folder
         self._ephemeral = ephemeral
         self._mark = f"--mark={uuid.uuid4().hex}"
+        agent = [sys.executable, "-m", "acprelay.testing.soak.agent", self._mark]
+        self._options = (
+            ("--no-config", "--agent", f"soak={shlex.join(agent)}") if options is None else options
+        )
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -81,12 +90,10 @@ class Relay:
         Raises:
             RelayFailed: It does not.
         """
-        agent = [sys.executable, "-m", "acprelay.testing.soak.agent", self._mark]
         where = ["--ephemeral"] if self._ephemeral else ["--state-dir", str(self._folder / "state")]
         with (self._folder / "relay.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _RELAY, "serve", "--no-config", "--port", "0", *where),
-                *("--agent", f"soak={shlex.join(agent)}"),
+                *(sys.executable, "-c", _RELAY, "serve", "--port", "0", *where, *self._options),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -123,12 +130,13 @@ class Relay:
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if self._mark in process.cmdline() and process.pid != self._pid:
+                if self._mark in process.cmdline() and process.pid != self.pid:
                     found.append(process)
         return found
 
     @property
-    def _pid(self) -> int | None:
+    def pid(self) -> int | None:
+        """Its process's id; None while there is none."""
         return self._process.pid if self._process is not None else None
 
     async def _address(self, process: asyncio.subprocess.Process) -> str:

@@ -1,0 +1,81 @@
+"""Looks at what a session that is to be opened would let commands do, before anything is started.
+
+What is allowed, `acprelay.routing.opening_rules` knows; this finds out what paths stand for. What
+becomes of a path between this and the agent's own look at it, nobody here can tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from acprelay.errors import InvalidParams
+from acprelay.routing.opening_rules import (
+    McpAllowlist,
+    McpServer,
+    NewSession,
+    check_roots,
+    check_server,
+    read_new_session,
+    read_servers,
+)
+
+
+class OpeningChecks:
+    """Checks openings, for every client.
+
+    Args:
+        roots: Where clients may have agents work, with what lies below; none for anywhere.
+        allowed: Which MCP servers agents may be told of.
+    """
+
+    def __init__(self, *, roots: Sequence[Path], allowed: McpAllowlist) -> None:
+        self._roots = roots
+        self._allowed = allowed
+
+    async def check(self, params: bytes | None) -> None:
+        """Refuses what may not be opened. Cancelling is safe.
+
+        Args:
+            params: The raw params of `session/new`.
+
+        Raises:
+            InvalidParams: They are malformed, or a directory is no absolute path.
+            Forbidden: A directory lies under no root, or the allowlist lacks an MCP server.
+        """
+        asked = read_new_session(params)
+        if self._roots or not self._allowed.allows_all:
+            # A path may lie on a file system that takes its time.
+            await asyncio.to_thread(self._look, asked)
+
+    def _look(self, asked: NewSession) -> None:
+        if self._roots:
+            roots = [_resolved(str(root)) for root in self._roots]
+            for directory in asked.directories:
+                check_roots(directory, _resolved(directory), roots)
+        if not self._allowed.allows_all:
+            for server in read_servers(asked.mcp_servers or ()):
+                check_server(server, _program(server), self._allowed)
+
+
+def _program(server: McpServer) -> str | None:
+    """The file that a server's command is; None where that depends on the agent's directory."""
+    command = server.command
+    if command is None or "\0" in command:
+        return None
+    found = command if command.startswith("/") else None
+    if "/" not in command:
+        found = shutil.which(command)
+    return None if found is None else _resolved(found)
+
+
+def _resolved(path: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError) as error:
+        raise InvalidParams(
+            f"cannot find out where {path[:200]!r} is: {error}", hint="name another directory"
+        ) from error

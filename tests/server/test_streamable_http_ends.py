@@ -1,0 +1,125 @@
+"""Streamable HTTP on `/acp`: what is limited, and how connections end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.server.http_clients import EVENTS, INITIALIZE, JSON, HttpClient, until_answer
+from tests.server.peers import PATIENCE_S, Closed, request_http
+from tests.server.relays import count_sessions, serve
+
+from acprelay.compose import RunningRelay
+from acprelay.config import Limits, RelayConfig
+
+
+async def test_the_open_streams_of_a_connection_are_limited() -> None:
+    config = RelayConfig(port=0, limits=Limits(http_streams=2))
+    async with serve(config) as (relay, _):
+        with HttpClient(relay.base_url) as client:
+            await client.initialize()
+            await client.stream()
+            await client.stream("a:main")
+            answer = await request_http(
+                relay.base_url, "/acp", headers={**EVENTS, **client.headers("b:main")}
+            )
+            assert (answer.status, answer.problem["code"]) == (429, "limit_reached")
+            await client.stream("a:main")
+
+
+async def test_the_open_connections_are_limited() -> None:
+    config = RelayConfig(port=0, limits=Limits(http_connections=1))
+    async with serve(config) as (relay, _):
+        with HttpClient(relay.base_url) as client:
+            await client.initialize()
+            answer = await request_http(
+                relay.base_url, "/acp", method="POST", headers=JSON, body=INITIALIZE
+            )
+            assert (answer.status, answer.problem["code"]) == (429, "limit_reached")
+            await client.leave()
+            await client_of(relay)
+
+
+async def client_of(relay: RunningRelay) -> None:
+    """Another client is let in."""
+    with HttpClient(relay.base_url) as client:
+        await client.initialize()
+
+
+async def test_who_asks_and_does_not_read_is_told_so() -> None:
+    config = RelayConfig(port=0, limits=Limits(lane_bytes=1000))
+    async with serve(config) as (relay, _):
+        with HttpClient(relay.base_url) as client:
+            await client.initialize()
+            answers = [
+                await client.post({"id": n, "method": "session/list", "params": {}})
+                for n in range(50)
+            ]
+            statuses = [answer.status for answer in answers]
+            assert statuses == sorted(statuses)
+            assert statuses[-1] == 429
+            assert answers[-1].problem["code"] == "limit_reached"
+            stream = await client.stream()
+            for _ in range(statuses.count(202)):
+                await stream.receive()
+            assert (await client.post({"id": 99, "method": "session/list"})).status == 202
+
+
+async def test_a_connection_that_is_ended_leaves_its_sessions_and_ends_its_streams(
+    client: HttpClient, other: HttpClient, relay: RunningRelay
+) -> None:
+    await client.initialize()
+    connection = await client.stream()
+    session = await client.open_session(connection)
+    stream = await client.stream(session)
+    assert (await client.leave()).status == 202
+    await connection.expect_end()
+    await stream.expect_end()
+    assert await count_sessions(relay.base_url) == 1
+    await other.initialize()
+    load = await other.begin_load(session)
+    assert "result" in (await until_answer(await other.stream(), load))[-1].message
+
+
+@pytest.mark.requirement("http.idle-connections-are-reaped")
+async def test_a_connection_that_vanishes_is_reaped_and_its_session_stays() -> None:
+    config = RelayConfig(port=0, limits=Limits(http_idle_s=0.2, http_connections=1))
+    async with serve(config) as (relay, _):
+        with HttpClient(relay.base_url) as client:
+            await client.initialize()
+            connection = await client.stream()
+            session = await client.open_session(connection)
+            stream = await client.stream(session)
+            await until_answer(stream, await client.begin_prompt(session, "hello"))
+            connection.abort()
+            stream.abort()
+            # Dead streams are noticed when something is to be written.
+            for _ in range(2):
+                await client.begin_prompt(session, "hello")
+            async with asyncio.timeout(PATIENCE_S):
+                while await is_full(relay):
+                    pass
+            assert await count_sessions(relay.base_url) == 1
+            assert (await client.post({"method": "x"})).status == 404
+
+
+async def is_full(relay: RunningRelay) -> bool:
+    """Whether no connection is let in."""
+    answer = await request_http(
+        relay.base_url, "/acp", method="POST", headers=JSON, body=INITIALIZE
+    )
+    return answer.status == 429
+
+
+async def test_a_relay_that_stops_ends_the_streams() -> None:
+    async with serve(RelayConfig(port=0)) as (relay, _):
+        client = HttpClient(relay.base_url)
+        await client.initialize()
+        connection = await client.stream()
+        session = await client.open_session(connection)
+        stream = await client.stream(session)
+    for each in (connection, stream):
+        await each.expect_end()
+        with pytest.raises(Closed):
+            await each.receive()
+        each.abort()
