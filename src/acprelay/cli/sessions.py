@@ -15,6 +15,7 @@ from acprelay.cli.session_texts import details, flat, flat_with_run, opened_as_j
 from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain, one_line
 from acprelay.client import Opened, Refusal, RelayClient, Role
+from acprelay.client.acp_messages import JsonObject
 from acprelay.errors import ConfigError, RelayError, RelayUnreachable
 
 _HEADERS = ("SESSION", "AGENT", "STATE", "CHANGED", "DIRECTORY", "TITLE")
@@ -55,14 +56,12 @@ async def _list(client: RelayClient, arguments: argparse.Namespace) -> int:
 
 
 async def _show(client: RelayClient, arguments: argparse.Namespace) -> int:
-    shown: list[Mapping[str, object]] = []
+    shown: list[JsonObject] = []
     code = ExitCode.OK
     for name in arguments.names:
         try:
-            shown += [
-                flat_with_run(await client.get_session(session_id))
-                for session_id in await _members(client, name)
-            ]
+            members = await _members(client, name)
+            shown += [flat_with_run(await client.get_session(each)) for each in members]
         except RelayUnreachable:
             raise
         except RelayError as error:
