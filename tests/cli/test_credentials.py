@@ -149,6 +149,11 @@ def test_what_a_relay_left_that_was_killed_counts_for_nothing(place: Place, cont
     with left.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert len(running_relays(place.environ)) == 1
+    place.run("http://127.0.0.1:9002")
+    assert sorted(path.name for path in place.directory.iterdir()) == [
+        "127.0.0.1-9000.json",
+        "127.0.0.1-9002.json",
+    ]
 
 
 def test_a_relay_does_not_remove_what_its_successor_has_put_there(place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shlex
 import signal
@@ -108,6 +109,8 @@ class RelayProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            # What it leaves for other commands is not for those of whoever runs the tests.
+            env={**os.environ, "XDG_STATE_HOME": str(self.state_dir.with_suffix(".found"))},
         )
         greeting = self._output.readline()
         found = re.search(r"ws(://\S+)/acp", greeting)

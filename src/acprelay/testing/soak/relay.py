@@ -98,6 +98,7 @@ class Relay:
                     "-c",
                     _RELAY,
                     "serve",
+                    "--no-config",
                     "--no-auth",
                     "--port",
                     "0",
@@ -107,7 +108,11 @@ class Relay:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "ACPRELAY_DEBUG": "1"},  # it says where it fails
+                env={
+                    **os.environ,
+                    "ACPRELAY_DEBUG": "1",  # it says where it fails
+                    "XDG_STATE_HOME": str(self._folder),
+                },
                 start_new_session=True,  # an interrupt is for the soak, which then ends the relay
             )
         self.starts += 1
