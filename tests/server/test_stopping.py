@@ -151,7 +151,9 @@ def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEn
     return AcpEndpoint(
         agents=["demo"],
         connect=connect_fake,
-        http=StreamableHttp(agents=["demo"], connections=over_http, limits=Limits()),
+        http=StreamableHttp(
+            agents=["demo"], connections=over_http, limits=Limits(), keep_alive_s=15
+        ),
         ids=RandomIds(),
         limits=Limits(),
         connections=connections,

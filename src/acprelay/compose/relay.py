@@ -36,6 +36,7 @@ from acprelay.server.principals import Authenticate, everybody
 from acprelay.server.streamable_http import StreamableHttp
 
 _STOPPING = "the relay is stopping"
+_KEEP_ALIVE_S = 15.0
 
 
 class RunningRelay:
@@ -238,7 +239,9 @@ class Relay:
         return AcpEndpoint(
             agents=agents,
             connect=connect,
-            http=StreamableHttp(agents=agents, connections=over_http, limits=limits),
+            http=StreamableHttp(
+                agents=agents, connections=over_http, limits=limits, keep_alive_s=_KEEP_ALIVE_S
+            ),
             ids=RandomIds(),
             limits=limits,
             connections=connections,
