@@ -154,7 +154,9 @@ def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEn
     return AcpEndpoint(
         agents=["demo"],
         connect=connect_fake,
-        http=StreamableHttp(agents=["demo"], connections=over_http, limits=Limits(), quotas=quotas),
+        http=StreamableHttp(
+            agents=["demo"], connections=over_http, limits=Limits(), keep_alive_s=15, quotas=quotas
+        ),
         ids=RandomIds(),
         limits=Limits(),
         quotas=quotas,

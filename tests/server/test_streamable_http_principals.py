@@ -76,7 +76,9 @@ async def serving(connections: LiveConnections, **limits: Any) -> AsyncIterator[
         measures=Measures(traffic=Traffic(), delivered=lambda _lag_s: None),
         quotas=(quotas := Quotas.within(bounds)),
     )
-    http = StreamableHttp(agents=["demo"], connections=over_http, limits=bounds, quotas=quotas)
+    http = StreamableHttp(
+        agents=["demo"], connections=over_http, limits=bounds, keep_alive_s=0.01, quotas=quotas
+    )
     app = web.Application(middlewares=[_admit])
     app.router.add_get("/acp", http.stream)
     app.router.add_post("/acp", http.post)
@@ -153,6 +155,16 @@ async def test_a_token_that_is_taken_back_ends_its_connections_and_their_streams
             await ben.begin("session/list", {})
             assert (await stays.receive()).message["result"] == {}
             assert connections.count == 1
+
+
+async def test_a_quiet_stream_carries_comments(connections: LiveConnections) -> None:
+    async with serving(connections) as base_url:
+        with HttpClient(base_url, ANN) as ann:
+            await ann.initialize()
+            stream = await ann.stream()
+            assert [await stream.receive_block() for _ in range(3)] == [":"] * 3
+            await ann.begin("session/list", {})
+            assert (await stream.receive()).message["result"] == {}
 
 
 async def test_a_peer_that_does_not_read_cannot_keep_its_stream_open(

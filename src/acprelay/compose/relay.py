@@ -39,6 +39,7 @@ from acprelay.server.quotas import Quotas
 from acprelay.server.streamable_http import StreamableHttp
 
 _STOPPING = "the relay is stopping"
+_KEEP_ALIVE_S = 15.0
 
 
 class RunningRelay:
@@ -257,7 +258,13 @@ class Relay:
         return AcpEndpoint(
             agents=agents,
             connect=connect,
-            http=StreamableHttp(agents=agents, connections=over_http, limits=limits, quotas=quotas),
+            http=StreamableHttp(
+                agents=agents,
+                connections=over_http,
+                limits=limits,
+                keep_alive_s=_KEEP_ALIVE_S,
+                quotas=quotas,
+            ),
             ids=RandomIds(),
             limits=limits,
             quotas=quotas,

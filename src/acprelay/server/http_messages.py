@@ -1,4 +1,4 @@
-"""Reads what clients send over HTTP: messages, and what headers say of them."""
+"""Reads what clients send over HTTP: messages, and what their headers say of them."""
 
 from __future__ import annotations
 
