@@ -86,10 +86,18 @@ async def test_an_invitation_for_programs_is_json_and_can_be_taken_back(
     assert (status, output) == (0, b"tokens that were revoked: 1\n")
 
 
-async def test_an_invitation_that_the_relay_refuses_is_an_error(
-    cli: Cli, relay: RunningRelay
+@pytest.mark.parametrize(
+    ("ttl", "status", "says"),
+    [
+        ("-5", 2, "cannot invite for -5 s"),
+        ("nan", 2, "cannot invite for nan s"),
+        ("1e12", 1, "cannot read the body"),
+    ],
+)
+async def test_an_invitation_for_an_odd_time_is_an_error(
+    cli: Cli, relay: RunningRelay, ttl: str, status: int, says: str
 ) -> None:
-    argv = ("invite", "--url", relay.url, "--session", "task", "--ttl", "-5")
-    status, output, errors = await cli.run(*argv)
-    assert (status, output) == (1, b"")
-    assert "cannot invite an agent: cannot invite for -5 s" in errors
+    argv = ("invite", "--url", relay.url, "--session", "task", "--ttl", ttl)
+    ended, output, errors = await cli.run(*argv)
+    assert (ended, output) == (status, b"")
+    assert says in errors

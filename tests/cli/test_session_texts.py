@@ -1,15 +1,22 @@
 from __future__ import annotations
 
-from acprelay.cli.session_texts import details, flat, local_time, row
-from acprelay.client.acp_messages import JsonObject
+import msgspec
 
-ENTRY: JsonObject = {
-    "sessionId": "task:auth",
-    "cwd": "/repo",
-    "title": "Mend it",
-    "updatedAt": "2026-01-02T03:04:05.678Z",
-    "_meta": {"acprelay": {"agent": "claude", "group": "task", "role": "auth", "live": True}},
-}
+from acprelay.cli.session_texts import details, flat, local_time, opened_as_json, row
+from acprelay.client import Opened, Refusal, Session, WorktreeInfo
+
+SESSION = Session(
+    session_id="task:auth",
+    group="task",
+    role="auth",
+    agent="claude",
+    cwd="/repo",
+    state="active",
+    live=True,
+    updated_at="2026-01-02T03:04:05.678Z",
+    title="Mend it",
+)
+TREE = WorktreeInfo(path="/t", workdir="/t", branch="b", base="c", repository="/repo")
 FLAT = {
     "sessionId": "task:auth",
     "group": "task",
@@ -24,16 +31,33 @@ FLAT = {
 
 
 def test_scripts_get_a_session_without_levels() -> None:
-    assert flat(ENTRY) == FLAT
+    assert flat(SESSION) == FLAT
 
 
 def test_a_session_that_no_run_serves_is_dormant() -> None:
-    own = {"agent": "claude", "group": "task", "role": "auth", "live": False}
-    assert flat({**ENTRY, "_meta": {"acprelay": own}})["state"] == "dormant"
+    assert flat(msgspec.structs.replace(SESSION, live=False))["state"] == "dormant"
 
 
-def test_what_another_relay_does_not_say_is_nothing() -> None:
-    assert flat({"sessionId": "x"}) == {**dict.fromkeys(FLAT), "sessionId": "x", "state": "dormant"}
+def test_scripts_get_all_of_a_worktree() -> None:
+    shown = flat(msgspec.structs.replace(SESSION, worktree=TREE))["worktree"]
+    assert shown == {
+        "path": "/t",
+        "workdir": "/t",
+        "branch": "b",
+        "base": "c",
+        "repository": "/repo",
+        "dirty": False,
+        "notes": [],
+    }
+
+
+def test_scripts_get_what_became_of_each_role() -> None:
+    refusal = Refusal(code="spawn_failed", message="cannot", hint="try", retryable=True)
+    assert opened_as_json(Opened(role="a", session_id="g:a")) == {"role": "a", "sessionId": "g:a"}
+    assert opened_as_json(Opened(role="a", error=refusal)) == {
+        "role": "a",
+        "error": {"code": "spawn_failed", "message": "cannot", "hint": "try", "retryable": True},
+    }
 
 
 def test_a_row_names_the_directory_that_the_agent_works_in() -> None:

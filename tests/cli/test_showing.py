@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from acprelay.cli.permissions import RulePermission, TerminalPermission
+from acprelay.cli.permission_ways import RulePermission, TerminalPermission
 from acprelay.cli.screen import Screen
 from acprelay.cli.stdio import InputLines, Output
 from acprelay.cli.turn_view import TurnView

@@ -14,12 +14,12 @@ from acprelay.config import RelayConfig
 @pytest.fixture
 async def relay() -> AsyncIterator[RunningRelay]:
     """A relay with the demo agent."""
-    async with open_relay(RelayConfig(port=0)) as running:
+    async with open_relay(RelayConfig(auth=False, port=0)) as running:
         yield running
 
 
 @pytest.fixture
 async def client(relay: RunningRelay) -> AsyncIterator[RelayClient]:
     """A client of that relay."""
-    async with RelayClient(relay.url) as entered:
+    async with relay.client() as entered:
         yield entered

@@ -21,6 +21,7 @@ from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.system import RandomIds
 from acprelay.server.http_connections import Connect, HttpConnections
 from acprelay.server.principals import admit
+from acprelay.server.quotas import Quotas
 from acprelay.server.streamable_http import StreamableHttp
 from acprelay.wire import Envelope
 
@@ -73,8 +74,15 @@ async def serving(connections: LiveConnections, **limits: Any) -> AsyncIterator[
         limits=bounds,
         connections=connections,
         measures=Measures(traffic=Traffic(), delivered=lambda _lag_s: None),
+        quotas=(quotas := Quotas.within(bounds)),
     )
-    http = StreamableHttp(agents=["demo"], connections=over_http, limits=bounds, keep_alive_s=0.01)
+    http = StreamableHttp(
+        agents=["demo"],
+        connections=over_http,
+        limits=bounds,
+        quotas=quotas,
+        keep_alive_s=0.01,
+    )
     app = web.Application(middlewares=[_admit])
     app.router.add_get("/acp", http.stream)
     app.router.add_post("/acp", http.post)

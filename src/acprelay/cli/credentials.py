@@ -22,6 +22,8 @@ from acprelay.errors import ConfigError
 
 TOKEN_VARIABLE = "ACPRELAY_TOKEN"  # noqa: S105 - the name of one
 
+URL_VARIABLE = "ACPRELAY_URL"
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -39,6 +41,11 @@ class Reach:
     token: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request has beside what it is about."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
 
 def reach_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Reach:
     """Says which relay a command talks to, and what it shows there.
@@ -52,7 +59,7 @@ def reach_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Reach
             which relay is meant.
     """
     running = running_relays(environ)
-    url = arguments.url or _only(running)
+    url = arguments.url or environ.get(URL_VARIABLE, "").strip() or _only(running)
     return Reach(
         url=url,
         token=_token(url, arguments.token_file, environ, running),
@@ -98,7 +105,7 @@ def _only(running: Sequence[RunningRelay]) -> str:
         found = ", ".join(relay.urls[0] for relay in running)
         raise ConfigError(
             f"cannot tell which relay is meant: {len(running)} run here: {found}",
-            hint="name one of them with --url",
+            hint=f"name one of them with --url, or with {URL_VARIABLE}",
         )
     return running[0].urls[0] if running else DEFAULT_URL
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import webbrowser
 
-from acprelay.cli.api import ask
-from acprelay.cli.credentials import reach_of
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
+from acprelay.cli.reaching import open_client
 from acprelay.cli.terminal import complain
 
 
@@ -24,10 +22,14 @@ def command(arguments: argparse.Namespace) -> int:
         RelayError: The relay refuses.
         RelayUnreachable: The relay cannot be reached.
     """
-    link = run_async(ask(reach_of(arguments, os.environ), "POST", "/login-links", {}))
-    url = str(link.get("url"))
+    url = run_async(_link(arguments))
     print(url, flush=True)
     if arguments.open and not webbrowser.open(url):
         complain("cannot start a browser", hint="open the address by hand")
         return ExitCode.ERROR
     return ExitCode.OK
+
+
+async def _link(arguments: argparse.Namespace) -> str:
+    async with open_client(arguments) as client:
+        return (await client.create_login_link()).url

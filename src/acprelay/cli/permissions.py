@@ -1,99 +1,84 @@
-"""Answering an agent's permission requests: by a person at a terminal, or by rule.
-
-Each way is an `OnPermission` of `acp_client`.
-"""
+"""`acprelay permissions`: what agents ask for, listed and answered."""
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterator
 
-from acprelay.cli.screen import Screen
-from acprelay.cli.stdio import InputLines
-from acprelay.cli.terminal import cut
-from acprelay.client.acp_messages import PermissionOption, PermissionRequest
+import msgspec
 
-_INPUT_WIDTH = 300
-_SHORT = {"y": "allow_once", "n": "reject_once"}
+from acprelay.cli.exits import ExitCode
+from acprelay.cli.loop import run_async
+from acprelay.cli.reaching import open_client
+from acprelay.cli.session_texts import local_time
+from acprelay.cli.tables import print_table
+from acprelay.cli.terminal import one_line
+from acprelay.client import PermissionInfo, RelayClient
+from acprelay.client.acp_messages import as_list, as_object
+from acprelay.errors import ConfigError
+
+_HEADERS = ("ASK", "SESSION", "SINCE", "OPTIONS", "WHAT")
 
 
-class RulePermission:
-    """Always allows, or always rejects, for this once where that is offered.
+def command(arguments: argparse.Namespace) -> int:
+    """Lists permissions, or answers one.
 
-    Args:
-        screen: Where the decision is shown.
-        verdict: `allow` or `reject`.
-        reason: Said on standard error with each decision, whatever that is; where it is empty, the
-            decision is shown on a terminal only.
+    Returns:
+        0; 1 where an answer has settled nothing.
+
+    Raises:
+        ConfigError: The options cannot be used.
+        RelayError: The relay answered with an error.
+        RelayUnreachable: The relay cannot be reached, or went away.
     """
-
-    def __init__(self, *, screen: Screen, verdict: str, reason: str = "") -> None:
-        self._screen = screen
-        self._verdict = verdict
-        self._reason = reason
-
-    async def __call__(self, request: PermissionRequest) -> PermissionOption | None:
-        """Answers; None where no option fits the verdict."""
-        option = _of_kind(request, f"{self._verdict}_once", f"{self._verdict}_always")
-        if self._reason:
-            await self._screen.warn(f"{self._verdict}ed {request.title!r}: {self._reason}")
-        else:
-            await self._screen.note(f"{self._verdict}ed", request.title)
-        return option
+    if arguments.permissions_command == "list":
+        return run_async(_list(arguments))
+    if (arguments.option is None) is not arguments.cancel:
+        raise ConfigError(
+            "cannot answer with both an option and --cancel, nor without either",
+            hint="name one of the options that acprelay permissions list shows",
+        )
+    return run_async(_answer(arguments))
 
 
-class TerminalPermission:
-    """Asks the person at the terminal.
-
-    Args:
-        screen: Where the question is shown.
-        lines: What the person types.
-    """
-
-    def __init__(self, *, screen: Screen, lines: InputLines) -> None:
-        self._screen = screen
-        self._lines = lines
-
-    async def __call__(self, request: PermissionRequest) -> PermissionOption | None:
-        """Answers; the end of the input rejects. Cancelling withdraws the question."""
-        await self._show(request)
-        await self._screen.ask("your choice: ")
-        async for line in self._lines:
-            option = _chosen(request, line.decode(errors="replace").strip().lower())
-            self._screen.answered()
-            if option is not None:
-                return option
-            await self._screen.ask(f"a number from 1 to {len(request.options)}: ")
-        return _of_kind(request, "reject_once", "reject_always")
-
-    async def _show(self, request: PermissionRequest) -> None:
-        await self._screen.note("permission", request.title, important=True)
-        for path in _paths(request):
-            await self._screen.note("", path, important=True)
-        if raw_input := request.tool_call.get("rawInput"):
-            shown = json.dumps(raw_input, ensure_ascii=False)
-            await self._screen.note("", cut(shown, width=_INPUT_WIDTH), important=True)
-        for number, option in enumerate(request.options, start=1):
-            await self._screen.note("", f"{number}) {option.name}", important=True)
+async def _list(arguments: argparse.Namespace) -> int:
+    async with open_client(arguments) as client:
+        waiting = [
+            each
+            async for each in client.list_permissions(
+                session=arguments.session, group=arguments.group
+            )
+        ]
+    if arguments.json:
+        for each in waiting:
+            print(json.dumps(msgspec.to_builtins(each)))
+    else:
+        print_table(_HEADERS, [_row(each) for each in waiting])
+    return ExitCode.OK
 
 
-def _chosen(request: PermissionRequest, word: str) -> PermissionOption | None:
-    if word in _SHORT:
-        return _of_kind(request, _SHORT[word])
-    numbered = {str(number): option for number, option in enumerate(request.options, start=1)}
-    return numbered.get(word)
+async def _answer(arguments: argparse.Namespace) -> int:
+    async with open_client(arguments) as client:
+        return await _settle(client, arguments)
 
 
-def _of_kind(request: PermissionRequest, *kinds: str) -> PermissionOption | None:
-    for kind in kinds:
-        for option in request.options:
-            if option.kind == kind:
-                return option
-    return None
+async def _settle(client: RelayClient, arguments: argparse.Namespace) -> int:
+    answered = await client.answer_permission(arguments.ask, arguments.option)
+    if arguments.json:
+        print(json.dumps({"ask": answered.ask, "settled": answered.settled}))
+    elif answered.settled:
+        print(f"settled {one_line(answered.ask)}")
+    else:
+        print(f"{one_line(answered.ask)} waits for others, who were asked as well")
+    return ExitCode.OK
 
 
-def _paths(request: PermissionRequest) -> Iterator[str]:
-    locations = request.tool_call.get("locations")
-    for location in locations if isinstance(locations, list) else ():
-        if isinstance(location, dict) and isinstance(location.get("path"), str):
-            yield location["path"]
+def _row(permission: PermissionInfo) -> tuple[str, ...]:
+    options = [as_object(each) for each in as_list(permission.options)]
+    return (
+        permission.ask,
+        permission.session_id,
+        local_time(permission.asked_at),
+        ", ".join(str(option.get("optionId")) for option in options),
+        str(as_object(permission.tool_call).get("title") or "a tool call"),
+    )

@@ -19,7 +19,7 @@ from acprelay.cli.configuration import embedded, find_config, read_agents
 from acprelay.cli.credentials import Reach, reach_of
 from acprelay.cli.exits import STOP_REASONS, ExitCode, of_signal
 from acprelay.cli.loop import run_async
-from acprelay.cli.permissions import RulePermission, TerminalPermission
+from acprelay.cli.permission_ways import RulePermission, TerminalPermission
 from acprelay.cli.screen import Screen
 from acprelay.cli.signals import Interrupts
 from acprelay.cli.stdio import STANDARD_INPUT, STANDARD_OUTPUT, InputLines, Output

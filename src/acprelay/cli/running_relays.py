@@ -52,6 +52,7 @@ def announced(relay: RunningRelay, environ: Mapping[str, str]) -> Iterator[None]
         yield
         return
     make_directories(directory)
+    _sweep(directory)
     path = directory / _name(relay.urls[0])
     new = path.with_name(f"{path.name}.{relay.pid}.new")
     new.unlink(missing_ok=True)
@@ -90,6 +91,18 @@ def _read(path: Path) -> RunningRelay | None:
         return None
     finally:
         os.close(fd)
+
+
+def _sweep(directory: Path) -> None:
+    """Removes what relays have left that were killed."""
+    for path in directory.glob(f"*{_SUFFIX}"):
+        with suppress(OSError):  # it is gone meanwhile, or somebody else's
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if not _is_locked(fd):
+                    path.unlink()
+            finally:
+                os.close(fd)
 
 
 def _is_locked(fd: int) -> bool:

@@ -1,6 +1,6 @@
 """Sessions as people and scripts see them.
 
-Pure: it takes what the relay said, and gives text.
+Pure: it takes what the relay gave, and gives text.
 """
 
 from __future__ import annotations
@@ -8,26 +8,47 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+import msgspec
+
 from acprelay.cli.terminal import one_line
+from acprelay.client import Opened, Session, SessionDetail, WorktreeInfo
 from acprelay.client.acp_messages import JsonObject, as_object
 
 _NOTHING = "-"
 
 
-def flat(entry: JsonObject) -> JsonObject:
-    """Gives an entry of `session/list` without its levels: what scripts get."""
-    own = as_object(as_object(entry.get("_meta")).get("acprelay"))
+def flat(session: Session) -> JsonObject:
+    """Gives a session as scripts get it."""
     return {
-        "sessionId": entry.get("sessionId"),
-        "group": own.get("group"),
-        "role": own.get("role"),
-        "agent": own.get("agent"),
-        "state": "live" if own.get("live") is True else "dormant",
-        "title": entry.get("title"),
-        "cwd": entry.get("cwd"),
-        "worktree": own.get("worktree"),
-        "updatedAt": entry.get("updatedAt"),
+        "sessionId": session.session_id,
+        "group": session.group,
+        "role": session.role,
+        "agent": session.agent,
+        "state": "live" if session.live else "dormant",
+        "title": session.title,
+        "cwd": session.cwd,
+        "worktree": None if session.worktree is None else _whole(session.worktree),
+        "updatedAt": session.updated_at,
     }
+
+
+def flat_with_run(session: SessionDetail) -> JsonObject:
+    """Gives a session and its run, as scripts get them; what the relay does not say is left out."""
+    return {**flat(session), "turn": None, **msgspec.to_builtins(session.run)}
+
+
+def opened_as_json(opened: Opened) -> JsonObject:
+    """Gives what became of a role that was to be opened, as scripts get it."""
+    return {
+        "role": opened.role,
+        **({} if opened.session_id is None else {"sessionId": opened.session_id}),
+        **({} if opened.worktree is None else {"worktree": _whole(opened.worktree)}),
+        **({} if opened.error is None else {"error": msgspec.to_builtins(opened.error)}),
+    }
+
+
+def _whole(worktree: WorktreeInfo) -> JsonObject:
+    return {**msgspec.structs.asdict(worktree), "notes": list(worktree.notes)}
 
 
 def row(session: JsonObject) -> tuple[str, ...]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
-import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from acprelay.cli.credentials import reach_of
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
-from acprelay.cli.relay_client import list_sessions, open_client
-from acprelay.cli.session_texts import details, flat, row
+from acprelay.cli.reaching import open_client
+from acprelay.cli.session_texts import details, flat, flat_with_run, opened_as_json, row
 from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain, one_line
-from acprelay.client.acp_client import AcpClient
-from acprelay.client.acp_messages import JsonObject, as_list, as_object
-from acprelay.errors import ConfigError, RelayError, RequestRefused
+from acprelay.client import Opened, Refusal, RelayClient, Role
+from acprelay.client.acp_messages import JsonObject
+from acprelay.errors import ConfigError, RelayError, RelayUnreachable
 
 _HEADERS = ("SESSION", "AGENT", "STATE", "CHANGED", "DIRECTORY", "TITLE")
 
@@ -38,15 +37,17 @@ def command(arguments: argparse.Namespace) -> int:
 
 async def _run(arguments: argparse.Namespace) -> int:
     work = _COMMANDS[arguments.sessions_command]
-    async with open_client(reach_of(arguments, os.environ)) as client:
+    async with open_client(arguments) as client:
         return await work(client, arguments)
 
 
-async def _list(client: AcpClient, arguments: argparse.Namespace) -> int:
+async def _list(client: RelayClient, arguments: argparse.Namespace) -> int:
     cwd = None if arguments.cwd is None else _absolute(arguments.cwd)
-    sessions = [flat(entry) for entry in await list_sessions(client, cwd=cwd)]
-    if arguments.group is not None:
-        sessions = [entry for entry in sessions if entry["group"] == arguments.group]
+    sessions = [
+        flat(each)
+        async for each in client.list_sessions(group=arguments.group)
+        if cwd in (None, each.cwd)
+    ]
     if arguments.json:
         _print_json(sessions)
     else:
@@ -54,14 +55,16 @@ async def _list(client: AcpClient, arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-async def _show(client: AcpClient, arguments: argparse.Namespace) -> int:
-    sessions = [flat(entry) for entry in await list_sessions(client)]
+async def _show(client: RelayClient, arguments: argparse.Namespace) -> int:
     shown: list[JsonObject] = []
     code = ExitCode.OK
     for name in arguments.names:
         try:
-            shown += [{**one, **await _run_of(client, one)} for one in _named(sessions, name)]
-        except RequestRefused as error:
+            members = await _members(client, name)
+            shown += [flat_with_run(await client.get_session(each)) for each in members]
+        except RelayUnreachable:
+            raise
+        except RelayError as error:
             complain(error.message, hint=error.hint)
             code = ExitCode.ERROR
     if arguments.json:
@@ -71,34 +74,49 @@ async def _show(client: AcpClient, arguments: argparse.Namespace) -> int:
     return code
 
 
-async def _run_of(client: AcpClient, session: JsonObject) -> JsonObject:
-    return await client.call("_acprelay/run", {"sessionId": session["sessionId"]})
-
-
-async def _new(client: AcpClient, arguments: argparse.Namespace) -> int:
-    params: dict[str, object] = {
-        "cwd": _absolute(arguments.cwd or "."),
-        "roles": [_role(option) for option in arguments.roles],
-        "worktree": arguments.worktree,
-    }
-    if arguments.group is not None:
-        params["group"] = arguments.group
-    result = await client.call("_acprelay/open_group", params)
-    roles = [as_object(role) for role in as_list(result.get("roles"))]
-    opened = [role for role in roles if "sessionId" in role]
+async def _new(client: RelayClient, arguments: argparse.Namespace) -> int:
+    cwd = _absolute(arguments.cwd or ".")
+    roles = [_role(option) for option in arguments.roles]
+    outcomes = await _open(client, arguments, cwd, roles)
+    opened = [each for each in outcomes if each.session_id is not None]
     if arguments.json:
-        _print_json(roles)
+        _print_json(map(opened_as_json, outcomes))
     elif opened:
-        rows = [_opened_row(role, cwd=str(params["cwd"])) for role in opened]
-        print_table(("SESSION", "BRANCH", "DIRECTORY"), rows)
-    for note in dict.fromkeys(str(note) for role in opened for note in _notes(role)):
+        print_table(("SESSION", "BRANCH", "DIRECTORY"), [_opened_row(each, cwd) for each in opened])
+    notes = (note for each in opened if each.worktree is not None for note in each.worktree.notes)
+    for note in dict.fromkeys(notes):
         complain(note)
-    for role in roles:
-        error = as_object(role.get("error"))
-        if error:
-            hint = str(as_object(error.get("data")).get("hint", ""))
-            complain(f"cannot open role {role['role']!r}: {error.get('message')}", hint=hint)
-    return ExitCode.OK if len(opened) == len(roles) else ExitCode.ERROR
+    for each in outcomes:
+        if each.error is not None:
+            complain(f"cannot open role {each.role!r}: {each.error.message}", hint=each.error.hint)
+    return ExitCode.OK if len(opened) == len(outcomes) else ExitCode.ERROR
+
+
+async def _open(
+    client: RelayClient, arguments: argparse.Namespace, cwd: str, roles: Sequence[Role]
+) -> Sequence[Opened]:
+    """Opens roles; of a group that is named, each by itself: one that is there is no obstacle."""
+    names = [role.role for role in roles]
+    if len(set(names)) < len(names):
+        raise ConfigError("cannot open a role twice", hint="name each role once")
+    group, worktree = arguments.group, arguments.worktree
+    if group is None:
+        made = await client.open_group(cwd=cwd, roles=roles, worktree=worktree)
+        return made.roles
+
+    async def open_role(role: Role) -> Opened:
+        try:
+            made = await client.open_group(cwd=cwd, roles=[role], group=group, worktree=worktree)
+        except RelayUnreachable:
+            raise
+        except RelayError as error:
+            refusal = Refusal(
+                code=error.code, message=error.message, hint=error.hint, retryable=error.retryable
+            )
+            return Opened(role=role.role, error=refusal)
+        return made.roles[0]
+
+    return await asyncio.gather(*map(open_role, roles))
 
 
 def _absolute(directory: str) -> str:
@@ -107,55 +125,54 @@ def _absolute(directory: str) -> str:
     return str(path.resolve() if ".." in path.parts else path)
 
 
-def _role(option: str) -> Mapping[str, str]:
+def _role(option: str) -> Role:
     role, equals, agent = option.partition("=")
     if not role or (equals and not agent):
         raise ConfigError(
             f"cannot read the role {option[:80]!r}", hint="write --role ROLE or --role ROLE=AGENT"
         )
-    return {"role": role, "agent": agent} if equals else {"role": role}
+    return Role(role=role, agent=agent if equals else None)
 
 
-def _opened_row(role: JsonObject, *, cwd: str) -> tuple[str, str, str]:
-    worktree = as_object(role.get("worktree"))
-    return (
-        str(role["sessionId"]),
-        str(worktree.get("branch", "-")),
-        str(worktree.get("workdir", cwd)),
-    )
+def _opened_row(opened: Opened, cwd: str) -> tuple[str, str, str]:
+    worktree = opened.worktree
+    if worktree is None:
+        return str(opened.session_id), "-", cwd
+    return str(opened.session_id), worktree.branch, worktree.workdir
 
 
-def _notes(role: JsonObject) -> list[object]:
-    return as_list(as_object(role.get("worktree")).get("notes"))
-
-
-async def _stop(client: AcpClient, arguments: argparse.Namespace) -> int:
-    async def stop(name: str) -> Iterable[object]:
+async def _stop(client: RelayClient, arguments: argparse.Namespace) -> int:
+    async def stop(name: str) -> Iterable[str]:
         if ":" in name:
             await client.close_session(name)
             return [name]
-        closed = await client.call("_acprelay/close_group", {"group": name})
-        return as_list(closed.get("sessions"))
+        return await client.close_group(name)
 
     return await _end(arguments, arguments.names, stop, "stopped")
 
 
-async def _remove(client: AcpClient, arguments: argparse.Namespace) -> int:
-    sessions = [flat(entry) for entry in await list_sessions(client)]
-
-    async def remove(name: str) -> Iterable[object]:
-        [entry] = _named(sessions, name)
-        await client.call("session/delete", {"sessionId": entry["sessionId"]})
+async def _remove(client: RelayClient, arguments: argparse.Namespace) -> int:
+    async def remove(name: str) -> Iterable[str]:
+        await client.delete_session(name)
         return [name]
 
-    names = [each for name in arguments.names for each in _members(sessions, name)]
-    return await _end(arguments, list(dict.fromkeys(names)), remove, "removed")
+    names: dict[str, None] = {}
+    code = ExitCode.OK
+    for name in arguments.names:
+        try:
+            names |= dict.fromkeys(await _members(client, name))
+        except RelayUnreachable:
+            raise
+        except RelayError as error:
+            complain(error.message, hint=error.hint)
+            code = ExitCode.ERROR
+    return max(code, await _end(arguments, names, remove, "removed"))
 
 
 async def _end(
     arguments: argparse.Namespace,
     names: Iterable[str],
-    end: Callable[[str], Awaitable[Iterable[object]]],
+    end: Callable[[str], Awaitable[Iterable[str]]],
     deed: str,
 ) -> int:
     """Ends what each name stands for; one that cannot be ended does not keep the others."""
@@ -166,36 +183,32 @@ async def _end(
                 if arguments.json:
                     _print_json([{"sessionId": session_id, "outcome": deed}])
                 else:
-                    print(f"{deed} {one_line(str(session_id))}")
+                    print(f"{deed} {one_line(session_id)}")
+        except RelayUnreachable:
+            raise
         except RelayError as error:
             complain(error.message, hint=error.hint)
             code = ExitCode.ERROR
     return code
 
 
-def _members(sessions: list[JsonObject], name: str) -> list[str]:
-    """Gives the sessions of the group that a name stands for; else the name."""
-    return [str(entry["sessionId"]) for entry in sessions if entry["group"] == name] or [name]
+async def _members(client: RelayClient, name: str) -> Sequence[str]:
+    """Gives what a name stands for: a session, or all sessions of a group.
+
+    Raises:
+        SessionNotFound: There is no such group.
+    """
+    if ":" in name:
+        return [name]
+    return [each.session_id for each in (await client.get_group(name)).sessions]
 
 
-def _named(sessions: list[JsonObject], name: str) -> list[JsonObject]:
-    """Finds what a name stands for: a session, or all sessions of a group."""
-    member = "sessionId" if ":" in name else "group"
-    found = [entry for entry in sessions if entry[member] == name]
-    if not found:
-        raise RequestRefused(
-            f"cannot find {'session' if ':' in name else 'group'} {name[:200]!r}",
-            hint="see acprelay sessions list",
-        )
-    return found
-
-
-def _print_json(objects: Iterable[JsonObject]) -> None:
+def _print_json(objects: Iterable[Mapping[str, object]]) -> None:
     for each in objects:
         print(json.dumps(each))
 
 
-_COMMANDS: Mapping[str, Callable[[AcpClient, argparse.Namespace], Awaitable[int]]] = {
+_COMMANDS: Mapping[str, Callable[[RelayClient, argparse.Namespace], Awaitable[int]]] = {
     "list": _list,
     "show": _show,
     "new": _new,

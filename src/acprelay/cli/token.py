@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
-from urllib.parse import quote
 
-from acprelay.cli.api import ask
-from acprelay.cli.credentials import Reach, reach_of
+import msgspec
+
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
+from acprelay.cli.reaching import open_client
 from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain
-from acprelay.client.acp_messages import JsonObject, as_list, as_object
+from acprelay.client import NewToken, RelayClient, Token
 from acprelay.errors import ConfigError, RelayError, RelayUnreachable
 
 _HEADERS = ("ID", "NAME", "GRANTS", "FOR", "CREATED", "EXPIRES", "LAST USED")
@@ -34,47 +33,42 @@ def command(arguments: argparse.Namespace) -> int:
         RelayError: The relay refuses.
         RelayUnreachable: The relay cannot be reached.
     """
-    work = _COMMANDS[arguments.token_command]
-    return run_async(work(reach_of(arguments, os.environ), arguments))
+    return run_async(_run(arguments))
 
 
-async def _create(reach: Reach, arguments: argparse.Namespace) -> int:
-    body: dict[str, object] = {"name": arguments.name, "grants": arguments.grants}
-    if arguments.group is not None:
-        body["group"] = arguments.group
-    if arguments.session is not None:
-        body["session"] = arguments.session
-    if arguments.expires is not None:
-        body["expiresInS"] = read_duration(arguments.expires)
-    made = await ask(reach, "POST", "/tokens", body)
-    if arguments.json:
-        print(json.dumps(made))
-    else:
-        print(_instructions(made))
+async def _run(arguments: argparse.Namespace) -> int:
+    async with open_client(arguments) as client:
+        return await _COMMANDS[arguments.token_command](client, arguments)
+
+
+async def _create(client: RelayClient, arguments: argparse.Namespace) -> int:
+    expires = arguments.expires
+    made = await client.create_token(
+        arguments.name,
+        grants=arguments.grants,
+        group=arguments.group,
+        session=arguments.session,
+        expires_in_s=None if expires is None else read_duration(expires),
+    )
+    print(json.dumps(msgspec.to_builtins(made)) if arguments.json else _instructions(made))
     return ExitCode.OK
 
 
-async def _list(reach: Reach, arguments: argparse.Namespace) -> int:
-    tokens: list[JsonObject] = []
-    path = "/tokens"
-    while path:
-        page = await ask(reach, "GET", path)
-        tokens += map(as_object, as_list(page.get("tokens")))
-        cursor = page.get("nextCursor")
-        path = "" if cursor is None else f"/tokens?cursor={quote(str(cursor), safe='')}"
+async def _list(client: RelayClient, arguments: argparse.Namespace) -> int:
+    tokens = [token async for token in client.list_tokens()]
     if arguments.json:
         for token in tokens:
-            print(json.dumps(token))
+            print(json.dumps(msgspec.to_builtins(token)))
     else:
         print_table(_HEADERS, [_row(token) for token in tokens])
     return ExitCode.OK
 
 
-async def _revoke(reach: Reach, arguments: argparse.Namespace) -> int:
+async def _revoke(client: RelayClient, arguments: argparse.Namespace) -> int:
     code = ExitCode.OK
     for token_id in arguments.ids:
         try:
-            await ask(reach, "DELETE", f"/tokens/{quote(token_id, safe='')}")
+            await client.revoke_token(token_id)
         except RelayUnreachable:
             raise
         except RelayError as error:
@@ -85,7 +79,7 @@ async def _revoke(reach: Reach, arguments: argparse.Namespace) -> int:
     return code
 
 
-_COMMANDS: Mapping[str, Callable[[Reach, argparse.Namespace], Coroutine[Any, Any, int]]] = {
+_COMMANDS: Mapping[str, Callable[[RelayClient, argparse.Namespace], Coroutine[Any, Any, int]]] = {
     "create": _create,
     "list": _list,
     "revoke": _revoke,
@@ -107,29 +101,28 @@ def read_duration(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def _instructions(made: JsonObject) -> str:
-    ends = made.get("expiresAt")
-    until = "until it is revoked" if ends is None else f"until {ends}"
+def _instructions(made: NewToken) -> str:
+    until = "until it is revoked" if made.expires_at is None else f"until {made.expires_at}"
     return f"""\
-{made.get("token")}
+{made.token}
 
 It is good for {_scope(made)}, {until}, and shown only now. Keep it in a file for
 --token-file, or in the variable ACPRELAY_TOKEN. This takes it back:
 
-  acprelay token revoke {made.get("id")}"""
+  acprelay token revoke {made.id}"""
 
 
-def _row(token: JsonObject) -> tuple[str, ...]:
+def _row(token: Token) -> tuple[str, ...]:
     return (
-        str(token.get("id")),
-        str(token.get("name")),
-        ",".join(map(str, as_list(token.get("grants")))),
+        token.id,
+        token.name,
+        ",".join(token.grants),
         _scope(token),
-        str(token.get("createdAt")),
-        str(token.get("expiresAt", "never")),
-        str(token.get("lastUsedAt", "-")),
+        token.created_at,
+        token.expires_at or "never",
+        token.last_used_at or "-",
     )
 
 
-def _scope(token: JsonObject) -> str:
-    return str(token.get("session") or token.get("group") or "everything")
+def _scope(token: Token) -> str:
+    return token.session or token.group or "everything"

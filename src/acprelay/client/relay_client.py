@@ -23,6 +23,7 @@ from acprelay.client.permissions import PermissionCalls
 from acprelay.client.policy import PolicyCalls
 from acprelay.client.relay import RelayCalls
 from acprelay.client.sessions import SessionCalls
+from acprelay.client.stopping import DrainCalls
 from acprelay.client.tokens import TokenCalls
 from acprelay.client.transcripts import TranscriptCalls
 from acprelay.client.turns import TurnCalls
@@ -46,6 +47,7 @@ class RelayClient(
     WorktreeCalls,
     TokenCalls,
     RelayCalls,
+    DrainCalls,
 ):
     """Talks to one relay; to be entered before anything is asked.
 
@@ -77,6 +79,7 @@ class RelayClient(
         tls: ssl.SSLContext | None = None,
         patience_s: float = 120.0,
     ) -> None:
+        self.url = url
         self.base_url = base_url(url)
         self._token = token
         self._tls = tls

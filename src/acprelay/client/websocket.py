@@ -130,11 +130,10 @@ async def open_websocket(
                     max_msg_size=0,
                     protocols=protocols,
                     heartbeat=heartbeat_s,
-                    ssl=True if tls is None else tls,
                     timeout=ClientWSTimeout(ws_close=_CLOSE_S),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            raise await _refused(http, url, error.status, protocols, tls) from None
+            raise await _refused(http, url, error.status, protocols) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unreachable(url, error, after_s=_CONNECT_S) from None
         async with websocket:
@@ -143,19 +142,14 @@ async def open_websocket(
 
 
 async def _refused(
-    http: aiohttp.ClientSession,
-    url: str,
-    status: int,
-    protocols: Sequence[str],
-    tls: ssl.SSLContext | None,
+    http: aiohttp.ClientSession, url: str, status: int, protocols: Sequence[str]
 ) -> RelayError:
     """Asks once more, without a WebSocket key, for the reason that a failed upgrade hides."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
     if protocols:
         headers["Sec-WebSocket-Protocol"] = ",".join(protocols)
     with suppress(aiohttp.ClientError, OSError, TimeoutError):
-        asking = http.get(url, headers=headers, ssl=True if tls is None else tls)
-        async with asyncio.timeout(_CONNECT_S), asking as response:
+        async with asyncio.timeout(_CONNECT_S), http.get(url, headers=headers) as response:
             return await refused(response, url, deed="connect")
     return no_relay(url, status)
 

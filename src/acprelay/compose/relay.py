@@ -7,12 +7,14 @@ process and every connection. It does not listen; whoever mounts its application
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 
 from aiohttp import web
 
+from acprelay.client import RelayClient
 from acprelay.compose import parts
 from acprelay.compose.api import api_operations
 from acprelay.compose.runtime import Runtime, open_runtime
@@ -33,6 +35,7 @@ from acprelay.server.http_connections import HttpConnections
 from acprelay.server.login import LOGIN_PATH
 from acprelay.server.metrics import Metrics
 from acprelay.server.principals import Authenticate, everybody
+from acprelay.server.quotas import Quotas
 from acprelay.server.streamable_http import StreamableHttp
 
 _STOPPING = "the relay is stopping"
@@ -118,6 +121,18 @@ class RunningRelay:
             return None
         return f"{self.public_url}{LOGIN_PATH}/{self.tokens.offer_owners_login().code}"
 
+    def client(self, *, token: str | None = None, tls: ssl.SSLContext | None = None) -> RelayClient:
+        """Gives a client of this relay, to be entered; it comes in by the relay's address.
+
+        Args:
+            token: Says who asks; None for the owner, where the relay itself knows tokens.
+            tls: Which certificates are trusted; None for those of the system.
+
+        Raises:
+            ConfigError: Nobody has said where the relay listens.
+        """
+        return RelayClient(self.base_url, token=token or self.owner_token, tls=tls)
+
     async def dismiss(self) -> None:
         """Ends every session, tells clients why, and lets go of them; returns once that is done.
 
@@ -172,7 +187,8 @@ class Relay:
         await self._stack.__aexit__(exc_type, exc, traceback)
 
     async def _open_edges(self, stack: AsyncExitStack, runtime: Runtime) -> RunningRelay:
-        acp = self._acp(runtime)
+        quotas = Quotas.within(self._config.limits)
+        acp = self._acp(runtime, quotas)
         agents = AgentEndpoint(dial_ins=runtime.dial_ins, limits=self._config.limits)
         origins = tuple(origin_of(url) for url in self._config.public_urls)
         public_origin = origins[0] if origins else None
@@ -181,7 +197,9 @@ class Relay:
         app = make_app(
             acp=acp,
             agents=agents,
-            api=api_operations(runtime, self._config, public_origin=public_origin),
+            api=api_operations(
+                runtime, self._config, public_origin=public_origin, streams=quotas.streams
+            ),
             manager=runtime.manager,
             authenticate=self._authenticate or own,
             logins=tokens,
@@ -214,7 +232,7 @@ class Relay:
         serving.push_async_callback(runtime.host.aclose, reason=_STOPPING)
         return relay
 
-    def _acp(self, runtime: Runtime) -> AcpEndpoint:
+    def _acp(self, runtime: Runtime, quotas: Quotas) -> AcpEndpoint:
         limits = self._config.limits
         connections = runtime.connections
         connect = partial(
@@ -232,6 +250,7 @@ class Relay:
             connect=connect,
             ids=RandomIds(),
             limits=limits,
+            quotas=quotas,
             connections=connections,
             measures=self._metrics.measures,
         )
@@ -240,10 +259,15 @@ class Relay:
             agents=agents,
             connect=connect,
             http=StreamableHttp(
-                agents=agents, connections=over_http, limits=limits, keep_alive_s=_KEEP_ALIVE_S
+                agents=agents,
+                connections=over_http,
+                limits=limits,
+                quotas=quotas,
+                keep_alive_s=_KEEP_ALIVE_S,
             ),
             ids=RandomIds(),
             limits=limits,
+            quotas=quotas,
             connections=connections,
             measures=self._metrics.measures,
         )

@@ -24,6 +24,7 @@ from acprelay.server.http_connections import HttpConnection, HttpConnections
 from acprelay.server.http_messages import accepts_events, is_batch, is_json, read_message
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
+from acprelay.server.quotas import Quotas
 from acprelay.server.upgrades import notice_death
 from acprelay.wire import MessageKind
 from acprelay.wire.sse import KEEP_ALIVE
@@ -48,6 +49,7 @@ class StreamableHttp:
         agents: The agents that can be chosen, the default one first.
         connections: Has the connections.
         limits: Bounds.
+        quotas: Bounds what each principal holds.
         keep_alive_s: How often a quiet stream carries a comment: so that proxies keep it, and its
             end is noticed.
     """
@@ -58,12 +60,14 @@ class StreamableHttp:
         agents: Sequence[str],
         connections: HttpConnections,
         limits: Limits,
+        quotas: Quotas,
         keep_alive_s: float,
     ) -> None:
         self._agents = agents
         self._connections = connections
         self._limits = limits
         self._keep_alive_s = keep_alive_s
+        self._quotas = quotas
 
     async def post(self, request: web.Request) -> web.Response:
         """Takes one message; answers `initialize`, and lets every other answer come on a stream."""
@@ -96,7 +100,7 @@ class StreamableHttp:
             )
         try:
             connection = self._find(request)
-            with connection.busy():
+            with self._quotas.streams.hold(principal_of(request).id), connection.busy():
                 stream = connection.outbox.open(
                     request.headers.get(SESSION_ID_HEADER),
                     last_event_id=request.headers.get("Last-Event-ID") or None,
@@ -150,7 +154,9 @@ class StreamableHttp:
         if connection.client.backlog_bytes > self._limits.lane_bytes:
             # It asks and does not read. Over a WebSocket, what it says next stays in its socket.
             raise LimitReached(
-                limit="the bytes that wait for a client", most=self._limits.lane_bytes
+                limit="the bytes that wait for a client",
+                most=self._limits.lane_bytes,
+                setting="lane-bytes",
             )
         body = await self._read(request)
         if is_batch(body):
