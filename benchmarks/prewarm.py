@@ -40,7 +40,9 @@ class Client:
 
 def config(start_s: float, prewarm: int) -> RelayConfig:
     argv = (sys.executable, "-c", PROGRAM.format(start_s))
-    return RelayConfig(port=0, agents=(AgentSpec(name="demo", argv=argv, prewarm=prewarm),))
+    return RelayConfig(
+        port=0, auth=False, agents=(AgentSpec(name="demo", argv=argv, prewarm=prewarm),)
+    )
 
 
 async def connect(url: str) -> Any:

@@ -270,6 +270,7 @@ def measure(options: argparse.Namespace, *, with_sleeper: bool) -> Result:
                 "-c",
                 RELAY,
                 "serve",
+                "--no-auth",
                 "--no-config",
                 "--port",
                 "0",

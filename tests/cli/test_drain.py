@@ -6,6 +6,8 @@ import asyncio
 import json
 import re
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 PATIENCE_S = 30.0
+OWNERS_FILE = "owner-token"
 
 
 class Watcher:
@@ -45,6 +48,14 @@ class Watcher:
                     assert isinstance(message, dict)
                     return message
 
+    async def answers(self, number: object, result: object) -> None:
+        await self._socket.send_json({"jsonrpc": "2.0", "id": number, "result": result})
+
+    async def until_closed(self) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self._socket.receive()).type is not aiohttp.WSMsgType.CLOSE:
+                pass
+
     async def opens(self) -> str:
         start = {"protocolVersion": 1, "clientCapabilities": {}}
         await self.until(id=await self.ask("initialize", start))
@@ -58,6 +69,18 @@ class Watcher:
     async def prompts(self, session: str, text: str) -> int:
         block = {"type": "text", "text": text}
         return await self.ask("session/prompt", {"sessionId": session, "prompt": [block]})
+
+
+@asynccontextmanager
+async def _watching(cli: Cli, address: str) -> AsyncIterator[tuple[Watcher, aiohttp.ClientSession]]:
+    """A client with the owner's token, which the relay keeps for whoever may read its state."""
+    token = (cli.cwd / "state" / "acprelay" / OWNERS_FILE).read_text().strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.ws_connect(f"ws://{address}/acp") as socket,
+    ):
+        yield Watcher(socket), session
 
 
 async def _serve(cli: Cli, *argv: str) -> tuple[Command, str]:
@@ -74,11 +97,7 @@ async def test_a_turn_that_runs_is_waited_for_clients_are_told_and_nothing_new_b
     cli: Cli,
 ) -> None:
     command, address = await _serve(cli)
-    async with (
-        aiohttp.ClientSession() as session,
-        session.ws_connect(f"ws://{address}/acp") as socket,
-    ):
-        watcher = Watcher(socket)
+    async with _watching(cli, address) as (watcher, session):
         public_id = await watcher.opens()
         running = await watcher.prompts(public_id, "/tool\nbye")
         asked = await watcher.until(method="session/request_permission")
@@ -103,11 +122,9 @@ async def test_a_turn_that_runs_is_waited_for_clients_are_told_and_nothing_new_b
         params = asked["params"]
         assert isinstance(params, dict)
         chosen = {"outcome": "selected", "optionId": params["options"][0]["optionId"]}
-        await socket.send_json({"jsonrpc": "2.0", "id": asked["id"], "result": {"outcome": chosen}})
+        await watcher.answers(asked["id"], {"outcome": chosen})
         assert (await watcher.until(id=running))["result"] == {"stopReason": "end_turn"}
-        async with asyncio.timeout(PATIENCE_S):
-            while (await socket.receive()).type is not aiohttp.WSMsgType.CLOSE:
-                pass
+        await watcher.until_closed()
     code, _output, errors = await command.ended()
     assert code == ExitCode.OK
     assert f"waiting for 1 turn: {public_id}; 30 s left" in errors
@@ -117,30 +134,31 @@ async def test_a_turn_that_runs_is_waited_for_clients_are_told_and_nothing_new_b
 
 async def test_a_turn_that_takes_longer_is_ended_with_its_agent(cli: Cli) -> None:
     command, address = await _serve(cli, "--drain", "0.3")
-    client = await cli.start("run", "--url", f"ws://{address}/acp", "/stream 1\n/slow 3600")
-    await client.line()
-    agents = command.children()
-    command.process.send_signal(signal.SIGTERM)
-    code, _output, errors = await command.ended()
+    async with _watching(cli, address) as (watcher, _session):
+        await watcher.prompts(await watcher.opens(), "/stream 1\n/slow 3600")
+        await watcher.until(method="_acprelay/turn_started")
+        agents = command.children()
+        command.process.send_signal(signal.SIGTERM)
+        code, _output, errors = await command.ended()
     assert code == ExitCode.OK
     assert "the time is up: ending 1 turn" in errors
     assert len(agents) == 1
     assert not any(agent.is_running() for agent in agents)
-    assert (await client.ended())[0] == ExitCode.ERROR
 
 
 async def test_a_second_signal_ends_a_drain_at_once(cli: Cli) -> None:
     command, address = await _serve(cli, "--drain", "3600")
-    client = await cli.start("run", "--url", f"ws://{address}/acp", "/stream 1\n/slow 3600")
-    await client.line()
-    agents = command.children()
-    command.process.send_signal(signal.SIGINT)
-    assert command.process.stderr is not None
-    async with asyncio.timeout(PATIENCE_S):
-        while b"waiting for 1 turn" not in await command.process.stderr.readline():
-            pass
-    command.process.send_signal(signal.SIGINT)
-    code, _output, _errors = await command.ended()
+    async with _watching(cli, address) as (watcher, _session):
+        await watcher.prompts(await watcher.opens(), "/stream 1\n/slow 3600")
+        await watcher.until(method="_acprelay/turn_started")
+        agents = command.children()
+        command.process.send_signal(signal.SIGINT)
+        assert command.process.stderr is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while b"waiting for 1 turn" not in await command.process.stderr.readline():
+                pass
+        command.process.send_signal(signal.SIGINT)
+        code, _output, _errors = await command.ended()
     assert code == ExitCode.INTERRUPTED
     loop = asyncio.get_running_loop()
     gone, alive = await loop.run_in_executor(None, lambda: psutil.wait_procs(agents, timeout=30))
@@ -150,3 +168,36 @@ async def test_a_second_signal_ends_a_drain_at_once(cli: Cli) -> None:
 def _code(error: object) -> object:
     assert isinstance(error, dict)
     return error["data"]["code"]
+
+
+@pytest.mark.requirement("operation.drain-can-be-asked-for")
+async def test_the_command_has_a_relay_drain_and_waits_until_it_has_stopped(cli: Cli) -> None:
+    command, address = await _serve(cli)
+    token = (cli.cwd / "state" / "acprelay" / OWNERS_FILE).read_text().strip()
+    async with _watching(cli, address) as (watcher, _session):
+        public_id = await watcher.opens()
+        running = await watcher.prompts(public_id, "/tool\nbye")
+        asked = await watcher.until(method="session/request_permission")
+        drain = await cli.start(
+            *("drain", "--url", f"http://{address}", "--wait"), ACPRELAY_TOKEN=token
+        )
+        await watcher.until(method="_acprelay/notice")
+        params = asked["params"]
+        assert isinstance(params, dict)
+        chosen = {"outcome": "selected", "optionId": params["options"][0]["optionId"]}
+        await watcher.answers(asked["id"], {"outcome": chosen})
+        await watcher.until(id=running)
+    assert (await command.ended())[0] == ExitCode.OK
+    code, output, errors = await drain.ended()
+    assert (code, output) == (ExitCode.OK, b"")
+    first, *_, last = errors.splitlines()
+    assert first == f"waiting for 1 turn: {public_id}; 30 s left"
+    assert last == "the relay has stopped"
+
+
+async def test_the_command_with_a_token_of_nobody_is_refused(cli: Cli) -> None:
+    _command, address = await _serve(cli)
+    drain = await cli.start("drain", "--url", f"http://{address}", ACPRELAY_TOKEN="acpr_nobody")
+    code, _output, errors = await drain.ended()
+    assert code != ExitCode.OK
+    assert errors.startswith("acprelay: cannot ")

@@ -14,7 +14,7 @@ from acprelay.config import RelayConfig
 @pytest.fixture
 async def relay() -> AsyncIterator[RunningRelay]:
     """A relay with the demo agent."""
-    async with open_relay(RelayConfig(port=0)) as running:
+    async with open_relay(RelayConfig(auth=False, port=0)) as running:
         yield running
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shlex
 import signal
@@ -20,6 +21,8 @@ from tests.server.relays import count_sessions
 from acprelay.agents.models import AgentSpec
 
 AGENTS = Path(__file__).parent / "agents"
+SDK_EXAMPLES = Path(sysconfig.get_path("data")) / "share" / "sdk-examples"
+"""Where `make install` puts the examples of the SDK's source distribution."""
 TAG = "END_TO_END_TEST"
 """A variable in the environment of the agents of one test, and of all that they start."""
 
@@ -106,6 +109,8 @@ class RelayProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            # What it leaves for other commands is not for those of whoever runs the tests.
+            env={**os.environ, "XDG_STATE_HOME": str(self.state_dir.with_suffix(".found"))},
         )
         greeting = self._output.readline()
         found = re.search(r"ws(://\S+)/acp", greeting)
@@ -144,6 +149,11 @@ class RelayProcess:
             *options,
             *self._options,
         ]
+
+    @property
+    def token(self) -> str:
+        """What its owner shows it, where it is told to ask."""
+        return (self.state_dir / "owner-token").read_text().strip()
 
     @property
     def _output(self) -> IO[str]:

@@ -75,3 +75,15 @@ def test_the_page_on_services_says_that_the_agent_itself_is_not_confined() -> No
     assert any("The agent itself is not confined by this" in each for each in said)
     (rights,) = (each for each in said if "with your rights" in each)
     assert "commands" in rights
+
+
+@pytest.mark.requirement("http.order-across-connections-is-documented")
+def test_the_page_on_http_says_that_writes_are_ordered_and_arrival_is_not() -> None:
+    said = sentences("http.md")
+    (order,) = (each for each in said if "what is written, not what arrives" in each)
+    assert "orders" in order
+
+
+def test_the_page_on_http_names_the_defaults_that_there_are() -> None:
+    said = " ".join(sentences("http.md"))
+    assert f"`http-idle-s` ({Limits().http_idle_s:g} s)" in said

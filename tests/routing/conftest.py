@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from acprelay.errors import RelayError
-from acprelay.routing.access import LOCAL
+from acprelay.routing.access import LOCAL, Grant, including
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.events import AskDecided, Event, TurnEnded, TurnEvent, TurnStarted
@@ -29,6 +29,10 @@ class Scene:
 
     The session is `s:main` to clients and `own` to the agent `coder`; its log's generation is `g`.
     A client's attachment has the client's name, and the secret `<name>'s`.
+
+    Attributes:
+        grants: What clients may do; everything where it does not say.
+        principals: Whose clients they are; one and the same principal's where it does not say.
     """
 
     def __init__(
@@ -48,6 +52,8 @@ class Scene:
         )
         self.presence = self.conversation.presence
         self.clients: dict[str, Attachment] = {}
+        self.grants: dict[str, set[Grant]] = {}
+        self.principals: dict[str, str] = {}
         self.now = 0.0
         self.turn_events: list[TurnEvent] = []
 
@@ -61,8 +67,8 @@ class Scene:
             session_id="s:main",
             log=self.log,
             cursor=0,
-            principal=LOCAL.id,
-            grants=LOCAL.grants,
+            principal=self.principals.get(name, LOCAL.id),
+            grants=including(self.grants.get(name, LOCAL.grants)),
         )
         return self.clients[name]
 

@@ -232,7 +232,7 @@ class TestServedByTheRelay:
         asks = ServiceAsks(services=SERVED_BY_RELAY, link=link, most_open=1)
         assert asks.receive(peek(ask(b"1", READ)))
         assert asks.receive(peek(ask(b"2", READ)))
-        full = LimitReached(limit="open requests of an agent", most=1)
+        full = LimitReached(limit="open requests of an agent", most=1, setting="asks")
         output = link.take()
         assert output is not None
         assert output.lines == refused(b"2", full) + b"\n"

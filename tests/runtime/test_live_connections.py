@@ -41,6 +41,7 @@ async def desk() -> Desk:
     return Desk()
 
 
+@pytest.mark.requirement("access.severed-connections-end")
 async def test_severing_returns_once_every_connection_of_the_principal_has_left(desk: Desk) -> None:
     leave = [asyncio.Event(), asyncio.Event()]
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:

@@ -71,6 +71,10 @@ class HttpClient:
         known = {CONNECTION: self.connection_id} if self.connection_id else {}
         return {**self._headers, **known, **named}
 
+    def skip_ids(self, last_id: int) -> None:
+        """Uses no id up to this one."""
+        self._last_id = max(self._last_id, last_id)
+
     async def begin(self, method: str, params: Message, *, session_id: str | None = None) -> int:
         """Posts a request, which must be taken; gives its id."""
         self._last_id += 1

@@ -313,7 +313,7 @@ class StreamPeer:
             Closed: The stream ended instead.
         """
         while True:
-            block = await self._block()
+            block = await self.receive_block()
             lines = [line.partition(": ") for line in block.split("\n")]
             fields = {name: value for name, _, value in lines}
             if "data" in fields:
@@ -324,7 +324,7 @@ class StreamPeer:
         """Reads and forgets until the stream has ended."""
         try:
             while True:
-                await self._block()
+                await self.receive_block()
         except Closed:
             pass
 
@@ -332,7 +332,12 @@ class StreamPeer:
         """Hangs up without a word."""
         self._writer.transport.abort()
 
-    async def _block(self) -> str:
+    async def receive_block(self) -> str:
+        """Reads what stands before the next empty line: an event, or a comment.
+
+        Raises:
+            Closed: The stream ended instead.
+        """
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while b"\n\n" not in self._text:

@@ -60,6 +60,7 @@ async def test_a_session_is_shown_with_how_its_run_does(
     assert (shown["state"], shown["run"]["run"], shown["run"]["queued"]) == ("active", 1, 0)
 
 
+@pytest.mark.requirement("api.errors-are-problem-documents")
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [

@@ -7,17 +7,21 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from tests.server.api_client import ApiClient, api_client, crew
 
 from acprelay.compose import RunningRelay
+from acprelay.config import Limits
 from acprelay.routing.feed import EventKind
 from acprelay.runtime.feed import EventFeed
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.server.api.events import EventResource
 from acprelay.server.api.serving import add_operations
 from acprelay.server.principals import admit
+from acprelay.server.quotas import Quotas
 from acprelay.session.models import SessionKey
 from acprelay.testing.feed import memory_feed
 
@@ -31,6 +35,7 @@ async def streaming(
     keepalive_s: float = 60.0,
     patience_s: float = 60.0,
     on_end: Callable[[], None] = lambda: None,
+    connections: LiveConnections | None = None,
 ) -> AsyncIterator[str]:
     """Serves the events of a feed, and nothing else; gives the address."""
 
@@ -43,8 +48,14 @@ async def streaming(
             on_end()
 
     app = web.Application(middlewares=[admit_everybody])
-    events = EventResource(feed=feed, keepalive_s=keepalive_s, patience_s=patience_s)
-    add_operations(app, events.operations())
+    events = EventResource(
+        feed=feed,
+        streams=Quotas.within(Limits()).streams,
+        connections=connections or LiveConnections(forsake=lambda _: None),
+        keepalive_s=keepalive_s,
+        patience_s=patience_s,
+    )
+    add_operations(app, events.operations(), limits=Limits())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
     await runner.setup()
     try:
@@ -216,6 +227,23 @@ async def test_a_reader_that_takes_nothing_is_cut_off() -> None:
                 await is_over.wait()
         finally:
             deaf.close()
+
+
+async def test_a_stream_ends_at_once_when_its_principal_is_no_longer_let_in() -> None:
+    feed, connections = memory_feed(), LiveConnections(forsake=lambda _: None)
+    async with (
+        streaming(feed, connections=connections) as url,
+        api_client(url) as api,
+        api.events() as events,
+    ):
+        assert await events.comment() == "events follow"
+        async with asyncio.timeout(20):
+            assert await connections.sever("local") == 1
+            with pytest.raises(aiohttp.ClientError):
+                await events.is_over()
+        refused = await api("GET", "/events")
+
+    assert (refused.status, refused.body["code"]) == (401, "unauthorized")
 
 
 async def test_a_silent_stream_says_that_it_is_there() -> None:

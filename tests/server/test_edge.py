@@ -22,7 +22,7 @@ from tests.server.peers import (
 from tests.server.relays import serve
 
 from acprelay.config import Limits, RelayConfig
-from acprelay.server.edge import FirstFrame
+from acprelay.server.first_frame import FirstFrame
 
 LONG_S = 600.0
 """A deadline that no test reaches."""
@@ -286,3 +286,48 @@ async def test_a_refusal_is_the_same_document_with_and_without_a_request() -> No
         answer = await slow.answer()
     assert json.loads(answer.body)["type"] == "about:blank"
     assert int(answer.headers["content-length"]) == len(answer.body)
+
+
+@pytest.mark.requirement("limits.streams")
+async def test_a_principal_has_so_many_streams_and_gets_one_back_when_one_ends() -> None:
+    events = "/api/v1/events"
+    async with serve(config(streams=1)) as (relay, _):
+        host = urlsplit(relay.base_url).netloc
+        ask = f"GET {events} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        async with line(relay.base_url) as watching, asyncio.timeout(PATIENCE_S):
+            watching.writer.write(ask)
+            await watching.reader.readuntil(b": events follow")
+            refused_one = await request_http(relay.base_url, events)
+            assert (refused_one.status, refused_one.problem["setting"]) == (429, "streams")
+            watching.writer.close()
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                async with line(relay.base_url) as again:
+                    again.writer.write(ask)
+                    if b" 200 " in await again.reader.readline():
+                        break
+
+
+@pytest.mark.requirement("limits.bodies")
+async def test_a_body_that_the_control_api_does_not_take_names_its_limit() -> None:
+    async with serve(config(body_bytes=100, body_s=0.05)) as (relay, _):
+        host = urlsplit(relay.base_url).netloc
+        head = f"POST /api/v1/groups HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        large = await request_raw(relay.base_url, f"{head}Content-Length: 101\r\n\r\n".encode())
+        assert (large.status, large.problem["code"]) == (413, "frame_too_large")
+        slow = await request_raw(relay.base_url, f"{head}Content-Length: 9\r\n\r\n{{".encode())
+        assert (slow.status, slow.problem["setting"]) == (429, "body-s")
+
+
+@pytest.mark.requirement("limits.connections-per-principal")
+async def test_connections_of_all_transports_count_for_their_principal() -> None:
+    async with serve(config(principal_connections=1)) as (relay, dial):
+        await (await dial()).initialize()
+        host = urlsplit(relay.base_url).netloc
+        body = b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1}}'
+        head = (
+            f"POST /acp HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            f"Accept: application/json, text/event-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        answer = await request_raw(relay.base_url, head.encode() + body)
+        assert (answer.status, answer.problem["setting"]) == (429, "principal-connections")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acprelay.errors import Forbidden
-from acprelay.server.guard import check_headers
+from acprelay.server.guard import check_headers, check_same_page
 
 PORT = 8137
 
@@ -173,3 +173,74 @@ def test_a_long_header_is_cut_in_the_refusal(header: str) -> None:
     with pytest.raises(Forbidden) as caught:
         check_headers(host=headers["host"], origin=headers["origin"], port=PORT)
     assert len(caught.value.message) < 250
+
+
+@pytest.mark.parametrize("host", ["localhost:8137", "127.0.0.1:8137", "[::1]:8137"])
+def test_over_tls_own_pages_are_those_of_https(host: str) -> None:
+    check_headers(host=host, origin=f"https://{host}", port=PORT, scheme="https")
+    with pytest.raises(Forbidden, match="cannot serve a page of"):
+        check_headers(host=host, origin=f"http://{host}", port=PORT, scheme="https")
+
+
+PUBLIC = ("https://relay.example.org", "http://10.0.0.1:8137")
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("relay.example.org", "https://relay.example.org"),
+        ("relay.example.org:443", "https://relay.example.org:443"),
+        ("Relay.Example.org", None),
+        ("10.0.0.1:8137", "http://10.0.0.1:8137"),
+        ("localhost:8137", "https://relay.example.org"),
+        ("relay.example.org", "http://localhost:8137"),
+    ],
+)
+def test_further_addresses_are_the_relays_own(host: str, origin: str | None) -> None:
+    check_headers(host=host, origin=origin, port=PORT, further=PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("relay.example.org:80", None),
+        ("relay.example.org:8137", None),
+        ("a.relay.example.org", None),
+        ("relay.example.org.evil.example", None),
+        ("10.0.0.1", None),
+        ("relay.example.org", "http://relay.example.org"),
+        ("relay.example.org", "https://relay.example.org:8443"),
+        ("relay.example.org", "https://a.relay.example.org"),
+        ("relay.example.org", "https://relay.example.org/"),
+        ("relay.example.org", "null"),
+    ],
+)
+def test_what_only_resembles_a_further_address_is_not(host: str, origin: str | None) -> None:
+    with pytest.raises(Forbidden):
+        check_headers(host=host, origin=origin, port=PORT, further=PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("origin", "site"),
+    [("http://localhost:8137", None), (None, "same-origin"), ("http://a", "same-origin")],
+)
+def test_a_page_of_the_relay_shows_itself(origin: str | None, site: str | None) -> None:
+    check_same_page(origin=origin, fetch_site=site)
+
+
+@pytest.mark.parametrize(
+    ("origin", "site"),
+    [
+        (None, None),
+        (None, "cross-site"),
+        (None, "same-site"),
+        (None, "none"),
+        (None, ""),
+        ("http://localhost:8137", "cross-site"),
+    ],
+)
+def test_whatever_shows_no_page_of_the_relay_does_nothing_with_a_cookie(
+    origin: str | None, site: str | None
+) -> None:
+    with pytest.raises(Forbidden, match="with a cookie"):
+        check_same_page(origin=origin, fetch_site=site)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -398,3 +399,31 @@ async def test_tokens_outlive_the_relay_and_so_does_the_owners(tmp_path: Path) -
         assert third.owner_token != owners
         assert (await api(third, "/sessions", bearer(owners))).status == 401
         assert (await api(third, "/sessions", bearer(token["token"]))).status == 200
+
+
+@pytest.mark.requirement("access.secrets-are-not-told")
+async def test_no_secret_is_logged_however_much_is_logged(
+    relay: RunningRelay, owner: ApiClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = await created(owner, grants=["manage"])
+    code = path_of(relay.login_url()).rpartition("/")[2]
+    cookie = (await redeemed(relay, f"/login/{code}")).headers["set-cookie"].partition(";")[0]
+    for headers in (bearer(token["token"]), bearer("acpr_a_wrongwrong"), {"Cookie": cookie}):
+        await api(relay, "/sessions", headers)
+    answers = [
+        await redeemed(relay, f"/login/{code}"),
+        await request_http(relay.base_url, f"/login/{code}", method="DELETE"),
+        await request_http(
+            relay.base_url, f"/login/{code}", method="PUT", headers=bearer(token["token"])
+        ),
+    ]
+    peer = await connect(relay.url, headers=bearer(token["token"]))
+    await AcpClient(peer).open_session()
+    assert (await owner("DELETE", f"/tokens/{token['id']}")).status == 204
+    peer.abort()
+    told = caplog.text + "".join(answer.body.decode() for answer in answers)
+    assert relay.owner_token is not None
+    for secret in (token["token"], relay.owner_token, code, "wrongwrong", cookie.partition("=")[2]):
+        assert secret not in told
+    assert relay.owner_token not in repr(relay)

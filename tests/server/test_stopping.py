@@ -27,6 +27,7 @@ from acprelay.runtime.system import RandomIds
 from acprelay.server.acp import AcpEndpoint
 from acprelay.server.http_connections import Connect, HttpConnections
 from acprelay.server.principals import admit
+from acprelay.server.quotas import Quotas
 from acprelay.server.streamable_http import StreamableHttp
 from acprelay.wire import text_frame
 
@@ -141,19 +142,24 @@ async def test_severing_a_principal_ends_its_connections_within_a_bound(quiet: b
 def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEndpoint:
     measures = Measures(traffic=Traffic(), delivered=lambda _lag_s: None)
     connect_fake = cast("Connect", kind)
+    quotas = Quotas.within(Limits())
     over_http = HttpConnections(
         connect=connect_fake,
         ids=RandomIds(),
         limits=Limits(),
+        quotas=quotas,
         connections=connections,
         measures=measures,
     )
     return AcpEndpoint(
         agents=["demo"],
         connect=connect_fake,
-        http=StreamableHttp(agents=["demo"], connections=over_http, limits=Limits()),
+        http=StreamableHttp(
+            agents=["demo"], connections=over_http, limits=Limits(), keep_alive_s=15, quotas=quotas
+        ),
         ids=RandomIds(),
         limits=Limits(),
+        quotas=quotas,
         connections=connections,
         measures=measures,
     )

@@ -207,6 +207,7 @@ async def test_a_resume_is_answered_before_its_session_goes_on(
 # -- streams that break
 
 
+@pytest.mark.requirement("http.events-resume")
 async def test_a_stream_goes_on_wherever_its_last_event_was(client: HttpClient) -> None:
     await client.initialize()
     session = await client.open_session(await client.stream())
@@ -255,6 +256,51 @@ async def test_a_last_event_that_was_never_given_is_refused_and_leaves_the_strea
     assert await until_answer(connection, await client.begin("session/list", {}))
 
 
+async def test_a_session_is_closed_and_entered_again(client: HttpClient) -> None:
+    await client.initialize()
+    connection = await client.stream()
+    session = await client.open_session(connection)
+    stream = await client.stream(session)
+    close = await client.begin("session/close", {"sessionId": session}, session_id=session)
+    assert (await until_answer(stream, close))[-1].message["result"] == {}
+    load = await client.begin_load(session)
+    assert "result" in (await until_answer(connection, load))[-1].message
+    prompt = await client.begin_prompt(session, "hello")
+    assert (await until_answer(stream, prompt))[-1].message["result"]["stopReason"] == "end_turn"
+
+
+async def test_an_attachment_is_adopted_from_a_websocket_with_the_answer_that_it_missed(
+    client: HttpClient, dial: Dialler
+) -> None:
+    gone = await dial()
+    await gone.initialize()
+    opened = await gone.result("session/new", {"cwd": "/", "mcpServers": []})
+    session, known = opened["sessionId"], opened["_meta"]["acprelay"]
+    prompt = await gone.begin_prompt(session, "/write never.txt x")
+    await gone.until("session/request_permission")
+    gone.peer.abort()
+    await client.initialize()
+    connection, stream = await client.stream(), await client.stream(session)
+    adoption = {
+        "sessionId": session,
+        "attachment": known["attachment"],
+        "secret": known["secret"],
+        "after": known["position"],
+        "pending": [prompt],
+    }
+    client.skip_ids(prompt)
+    attach = await client.begin("_acprelay/attach", adoption)
+    assert "result" in (await until_answer(connection, attach))[-1].message
+    events = await until_method(stream, "session/request_permission")
+    chosen = {"outcome": {"outcome": "selected", "optionId": "reject"}}
+    await client.post({"id": events[-1].message["id"], "result": chosen}, session_id=session)
+    events += await until_answer(stream, prompt)
+    assert events[-1].message["result"]["stopReason"] == "end_turn"
+    seqs = seqs_of(events)
+    assert seqs == sorted(set(seqs))
+
+
+@pytest.mark.requirement("http.streams-have-successors")
 async def test_a_second_stream_takes_the_place_of_the_first(client: HttpClient) -> None:
     await client.initialize()
     first = await client.stream()
@@ -285,6 +331,7 @@ async def test_what_is_said_while_no_stream_is_there_waits_for_the_next(client: 
     assert seqs == sorted(set(seqs))
 
 
+@pytest.mark.requirement("http.slow-streams-hold-up-nobody")
 async def test_a_stream_that_is_not_read_holds_up_no_other(client: HttpClient) -> None:
     await client.initialize("/acp?role=a")
     connection = await client.stream()

@@ -70,23 +70,31 @@ class Ended(NamedTuple):
 
 
 async def typescript_client(
-    kind: str, url: str, *, cwd: Path, tag: str, says: str, session_id: str = ""
+    kind: str,
+    url: str,
+    *,
+    cwd: Path,
+    tag: str,
+    says: str,
+    session_id: str = "",
+    token: str = "",
 ) -> Ended:
     """Runs a client of the TypeScript SDK to its end.
 
     Args:
-        kind: Its transport: `http` or `ws`.
-        url: The address of `/acp`.
+        kind: Its transport: `http`, `ws`, or `connect`, which starts a command.
+        url: The address of `/acp`, or that command.
         cwd: The directory of the session that it opens.
         tag: Marks its process.
         says: Its prompts, one a line.
         session_id: The session that it loads, instead of opening one.
+        token: What it shows the relay.
     """
     program = Path(__file__).with_name("typescript_client.mjs")
     known = (session_id,) if session_id else ()
     process = await asyncio.create_subprocess_exec(
         *(str(NODE), str(program), str(TYPESCRIPT_SDK), kind, url, str(cwd), *known),
-        env={"PATH": os.environ["PATH"], TAG: tag},
+        env={"PATH": os.environ["PATH"], TAG: tag, "ACPRELAY_TOKEN": token},
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,

@@ -2,10 +2,13 @@
 //
 // typescript_client.mjs MODULES KIND URL CWD [SESSION]
 //
+// KIND is http, ws, or connect, whose URL is a command. ACPRELAY_TOKEN is shown to the relay, if it is set. It
 // opens a session, or loads SESSION, and then prompts with each line of its standard input.
+import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { Readable, Writable } from "node:stream";
 import { pathToFileURL } from "node:url";
 
 const [modules, kind, url, cwd, known] = process.argv.slice(2);
@@ -14,12 +17,23 @@ const load = (name) => import(pathToFileURL(resolve(name)).href);
 const acp = await load("@agentclientprotocol/sdk");
 const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 
+const token = process.env.ACPRELAY_TOKEN;
+const headers = token ? { Authorization: `Bearer ${token}` } : {};
+
+let hangUp = () => {};
+
 async function connect() {
+    if (kind === "connect") {
+        const [program, ...options] = url.split(" ");
+        const { stdin, stdout } = spawn(program, options, { stdio: ["pipe", "pipe", "inherit"] });
+        hangUp = () => stdin.destroy();
+        return acp.ndJsonStream(Writable.toWeb(stdin), Readable.toWeb(stdout));
+    }
     if (kind === "http") {
-        return (await load("@agentclientprotocol/sdk/experimental/http-client")).createHttpStream(url);
+        return (await load("@agentclientprotocol/sdk/experimental/http-client")).createHttpStream(url, { headers });
     }
     const { createWebSocketStream } = await load("@agentclientprotocol/sdk/experimental/ws-client");
-    return createWebSocketStream(url, { WebSocket: (await load("ws")).WebSocket });
+    return createWebSocketStream(url, { headers, WebSocket: (await load("ws")).default });
 }
 
 const { agent, client: ours } = acp.methods;
@@ -39,7 +53,7 @@ await app.connectWith(await connect(), async (context) => {
         protocolVersion: acp.PROTOCOL_VERSION,
         clientCapabilities: {},
     });
-    say({ greeting: greeting.agentInfo.name });
+    say({ greeting: greeting.agentInfo?.name ?? "" });
     let sessionId = known;
     if (known) {
         await context.request(agent.session.load, { sessionId, cwd, mcpServers: [] });
@@ -54,3 +68,4 @@ await app.connectWith(await connect(), async (context) => {
         say({ stopReason });
     }
 });
+hangUp();

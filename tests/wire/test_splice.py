@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from acprelay.wire import peek, rewrite
+from acprelay.wire import keep_meta, peek, rewrite
 
 STAMP = b'{"seq":1}'
 
@@ -266,3 +266,45 @@ def test_a_session_id_that_utf8_cannot_write_is_escaped() -> None:
     assert rewrite(peek(frame), session_id="\ud83d") == (
         b'{"method":"m","params":{"sessionId":"\\ud83d"}}'
     )
+
+
+KEPT = frozenset({"traceparent", "baggage"})
+
+
+@pytest.mark.parametrize(
+    ("frame", "rewritten"),
+    [
+        (
+            b'{"method":"m", "params":{"_meta" : {"x":1, "traceparent" : "t" } ,"a":"\\u0073"}}',
+            b'{"method":"m", "params":{"_meta" : {"traceparent":"t"} ,"a":"\\u0073"}}',
+        ),
+        (
+            b'{"method":"m","params":{"_meta":{"x":{"traceparent":1}}}}',
+            b'{"method":"m","params":{"_meta":{}}}',
+        ),
+        (
+            b'{"method":"m","params":{"_meta":{"b\\u0061ggage":1,"x":2,"traceparent":[ 3 ]}}}',
+            b'{"method":"m","params":{"_meta":{"baggage":1,"traceparent":[ 3 ]}}}',
+        ),
+        (b'{"id":1,"result":{"_meta":{"x":1},"a":2}}', b'{"id":1,"result":{"_meta":{},"a":2}}'),
+        (b'{"method":"m","params":{"_meta":"x"}}', b'{"method":"m","params":{"_meta":{}}}'),
+    ],
+)
+def test_only_some_members_of_meta_are_kept(frame: bytes, rewritten: bytes) -> None:
+    assert keep_meta(peek(frame), KEPT) == rewritten
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"method":"m"}',
+        b'{"method":"m","params":[{"_meta":{"x":1}}]}',
+        b'{"method":"m","params":{"a":{"_meta":{"x":1}}}}',
+        b'{"method":"m","params":{"_meta":null}}',
+        b'{"method":"m","params":{"_meta":{ }}}',
+        b'{"method":"m","params":{"_meta":{ "traceparent" : 1 , "baggage":"b"}}}',
+        b'{"id":1,"error":{"_meta":{"x":1}}}',
+    ],
+)
+def test_a_frame_with_nothing_to_leave_out_of_its_meta_is_the_same(frame: bytes) -> None:
+    assert keep_meta(peek(frame), KEPT) is frame

@@ -46,7 +46,7 @@ class LimitedLauncher:
             SpawnFailed: Its program cannot be started.
         """
         if self._room <= 0:
-            raise LimitReached(limit="agents' processes", most=self._most)
+            raise LimitReached(limit="agents' processes", most=self._most, setting="processes")
         self._starting += 1
         try:
             agent = await self._launcher.launch(name)

@@ -253,7 +253,7 @@ def _tls(configured: Configured) -> Tls | None:
     if certificate is None or key is None:
         raise ConfigError(
             "cannot serve TLS with a certificate and no key, or a key and no certificate",
-            hint="give both --tls-cert and --tls-key",
+            hint="name both, with --tls-cert and --tls-key",
         )
     return Tls(certificate=certificate, key=key)
 

@@ -17,6 +17,8 @@ from acprelay.cli.arguments.common import DEFAULT_URL
 from acprelay.client.own_relays import OwnRelay, checked_token, find_token, own_relays
 from acprelay.errors import ConfigError
 
+URL_VARIABLE = "ACPRELAY_URL"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
@@ -32,6 +34,11 @@ class Reach:
     token: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request has beside what it is about."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
 
 def reach_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Reach:
     """Says which relay a command talks to, and what it shows there.
@@ -44,7 +51,8 @@ def reach_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Reach
         ConfigError: The address, the token or the certificates cannot be used, or it is not clear
             which relay is meant.
     """
-    url = arguments.url or _only(own_relays(environ))
+    named = environ.get(URL_VARIABLE, "").strip()
+    url = arguments.url or named or _only(own_relays(environ))
     return Reach(
         url=url,
         token=_token(url, arguments.token_file, environ),
@@ -90,7 +98,7 @@ def _only(running: Sequence[OwnRelay]) -> str:
         found = ", ".join(relay.urls[0] for relay in running)
         raise ConfigError(
             f"cannot tell which relay is meant: {len(running)} run here: {found}",
-            hint="name one of them with --url",
+            hint=f"name one of them with --url, or with {URL_VARIABLE}",
         )
     return running[0].urls[0] if running else DEFAULT_URL
 

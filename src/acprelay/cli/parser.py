@@ -15,6 +15,7 @@ from acprelay.cli.arguments import (
     connect,
     demo_agent,
     doctor,
+    drain,
     events,
     invite,
     join,
@@ -30,7 +31,7 @@ from acprelay.cli.arguments import (
 )
 
 _COMMANDS = (
-    *(serve, run, sessions, worktrees),
+    *(serve, drain, run, sessions, worktrees),
     *(transcript, permissions, events),
     *(connect, invite, join),
     *(token, login),

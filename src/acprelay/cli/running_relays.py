@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from acprelay.client.own_relays import SUFFIX, OwnRelay, relays_directory
+from acprelay.client.own_relays import SUFFIX, OwnRelay, is_locked, relays_directory
 from acprelay.storage.disk import FILE_MODE, make_directories
 
 
@@ -29,6 +29,7 @@ def announced(relay: OwnRelay, environ: Mapping[str, str]) -> Iterator[None]:
         yield
         return
     make_directories(directory)
+    _sweep(directory)
     path = directory / _name(relay.urls[0])
     new = path.with_name(f"{path.name}.{relay.pid}.new")
     new.unlink(missing_ok=True)
@@ -43,6 +44,18 @@ def announced(relay: OwnRelay, environ: Mapping[str, str]) -> Iterator[None]:
         _remove(path, fd)
     finally:
         os.close(fd)
+
+
+def _sweep(directory: Path) -> None:
+    """Removes what relays have left that were killed."""
+    for path in directory.glob(f"*{SUFFIX}"):
+        with suppress(OSError):  # it is gone meanwhile, or somebody else's
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if not is_locked(fd):
+                    path.unlink()
+            finally:
+                os.close(fd)
 
 
 def _remove(path: Path, fd: int) -> None:

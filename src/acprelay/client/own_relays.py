@@ -123,7 +123,7 @@ def _read(path: Path) -> OwnRelay | None:
     except OSError:  # its relay has ended meanwhile, or it is somebody else's
         return None
     try:
-        if os.fstat(fd).st_uid != os.getuid() or not _is_locked(fd):
+        if os.fstat(fd).st_uid != os.getuid() or not is_locked(fd):
             return None
         return msgspec.json.decode(path.read_bytes(), type=OwnRelay)
     except (OSError, msgspec.DecodeError):
@@ -132,7 +132,15 @@ def _read(path: Path) -> OwnRelay | None:
         os.close(fd)
 
 
-def _is_locked(fd: int) -> bool:
+def is_locked(fd: int) -> bool:
+    """Tells whether the relay of a file runs.
+
+    Args:
+        fd: The file, open.
+
+    Raises:
+        OSError: It cannot be told.
+    """
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

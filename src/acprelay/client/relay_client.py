@@ -23,6 +23,7 @@ from acprelay.client.permissions import PermissionCalls
 from acprelay.client.policy import PolicyCalls
 from acprelay.client.relay import RelayCalls
 from acprelay.client.sessions import SessionCalls
+from acprelay.client.stopping import DrainCalls
 from acprelay.client.tokens import TokenCalls
 from acprelay.client.transcripts import TranscriptCalls
 from acprelay.client.turns import TurnCalls
@@ -46,6 +47,7 @@ class RelayClient(
     WorktreeCalls,
     TokenCalls,
     RelayCalls,
+    DrainCalls,
 ):
     """Talks to one relay; to be entered before anything is asked.
 

@@ -22,10 +22,11 @@ from acprelay.server.api.tokens import TokenResource
 from acprelay.server.api.transcripts import TranscriptResource
 from acprelay.server.api.turns import TurnResource
 from acprelay.server.api.worktrees import WorktreeResource
+from acprelay.server.quotas import Quota
 
 
 def api_operations(
-    runtime: Runtime, config: RelayConfig, *, public_origin: str | None
+    runtime: Runtime, config: RelayConfig, *, public_origin: str | None, streams: Quota
 ) -> tuple[Operation, ...]:
     """Gives every operation of a relay's control API.
 
@@ -33,6 +34,7 @@ def api_operations(
         runtime: What it tells of and acts on.
         config: What the relay is started with.
         public_origin: Where browsers come in, if not where the relay listens.
+        streams: Bounds how many event streams each principal has open.
     """
     inspection = Inspection(host=runtime.host, manager=runtime.manager)
     survey = AgentSurvey(
@@ -51,8 +53,13 @@ def api_operations(
         AgentResource(survey=survey),
         InvitationResource(desk=runtime.desk, dial_ins=runtime.dial_ins),
         WorktreeResource(desk=parts.worktree_desk(), inspection=inspection),
-        EventResource(feed=runtime.feed),
+        EventResource(feed=runtime.feed, streams=streams, connections=runtime.connections),
         TokenResource(desk=runtime.tokens, clock=SystemClock(), public_origin=public_origin),
-        RelayResource(inspection=inspection, limits=config.limits, clock=SystemClock()),
+        RelayResource(
+            draining=runtime.draining,
+            inspection=inspection,
+            limits=config.limits,
+            clock=SystemClock(),
+        ),
     ]
     return all_operations(resources)

@@ -35,9 +35,11 @@ from acprelay.server.http_connections import HttpConnections
 from acprelay.server.login import LOGIN_PATH
 from acprelay.server.metrics import Metrics
 from acprelay.server.principals import Authenticate, everybody
+from acprelay.server.quotas import Quotas
 from acprelay.server.streamable_http import StreamableHttp
 
 _STOPPING = "the relay is stopping"
+_KEEP_ALIVE_S = 15.0
 
 
 class RunningRelay:
@@ -185,7 +187,8 @@ class Relay:
         await self._stack.__aexit__(exc_type, exc, traceback)
 
     async def _open_edges(self, stack: AsyncExitStack, runtime: Runtime) -> RunningRelay:
-        acp = self._acp(runtime)
+        quotas = Quotas.within(self._config.limits)
+        acp = self._acp(runtime, quotas)
         agents = AgentEndpoint(dial_ins=runtime.dial_ins, limits=self._config.limits)
         origins = tuple(origin_of(url) for url in self._config.public_urls)
         public_origin = origins[0] if origins else None
@@ -194,11 +197,13 @@ class Relay:
         app = make_app(
             acp=acp,
             agents=agents,
+            api=api_operations(
+                runtime, self._config, public_origin=public_origin, streams=quotas.streams
+            ),
             manager=runtime.manager,
             authenticate=self._authenticate or own,
             logins=tokens,
             public_origins=origins,
-            api=api_operations(runtime, self._config, public_origin=public_origin),
             limits=self._config.limits,
             is_draining=lambda: runtime.draining.has_begun,
             metrics=self._metrics,
@@ -227,7 +232,7 @@ class Relay:
         serving.push_async_callback(runtime.host.aclose, reason=_STOPPING)
         return relay
 
-    def _acp(self, runtime: Runtime) -> AcpEndpoint:
+    def _acp(self, runtime: Runtime, quotas: Quotas) -> AcpEndpoint:
         limits = self._config.limits
         connections = runtime.connections
         connect = partial(
@@ -245,6 +250,7 @@ class Relay:
             connect=connect,
             ids=RandomIds(),
             limits=limits,
+            quotas=quotas,
             connections=connections,
             measures=self._metrics.measures,
         )
@@ -252,9 +258,16 @@ class Relay:
         return AcpEndpoint(
             agents=agents,
             connect=connect,
-            http=StreamableHttp(agents=agents, connections=over_http, limits=limits),
+            http=StreamableHttp(
+                agents=agents,
+                connections=over_http,
+                limits=limits,
+                keep_alive_s=_KEEP_ALIVE_S,
+                quotas=quotas,
+            ),
             ids=RandomIds(),
             limits=limits,
+            quotas=quotas,
             connections=connections,
             measures=self._metrics.measures,
         )

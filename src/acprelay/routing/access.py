@@ -135,5 +135,14 @@ def lacking(grant: Grant, what: str) -> Forbidden:
     )
 
 
+def remote_name(principal: str) -> str:
+    """Names whoever acts in a conversation without a connection, where an attachment is named.
+
+    Args:
+        principal: The principal's id.
+    """
+    return f"api:{principal}"
+
+
 LOCAL = Principal(id="local", name="local", grants=frozenset(Grant))
 """Whoever reaches a relay that does without tokens."""

@@ -6,8 +6,9 @@ It decides; what is decided about is carried out elsewhere. It knows no connecti
 from __future__ import annotations
 
 from acprelay.errors import RelayError
-from acprelay.routing.access import Grant, lacking
+from acprelay.routing.access import Grant, lacking, remote_name
 from acprelay.routing.access_rules import rule_for
+from acprelay.routing.attachment import Attachment
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.turn_taking import TurnTaking
 from acprelay.wire import Envelope, keep_meta, peek
@@ -29,16 +30,29 @@ class ClientAccess:
     def __init__(self, *, publisher: Publisher, turns: TurnTaking) -> None:
         self._publisher = publisher
         self._turns = turns
+        self._prompters: dict[str, str] = {}
 
-    def check(self, attachment_id: str, method: str) -> None:
+    def admit(self, attachment_id: str, method: str) -> Attachment:
         """Refuses what a client may not say to the agent.
 
+        Returns:
+            The client's attachment.
+
         Raises:
-            Forbidden: It lacks the grant.
+            Forbidden: It lacks the grant, or was let go.
         """
         grant = rule_for(method).grant
-        if grant not in self._grants(attachment_id):
+        attachment = self._publisher.find(attachment_id)
+        if attachment is None or grant not in attachment.grants:
             raise self._lacking(grant)
+        if method == "session/prompt":
+            self._note_prompter(attachment)
+        return attachment
+
+    def owners_of(self, principal: str) -> list[str]:
+        """Names whoever has prompted for a principal, by its id, also who was let go since."""
+        names = {*self._turns.owners, *self._publisher.attachments, *self._publisher.absent}
+        return [name for name in names if self._is_of(name, principal)]
 
     def check_beginning(self, attachment_id: str) -> None:
         """Refuses what would have a run begun, from a client that may not.
@@ -85,9 +99,18 @@ class ClientAccess:
         raise self._lacking(Grant.APPROVE)
 
     def _is_of(self, attachment_id: str | None, principal: str) -> bool:
-        """Whether an attachment is a principal's, which may have come back by another one."""
+        """Whether an attachment is a principal's, which may have come back by another way."""
+        if attachment_id == remote_name(principal):
+            return True
         attachment = self._publisher.find(attachment_id or "")
-        return attachment is not None and attachment.principal == principal
+        known = None if attachment is None else attachment.principal
+        return principal in (known, self._prompters.get(attachment_id or ""))
+
+    def _note_prompter(self, attachment: Attachment) -> None:
+        """Remembers whose a prompt is for as long as it is at the agent, or waits."""
+        owners = self._turns.owners
+        known = {name: whose for name, whose in self._prompters.items() if name in owners}
+        self._prompters = {**known, attachment.id: attachment.principal}
 
     def _grants(self, attachment_id: str) -> frozenset[Grant]:
         attachment = self._publisher.find(attachment_id)

@@ -261,10 +261,11 @@ class Conversation:
             LimitReached: As much waits for the agent as may.
             RelayDraining: It would begin a turn, or a run, and the relay is about to stop.
         """
-        self._access.check(attachment_id, envelope.method or "")
+        attachment = self._access.admit(attachment_id, envelope.method or "")
         envelope = self._access.cleaned(attachment_id, envelope)
         if envelope.kind is MessageKind.REQUEST:
             self._request(Outstanding(attachment_id, envelope))
+            attachment.expect_reply(envelope.id or b"null")
         elif envelope.method == "session/cancel":
             may_stop_others = self._access.may_stop_others(attachment_id)
             self._turns.cancel(attachment_id, now=now, may_stop_others=may_stop_others)
@@ -347,6 +348,22 @@ class Conversation:
         """The turn that runs and those that wait, as one client sees them."""
         return self._turns.describe(attachment_id)
 
+    def forsake(self, principal: str, *, now: float) -> None:
+        """Lets a principal go for good: nothing that it has asked for is begun any more.
+
+        What the agent is at goes on. Attachments without a connection are given up. Idempotent.
+
+        Args:
+            principal: The principal's id.
+            now: The time.
+        """
+        names = self._access.owners_of(principal)
+        for name in names:
+            self._turns.withdraw(name, now=now)
+        self._held = [each for each in self._held if each.attachment_id not in names]
+        self.presence.forsake(principal)
+        self._publisher.flush()
+
     def check_stop(self, turn: str, *, principal: str, grants: frozenset[Grant]) -> None:
         """Refuses to have a turn cancelled by somebody who may not.
 
@@ -391,9 +408,6 @@ class Conversation:
             self._held.append(request)
         else:
             raise LimitReached(limit="requests that wait for an agent", most=_MOST_HELD)
-        attachment = self._publisher.find(request.attachment_id)
-        if attachment is not None:
-            attachment.expect_reply(request.id)
 
     def _check(self, request: Outstanding) -> None:
         """Raises where the same client has a request with this id waiting."""

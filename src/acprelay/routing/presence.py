@@ -240,7 +240,9 @@ class Presence:
     def _check_room(self, attachment: Attachment) -> None:
         present = self._publisher.attachments
         if len(present) >= self._most and attachment.id not in present:
-            raise LimitReached(limit="the clients of a session", most=self._most)
+            raise LimitReached(
+                limit="the clients of a session", most=self._most, setting="session-clients"
+            )
 
     # -- what they are told
 

@@ -149,6 +149,15 @@ class TurnTaking:
         """The attachment whose prompt a turn is, that runs or waits; None for no such turn."""
         return self._turns.owner(turn)
 
+    @property
+    def owners(self) -> frozenset[str]:
+        """The attachments whose prompts are at the agent or wait."""
+        return self._turns.owners
+
+    def withdraw(self, attachment_id: str, *, now: float) -> None:
+        """Answers the prompts of an attachment that wait with `cancelled`: none of them runs."""
+        self._carry_out(self._turns.withdraw(attachment_id), now)
+
     def cancel(self, attachment_id: str, *, now: float, may_stop_others: bool) -> None:
         """Carries out a client's `session/cancel` (ACP, "Prompt Turn": cancellation)."""
         cancellation = self._turns.cancel(attachment_id, now=now, may_stop_others=may_stop_others)

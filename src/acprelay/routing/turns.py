@@ -168,7 +168,11 @@ class Turns:
         # The one that starts as soon as there is an agent for it does not wait in the queue.
         room = self._most_queued if self._running is not None else self._most_queued + 1
         if len(self._queued) >= room:
-            raise LimitReached(limit="prompts that wait in a session", most=self._most_queued)
+            raise LimitReached(
+                limit="prompts that wait in a session",
+                most=self._most_queued,
+                setting="queued-prompts",
+            )
         self._queued.append(prompt)
 
     def start_next(self) -> Prompt | None:
@@ -210,6 +214,16 @@ class Turns:
         return Cancellation(
             at_agent=is_about_running and self._cancel_running(now), dropped=dropped
         )
+
+    @property
+    def owners(self) -> frozenset[str]:
+        """The attachments whose prompts are at the agent or wait."""
+        return frozenset(prompt.attachment_id for prompt in self._unanswered())
+
+    def withdraw(self, attachment_id: str) -> Cancellation:
+        """Drops the prompts of an attachment that wait; the one at the agent goes on."""
+        dropped = self._drop(lambda prompt: prompt.attachment_id == attachment_id)
+        return Cancellation(at_agent=False, dropped=dropped)
 
     def owner(self, turn: str) -> str | None:
         """The attachment whose prompt a turn is, that is open or waits; None for no such turn."""

@@ -164,9 +164,9 @@ class Archive:
                     self._release(driver, _closing())
 
     def forsake(self, principal: str) -> None:
-        """Lets nobody take up what clients of a principal, by its id, have left. Idempotent."""
+        """Begins nothing any more that a principal, by its id, has asked for. Idempotent."""
         for driver in self._drivers.values():
-            driver.attendance.forsake(principal)
+            driver.forsake(principal)
 
     def retire(self) -> None:
         """Has no run begun any more that nobody asks for. Idempotent."""

@@ -266,15 +266,6 @@ class Attendance:
         self._presence.give_up(attachment.id)
         self._on_change()
 
-    def forsake(self, principal: str) -> None:
-        """Gives up every attachment of a principal that has no connection. Idempotent.
-
-        Args:
-            principal: The principal's id.
-        """
-        self._presence.forsake(principal)
-        self._on_change()
-
     def dismiss(self, why: RelayError) -> None:
         """Lets every client go: the conversation is no longer there.
 

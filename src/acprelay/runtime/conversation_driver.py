@@ -291,6 +291,11 @@ class ConversationDriver:
         self._carry_out()
         return taken
 
+    def forsake(self, principal: str) -> None:
+        """Lets a principal go for good, by its id; see `Conversation.forsake`. Idempotent."""
+        self._conversation.forsake(principal, now=_now())
+        self._carry_out()
+
     def describe_turns(self, attachment_id: str) -> TurnList:
         """Serves `_acprelay/turns`."""
         return self._conversation.describe_turns(attachment_id)

@@ -111,7 +111,13 @@ class ConversationHost:
         return self._archive.listed()
 
     def forsake(self, principal: str) -> None:
-        """Lets nobody take up what clients of a principal, by its id, have left. Idempotent."""
+        """Lets a principal go for good: what its clients have left is not taken up by anybody.
+
+        Nor is anything begun that they have asked for. Idempotent.
+
+        Args:
+            principal: The principal's id.
+        """
         self._archive.forsake(principal)
 
     def in_use(self) -> list[ConversationDriver]:

@@ -109,7 +109,9 @@ class DialIns:
             raise RoleTaken(key=str(application.key))
         if len(self._guests) >= self._limits.dialled_agents:
             most = self._limits.dialled_agents
-            raise LimitReached(limit="agents that have dialled in", most=most)
+            raise LimitReached(
+                limit="agents that have dialled in", most=most, setting="dialled-agents"
+            )
 
     def admit(self, application: Application) -> tuple[LinkConnection, bytes | None]:
         """Takes an agent in, or a link up.

@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from acprelay.errors import InvalidParams
 from acprelay.routing.opening_rules import (
     McpAllowlist,
     McpServer,
@@ -53,9 +52,9 @@ class OpeningChecks:
 
     def _look(self, asked: NewSession) -> None:
         if self._roots:
-            roots = [_resolved(str(root)) for root in self._roots]
+            roots = [os.path.realpath(root) for root in self._roots]
             for directory in asked.directories:
-                check_roots(directory, _resolved(directory), roots)
+                check_roots(directory, os.path.realpath(directory), roots)
         if not self._allowed.allows_all:
             for server in read_servers(asked.mcp_servers or ()):
                 check_server(server, _program(server), self._allowed)
@@ -69,13 +68,4 @@ def _program(server: McpServer) -> str | None:
     found = command if command.startswith("/") else None
     if "/" not in command:
         found = shutil.which(command)
-    return None if found is None else _resolved(found)
-
-
-def _resolved(path: str) -> str:
-    try:
-        return os.path.realpath(path)
-    except (OSError, ValueError) as error:
-        raise InvalidParams(
-            f"cannot find out where {path[:200]!r} is: {error}", hint="name another directory"
-        ) from error
+    return None if found is None else os.path.realpath(found)

@@ -45,7 +45,10 @@ class RateGate:
         if self._bucket.take(now):
             return True
         if envelope.kind is MessageKind.REQUEST:
-            most = int(self._rates.per_s) or 1
-            raise LimitReached(limit="a principal's messages in a second", most=most)
+            raise LimitReached(
+                limit="a principal's messages in a second",
+                most=self._rates.per_s,
+                setting="client-message-rate",
+            )
         self.dropped += 1
         return False

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from acprelay.routing.access import Grant
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.log import PublicLog
 from acprelay.routing.open_asks import Ask, Permission
@@ -106,8 +107,18 @@ class RemoteControl:
         """Tells which turn runs and which ones wait, as one owner sees them."""
         return self._conversation.describe_turns(owner)
 
-    def cancel_turn(self, turn: str) -> bool:
-        """Cancels a turn that runs or waits; tells whether there is such a turn."""
+    def cancel_turn(self, turn: str, *, principal: str, grants: frozenset[Grant]) -> bool:
+        """Cancels a turn that runs or waits; tells whether there is such a turn.
+
+        Args:
+            turn: The turn's id.
+            principal: The id of whoever wants it stopped.
+            grants: What that principal may do here.
+
+        Raises:
+            Forbidden: It is another principal's, and the grant to approve is missing.
+        """
+        self._conversation.check_stop(turn, principal=principal, grants=grants)
         cancelled = self._conversation.cancel_turn(turn, now=_now())
         self._on_change()
         return cancelled

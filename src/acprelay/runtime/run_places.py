@@ -48,10 +48,14 @@ class RunPlaces:
             key: each for key, each in self._living.items() if self._registry.get(key) is not None
         }
         if len(self._living) + self._creating.total() >= self._most:
-            raise LimitReached(limit="sessions that run", most=self._most)
+            raise LimitReached(limit="sessions that run", most=self._most, setting="sessions")
         own = Counter(self._living.values())[sponsor] + self._creating[sponsor]
         if sponsor is not None and own >= self._most_each:
-            raise LimitReached(limit="sessions of one principal that run", most=self._most_each)
+            raise LimitReached(
+                limit="sessions of one principal that run",
+                most=self._most_each,
+                setting="sessions-per-principal",
+            )
         self._creating[sponsor] += 1
         try:
             yield

@@ -24,7 +24,8 @@ class Seat:
         is_held: Whether nothing is taken until the connection's stream has given an answer.
         is_by_connection: Whether what is due, up to the next such answer, goes by the connection's
             stream.
-        has_begun: Whether some of that has gone, so that it goes on that way.
+        has_begun: Whether some of what comes before such an answer has gone, so that the rest goes
+            the same way, and the answer waits for that.
     """
 
     def __init__(self, *, attachment: Attachment, on_impatience: Callable[[Seat], None]) -> None:

@@ -216,7 +216,7 @@ class StreamedOutbox:
             self._wake(None)
         elif session_id in self._streams:
             self._wake(session_id)
-        elif (answer := seat.due_answer()) is not None:
+        elif not seat.has_begun and (answer := seat.due_answer()) is not None:
             self._hand_over(seat, answer)
         elif not seat.is_told:
             seat.is_told = True
@@ -281,6 +281,7 @@ class StreamedOutbox:
             if step is None:
                 break
             due.append(step_events(seat.attachment, step))
+            seat.has_begun = bool(seat.awaited)
             limit -= len(due[-1])
         return b"".join(due)
 

@@ -27,7 +27,7 @@ from acprelay.server.choices import read_choice
 from acprelay.server.http_connections import Connect
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
-from acprelay.server.quotas import Quota
+from acprelay.server.quotas import Quotas
 from acprelay.server.streamable_http import CONNECTION_ID_HEADER, StreamableHttp
 from acprelay.server.upgrades import asks_for_websocket, check_upgrade, notice_death
 from acprelay.session.ports import IdGenerator
@@ -46,6 +46,7 @@ class AcpEndpoint:
         http: Serves what comes without an upgrade.
         ids: Mints the connections' ids.
         limits: Bounds.
+        quotas: Bounds what each principal holds.
         connections: Ends connections whose principals lose their tokens.
         measures: What has passed; connections add to it.
     """
@@ -58,6 +59,7 @@ class AcpEndpoint:
         http: StreamableHttp,
         ids: IdGenerator,
         limits: Limits,
+        quotas: Quotas,
         connections: LiveConnections,
         measures: Measures,
     ) -> None:
@@ -67,12 +69,8 @@ class AcpEndpoint:
         self._ids = ids
         self._limits = limits
         self._connections = connections
+        self._quotas = quotas
         self._measures = measures
-        self._quota = Quota(
-            limit="the connections of a principal",
-            setting="principal-connections",
-            most=limits.principal_connections,
-        )
         self._open: dict[web.WebSocketResponse, SocketOutlet] = {}
         self._closing = False
 
@@ -83,7 +81,7 @@ class AcpEndpoint:
         with ExitStack() as held:
             try:
                 choice = self._admit(request)
-                held.enter_context(self._quota.hold(principal_of(request).id))
+                held.enter_context(self._quotas.connections.hold(principal_of(request).id))
             except RelayError as error:
                 return problem(error)
             return await self._serve(request, choice)

@@ -87,7 +87,7 @@ def make_app(
     app.router.add_get("/readyz", health.ready, name=_READY_ROUTE)
     if logins is not None:
         LoginPages(desk=logins).add_to(app)
-    add_operations(app, api)
+    add_operations(app, api, limits=limits)
     return app
 
 

@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler
 
 from acprelay.config import Limits
 from acprelay.errors import InvalidRequest, LimitReached, RelayError
+from acprelay.server.first_frame import FirstFrame
 from acprelay.server.logs import http_logger
 from acprelay.server.problems import problem, raw_problem
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 _LINGERING_S = 2.0
 _TOO_MANY_HEADERS = "Too many headers"
-_UNREADABLE_FRAME = b"\xf0\x00"
-_MASKED = 0x80
 
 
 class Doors:
@@ -212,33 +211,6 @@ class EdgeConnection(web.RequestHandler):
             message=f"cannot wait any longer: no request came within {wait_s:g} s",
         )
         self.refuse(late, status=408)
-
-
-class FirstFrame:
-    """Refuses a WebSocket whose first frame is not masked (RFC 6455, section 5.1).
-
-    The reader below does not look. Whoever masks one frame masks all of them: so this looks once in
-    a connection, and costs nothing after that.
-
-    Args:
-        reader: Reads frames.
-    """
-
-    def __init__(self, reader: WebSocketReader) -> None:
-        self._reader = reader
-        self._begun = b""
-        self.feed_data: Callable[[bytes], tuple[bool, bytes]] = self._feed_first
-        self.feed_eof = reader.feed_eof
-
-    def _feed_first(self, data: bytes) -> tuple[bool, bytes]:
-        self._begun += data
-        if len(self._begun) < 2:  # noqa: PLR2004 - the mask's bit is in the second byte
-            return False, b""
-        data, self._begun = self._begun, b""
-        self.feed_data = self._reader.feed_data
-        if not data[1] & _MASKED:
-            data = _UNREADABLE_FRAME  # which the reader refuses with the code that is due
-        return self._reader.feed_data(data)
 
 
 @web.middleware

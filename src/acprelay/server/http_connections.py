@@ -20,6 +20,7 @@ from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.measurements import Measures
 from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.streamed_outbox import StreamedOutbox
+from acprelay.server.quotas import Quotas
 from acprelay.session.ports import IdGenerator
 
 
@@ -110,6 +111,7 @@ class HttpConnections:
         connect: Makes what their messages mean something to.
         ids: Mints their ids.
         limits: Bounds.
+        quotas: Bounds what each principal holds.
         connections: Ends connections whose principals lose their tokens.
         measures: What has passed; connections add to it.
     """
@@ -120,12 +122,14 @@ class HttpConnections:
         connect: Connect,
         ids: IdGenerator,
         limits: Limits,
+        quotas: Quotas,
         connections: LiveConnections,
         measures: Measures,
     ) -> None:
         self._connect = connect
         self._ids = ids
         self._limits = limits
+        self._quotas = quotas
         self._connections = connections
         self._measures = measures
         self._open: dict[str, HttpConnection] = {}
@@ -149,13 +153,19 @@ class HttpConnections:
                 "cannot take a client: the relay is stopping", hint="connect again later"
             )
         if len(self._open) >= self._limits.http_connections:
-            raise LimitReached(limit="connections over HTTP", most=self._limits.http_connections)
+            raise LimitReached(
+                limit="connections over HTTP",
+                most=self._limits.http_connections,
+                setting="http-connections",
+            )
         outbox = StreamedOutbox(most_streams=self._limits.http_streams, measures=self._measures)
         connection_id = self._ids.mint()
         client = self._connect(id=connection_id, principal=principal, choice=choice, outbox=outbox)
         connection = HttpConnection(client=client, outbox=outbox, idle_s=self._limits.http_idle_s)
-        entered = ExitStack()
-        entered.enter_context(self._connections.enter(principal, connection.end))
+        with ExitStack() as stack:
+            stack.enter_context(self._quotas.connections.hold(principal.id))
+            stack.enter_context(self._connections.enter(principal, connection.end))
+            entered = stack.pop_all()
         self._open[connection_id] = connection
         self._tasks[connection_id] = asyncio.get_running_loop().create_task(
             self._live(connection_id, connection, entered),

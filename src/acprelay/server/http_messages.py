@@ -1,10 +1,10 @@
-"""Reads what clients send over HTTP: bodies, and what their headers say of them."""
+"""Reads what clients send over HTTP: messages, and what their headers say of them."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from acprelay.errors import FrameTooLarge, InvalidRequest
+from acprelay.errors import InvalidRequest
 from acprelay.wire import Envelope, MessageKind, Scope, lookup, peek
 
 _BATCH = b"["
@@ -21,29 +21,6 @@ def accepts_events(request: web.Request) -> bool:
     accepted = ",".join(request.headers.getall("Accept", ())).lower().split(",")
     kinds = {kind.partition(";")[0].strip() for kind in accepted}
     return not kinds.isdisjoint({"text/event-stream", "text/*", "*/*"})
-
-
-async def read_body(request: web.Request, *, most: int) -> bytes:
-    """Reads the body.
-
-    Args:
-        request: The request.
-        most: How many bytes it may have.
-
-    Raises:
-        FrameTooLarge: It has more; they are not read.
-    """
-    announced = request.content_length
-    if announced is not None and announced > most:
-        raise FrameTooLarge(size=announced, limit=most)
-    chunks = []
-    size = 0
-    while chunk := await request.content.readany():
-        size += len(chunk)
-        if size > most:
-            raise FrameTooLarge(size=size, limit=most)
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def is_batch(body: bytes) -> bool:

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
 
+from acprelay.config import Limits
 from acprelay.errors import LimitReached
 
 
@@ -43,3 +46,30 @@ class Quota:
             self._held[holder] -= 1
             if not self._held[holder]:
                 del self._held[holder]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """What each principal may hold.
+
+    Attributes:
+        connections: Connections of ACP, over whatever transport.
+        streams: Event streams, of ACP and of the control API.
+    """
+
+    connections: Quota
+    streams: Quota
+
+    @classmethod
+    def within(cls, limits: Limits) -> Self:
+        """Makes those that limits ask for; nothing is held yet."""
+        return cls(
+            connections=Quota(
+                limit="the connections of a principal",
+                setting="principal-connections",
+                most=limits.principal_connections,
+            ),
+            streams=Quota(
+                limit="the event streams of a principal", setting="streams", most=limits.streams
+            ),
+        )

@@ -18,17 +18,13 @@ from aiohttp.abc import AbstractStreamWriter
 from acprelay.config import Limits
 from acprelay.errors import InvalidRequest, LimitReached, RelayError
 from acprelay.runtime.event_stream import EventStream
+from acprelay.server.bodies import read_body
 from acprelay.server.choices import read_choice
 from acprelay.server.http_connections import HttpConnection, HttpConnections
-from acprelay.server.http_messages import (
-    accepts_events,
-    is_batch,
-    is_json,
-    read_body,
-    read_message,
-)
+from acprelay.server.http_messages import accepts_events, is_batch, is_json, read_message
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
+from acprelay.server.quotas import Quotas
 from acprelay.server.upgrades import notice_death
 from acprelay.wire import MessageKind
 from acprelay.wire.sse import KEEP_ALIVE
@@ -37,8 +33,6 @@ CONNECTION_ID_HEADER = "Acp-Connection-Id"
 SESSION_ID_HEADER = "Acp-Session-Id"
 
 _EVENTS = "text/event-stream"
-_KEEP_ALIVE_S = 15.0
-"""How often a quiet stream carries a comment: so that proxies keep it, and its end is noticed."""
 _FAREWELL_S = 1.0
 
 _STREAM_HEADERS = {
@@ -55,14 +49,25 @@ class StreamableHttp:
         agents: The agents that can be chosen, the default one first.
         connections: Has the connections.
         limits: Bounds.
+        quotas: Bounds what each principal holds.
+        keep_alive_s: How often a quiet stream carries a comment: so that proxies keep it, and its
+            end is noticed.
     """
 
     def __init__(
-        self, *, agents: Sequence[str], connections: HttpConnections, limits: Limits
+        self,
+        *,
+        agents: Sequence[str],
+        connections: HttpConnections,
+        limits: Limits,
+        quotas: Quotas,
+        keep_alive_s: float,
     ) -> None:
         self._agents = agents
         self._connections = connections
         self._limits = limits
+        self._quotas = quotas
+        self._keep_alive_s = keep_alive_s
 
     async def post(self, request: web.Request) -> web.Response:
         """Takes one message; answers `initialize`, and lets every other answer come on a stream."""
@@ -95,13 +100,13 @@ class StreamableHttp:
             )
         try:
             connection = self._find(request)
-            with connection.busy():
+            with self._quotas.streams.hold(principal_of(request).id), connection.busy():
                 stream = connection.outbox.open(
                     request.headers.get(SESSION_ID_HEADER),
                     last_event_id=request.headers.get("Last-Event-ID") or None,
                 )
                 try:
-                    return await _serve(request, stream)
+                    return await _serve(request, stream, keep_alive_s=self._keep_alive_s)
                 finally:
                     connection.outbox.leave(stream)
         except RelayError as error:
@@ -125,8 +130,12 @@ class StreamableHttp:
             raise _unnamed()
         return self._connections.find(connection_id, principal_of(request))
 
+    async def _read(self, request: web.Request) -> bytes:
+        limits = self._limits
+        return await read_body(request, most=limits.max_frame, within_s=limits.body_s)
+
     async def _begin(self, request: web.Request) -> web.Response:
-        body = await read_body(request, most=self._limits.max_frame)
+        body = await self._read(request)
         if is_batch(body):
             return _no_batches()
         envelope = read_message(body, session_id=None)
@@ -145,9 +154,11 @@ class StreamableHttp:
         if connection.client.backlog_bytes > self._limits.lane_bytes:
             # It asks and does not read. Over a WebSocket, what it says next stays in its socket.
             raise LimitReached(
-                limit="the bytes that wait for a client", most=self._limits.lane_bytes
+                limit="the bytes that wait for a client",
+                most=self._limits.lane_bytes,
+                setting="lane-bytes",
             )
-        body = await read_body(request, most=self._limits.max_frame)
+        body = await self._read(request)
         if is_batch(body):
             return _no_batches()
         session_id = request.headers.get(SESSION_ID_HEADER)
@@ -155,14 +166,17 @@ class StreamableHttp:
         return web.Response(status=202)
 
 
-async def _serve(request: web.Request, stream: EventStream) -> web.StreamResponse:
+async def _serve(
+    request: web.Request, stream: EventStream, *, keep_alive_s: float
+) -> web.StreamResponse:
     response = web.StreamResponse(headers=_STREAM_HEADERS)
     writer = await response.prepare(request)
     if writer is None:  # aiohttp: only where a response was ended before
         return response
     notice_death(request)
-    writing = asyncio.get_running_loop().create_task(_write(request, response, writer, stream))
-    over = asyncio.get_running_loop().create_task(stream.wait_until_over())
+    loop = asyncio.get_running_loop()
+    writing = loop.create_task(_write(request, response, writer, stream, keep_alive_s))
+    over = loop.create_task(stream.wait_until_over())
     try:
         await asyncio.wait({writing, over}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({writing}, timeout=_FAREWELL_S)
@@ -170,8 +184,9 @@ async def _serve(request: web.Request, stream: EventStream) -> web.StreamRespons
         over.cancel()
         if not writing.done() and request.transport is not None:
             request.transport.abort()  # its peer does not read
+        writing.cancel()
         await asyncio.wait({writing})
-    with suppress(ConnectionError):
+    with suppress(ConnectionError, asyncio.CancelledError):
         writing.result()
     return response
 
@@ -181,6 +196,7 @@ async def _write(
     response: web.StreamResponse,
     writer: AbstractStreamWriter,
     stream: EventStream,
+    keep_alive_s: float,
 ) -> None:
     """Writes what is due, as fast as the peer reads; returns once the stream is over.
 
@@ -194,13 +210,13 @@ async def _write(
         if stream.needs_draining:
             await _drain_wholly(request, writer)
             stream.drained()
-        data = await _next(request, stream)
+        data = await _next(request, stream, keep_alive_s)
     await response.write_eof()
 
 
-async def _next(request: web.Request, stream: EventStream) -> bytes:
+async def _next(request: web.Request, stream: EventStream, keep_alive_s: float) -> bytes:
     try:
-        async with asyncio.timeout(_KEEP_ALIVE_S):
+        async with asyncio.timeout(keep_alive_s):
             await stream.wait()
     except TimeoutError:
         return KEEP_ALIVE

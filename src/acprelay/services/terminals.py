@@ -88,7 +88,7 @@ class Terminals:
                 "cannot make a terminal: the run is over", hint="ask again in the next run"
             )
         if len(self._terminals) + len(self._leaving) >= self._most:
-            raise LimitReached(limit="a session's terminals", most=self._most)
+            raise LimitReached(limit="a session's terminals", most=self._most, setting="terminals")
         wanted = self._most_bytes if order.output_bytes is None else order.output_bytes
         output = OutputTail(limit=min(wanted, self._most_bytes))
         command = self._starter.start(

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
 
 _LOGIN = """\
-Print an address that logs a browser in, once and within ten minutes. The browser
-may do what the token may that asks for it."""
+Print an address that logs a browser in, once and within ten minutes. The
+browser may do what the token may that asks for it."""
 
 
 def add(commands: Commands) -> None:

@@ -18,7 +18,9 @@ from acprelay.routing.access import Grant, Principal
 from acprelay.routing.feed import RelayEvent, Ring
 from acprelay.routing.listing import timestamp
 from acprelay.runtime.feed import EventFeed
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.server.api.operations import Call, Operation, Reach, Taken
+from acprelay.server.quotas import Quota
 
 _BATCH = 256
 _KEEPALIVE_S = 15.0
@@ -64,6 +66,8 @@ class EventResource:
 
     Args:
         feed: Has the events.
+        streams: Bounds how many streams each principal has open.
+        connections: Ends streams whose principal is no longer let in.
         keepalive_s: After how much silence a comment is sent, so that nobody between takes the
             stream for dead.
         patience_s: How long a reader may take no byte of what is due before it is cut off.
@@ -73,10 +77,14 @@ class EventResource:
         self,
         *,
         feed: EventFeed,
+        streams: Quota,
+        connections: LiveConnections,
         keepalive_s: float = _KEEPALIVE_S,
         patience_s: float = _PATIENCE_S,
     ) -> None:
         self._feed = feed
+        self._streams = streams
+        self._connections = connections
         self._keepalive_s = keepalive_s
         self._patience_s = patience_s
 
@@ -100,7 +108,7 @@ class EventResource:
                 tag="events",
                 query=EventQuery,
                 media="text/event-stream",
-                errors=(Unavailable,),
+                errors=(LimitReached, Unavailable),
                 grant=Grant.OBSERVE,
                 reach=Reach.WITHIN,
                 handler=self._stream,
@@ -108,21 +116,40 @@ class EventResource:
         ]
 
     async def _stream(self, call: Call[EventQuery, Any]) -> web.StreamResponse:
+        with self._streams.hold(call.principal.id):
+            return await self._serve(call)
+
+    async def _serve(self, call: Call[EventQuery, Any]) -> web.StreamResponse:
         ring = self._feed.ring
         known = call.request.headers.get("Last-Event-ID") or call.query.after
         place = ring.head if known is None else ring.place_of(known)
         is_lost = place is None or place < ring.start
-        response = web.StreamResponse(headers=_HEADERS)
-        await response.prepare(call.request)
         begin = ring.start if place is None or is_lost else place
         greeting = _lost(ring, begin) if is_lost else _greeting(ring, begin)
+        response = web.StreamResponse(headers=_HEADERS)
+        severed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._connections.enter(call.principal, lambda: severed.set_result(None)):
+            await response.prepare(call.request)
+            interest = _Interest(call.principal, call.query)
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(self._deliver(response, greeting, begin, interest))
+                waited: list[asyncio.Future[Any]] = [reading, severed]
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                reading.cancel()
+        if severed.done() or not reading.result():
+            _cut_off(call.request)
+        return response
+
+    async def _deliver(
+        self, response: web.StreamResponse, greeting: bytes, place: int, interest: _Interest
+    ) -> bool:
+        """Writes events until there are no more; tells whether the reader has taken them all."""
         try:
             await self._write(response, greeting)
-            await self._follow(response, begin, _Interest(call.principal, call.query))
+            await self._follow(response, place, interest)
         except (ConnectionError, TimeoutError):
-            if call.request.transport is not None:
-                call.request.transport.abort()
-        return response
+            return False
+        return True
 
     async def _follow(self, response: web.StreamResponse, place: int, interest: _Interest) -> None:
         while True:
@@ -146,6 +173,11 @@ class EventResource:
     async def _write(self, response: web.StreamResponse, data: bytes) -> None:
         async with asyncio.timeout(self._patience_s):
             await response.write(data)
+
+
+def _cut_off(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _written(ring: Ring, events: Iterable[RelayEvent]) -> bytes:

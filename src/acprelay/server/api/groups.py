@@ -16,7 +16,7 @@ from acprelay.errors import (
     StoreError,
     WorkspaceError,
 )
-from acprelay.routing.access import Grant, lacking
+from acprelay.routing.access import Grant
 from acprelay.routing.group_params import MOST_ROLES, GroupSpec, RoleSpec, check_roles
 from acprelay.routing.paging import page_of
 from acprelay.runtime.groups import Groups, RoleOutcome
@@ -256,24 +256,21 @@ class GroupResource:
 
     async def _open(self, call: Call[Any, GroupBody]) -> OpenedGroup:
         body, principal = call.body, call.principal
-        if body.group is None and not principal.scope.is_everything:
-            raise lacking(Grant.MANAGE, "everything")
-        for role in body.roles:
-            if body.group is not None:
-                key = SessionKey(body.group, role.role)
-                principal.require(Grant.MANAGE, key)
-                if self._inspection.has(key):
-                    raise SessionExists(key=str(key))
+        group = principal.scope.group if body.group is None else body.group
+        for key in [SessionKey(group, role.role) for role in body.roles if group is not None]:
+            principal.require(Grant.MANAGE, key)
+            if self._inspection.has(key):
+                raise SessionExists(key=str(key))
         asked = _spec(body)
         check_roles(asked)
-        outcome = await self._groups.open(asked)
+        outcome = await self._groups.open(asked, principal=principal)
         errors = [refusal_of(each.error) for each in outcome.roles if each.error is not None]
         if len(errors) == len(outcome.roles):
             raise errors[0]
         return OpenedGroup(group=outcome.group, roles=[_opened(each) for each in outcome.roles])
 
     async def _close(self, call: Call[Any, None]) -> Closed:
-        return Closed(sessions=await self._groups.close(call.group))
+        return Closed(sessions=await self._groups.close(call.group, principal=call.principal))
 
 
 def _spec(body: GroupBody) -> GroupSpec:

@@ -11,6 +11,7 @@ from acprelay.config import Limits
 from acprelay.errors import StoreError
 from acprelay.routing.access import Grant
 from acprelay.routing.listing import timestamp
+from acprelay.runtime.draining import Draining
 from acprelay.runtime.inspection import Inspection
 from acprelay.server.api.operations import Call, Operation, Reach, Struct
 from acprelay.session.ports import Clock
@@ -34,16 +35,34 @@ class RelayInfo(Struct, frozen=True, kw_only=True):
     limits: dict[str, float]
 
 
+class DrainState(Struct, frozen=True, kw_only=True):
+    """How far the relay is with stopping.
+
+    Attributes:
+        draining: Whether it begins nothing new any more.
+        waiting_for: The sessions whose turns run; once the relay drains, it waits for these.
+        left_s: How much longer it waits at most, in seconds.
+    """
+
+    draining: bool
+    waiting_for: tuple[str, ...]
+    left_s: float
+
+
 class RelayResource:
     """Serves `/relay`.
 
     Args:
+        draining: Lets the relay stop in good order.
         inspection: Looks at conversations.
         limits: What holds in the relay.
         clock: Wall-clock time.
     """
 
-    def __init__(self, *, inspection: Inspection, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, *, draining: Draining, inspection: Inspection, limits: Limits, clock: Clock
+    ) -> None:
+        self._draining = draining
         self._inspection = inspection
         self._limits = limits
         self._clock = clock
@@ -63,8 +82,53 @@ class RelayResource:
                 grant=Grant.OBSERVE,
                 reach=Reach.WITHIN,
                 handler=self._get,
-            )
+            ),
+            Operation(
+                id="getDrain",
+                method="GET",
+                path="/relay/drain",
+                summary="Tell for which turns the relay waits, or would wait, before it stops",
+                tag="relay",
+                result=DrainState,
+                grant=Grant.MANAGE,
+                reach=Reach.RELAY,
+                handler=self._get_drain,
+                example=_DRAIN_EXAMPLE,
+            ),
+            Operation(
+                id="drainRelay",
+                method="POST",
+                path="/relay/drain",
+                summary="Let the relay stop in good order",
+                description="""
+                Nothing new begins from now on, clients are told, and turns that run get their time;
+                then a relay that serves by itself stops. Idempotent: the time is counted from the
+                first request.
+                """,
+                tag="relay",
+                result=DrainState,
+                status=202,
+                grant=Grant.MANAGE,
+                reach=Reach.RELAY,
+                handler=self._drain,
+                example=_DRAIN_EXAMPLE,
+            ),
         ]
+
+    async def _drain(self, _call: Call[Any, None]) -> DrainState:
+        self._draining.begin()
+        return self._state()
+
+    async def _get_drain(self, _call: Call[Any, None]) -> DrainState:
+        return self._state()
+
+    def _state(self) -> DrainState:
+        progress = self._draining.progress
+        return DrainState(
+            draining=self._draining.has_begun,
+            waiting_for=progress.waiting_for,
+            left_s=round(progress.left_s, 1),
+        )
 
     async def _get(self, call: Call[Any, None]) -> RelayInfo:
         seen = await self._inspection.sessions(call.principal)
@@ -75,6 +139,9 @@ class RelayResource:
             sessions=dict(Counter(each.state for each in seen)),
             limits={_camel(name): value for name, value in asdict(self._limits).items()},
         )
+
+
+_DRAIN_EXAMPLE = DrainState(draining=True, waiting_for=("login:auth",), left_s=27.0)
 
 
 def _camel(name: str) -> str:

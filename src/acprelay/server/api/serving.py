@@ -14,9 +14,11 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
+from acprelay.config import Limits
 from acprelay.errors import InvalidParams, RelayError, SessionNotFound, UnsupportedMediaType
 from acprelay.routing.access import Grant, lacking
 from acprelay.server.api.operations import PREFIX, Call, Operation, Reach
+from acprelay.server.bodies import read_body
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
 
@@ -27,23 +29,36 @@ OPERATIONS = web.AppKey("operations", tuple[Operation, ...])
 """What an application serves below the prefix."""
 
 
-def add_operations(app: web.Application, operations: Sequence[Operation]) -> None:
-    """Adds a route for each operation."""
+def add_operations(
+    app: web.Application, operations: Sequence[Operation], *, limits: Limits
+) -> None:
+    """Adds a route for each operation; bodies are read within limits."""
     app[OPERATIONS] = tuple(operations)
     for operation in operations:
         app.router.add_route(
-            operation.method, PREFIX + operation.path, _handler(operation), name=operation.id
+            operation.method,
+            PREFIX + operation.path,
+            _handler(operation, limits),
+            name=operation.id,
         )
 
 
-def _handler(operation: Operation) -> WebHandler:
+def _handler(operation: Operation, limits: Limits) -> WebHandler:
     decode = None if operation.body is None else msgspec.json.Decoder(operation.body).decode
 
     async def serve(request: web.Request) -> web.StreamResponse:
         try:
-            call = await _read(operation, decode, request)
+            call: Call[None, None] = Call(
+                request=request,
+                principal=principal_of(request),
+                path=dict(request.match_info),
+                query=None,
+                body=None,
+            )
+            # First: who may not do something learns nothing of what it takes.
             _admit(operation, call)
-            return _answer(operation, await operation.handler(call))
+            read = await _read(operation, decode, call, limits)
+            return _answer(operation, await operation.handler(read))
         except RelayError as error:
             return problem(error)
         except (asyncio.CancelledError, web.HTTPException, ConnectionError):
@@ -59,19 +74,23 @@ def _handler(operation: Operation) -> WebHandler:
 
 
 async def _read(
-    operation: Operation, decode: Callable[[bytes], object] | None, request: web.Request
+    operation: Operation,
+    decode: Callable[[bytes], object] | None,
+    call: Call[None, None],
+    limits: Limits,
 ) -> Call[object, object]:
-    if decode is None:
-        if request.body_exists and operation.method != "GET":
-            _check_type(request)
-        body: object = None
-    else:
+    request = call.request
+    body: object = None
+    if decode is not None:
         _check_type(request)
-        body = _decode(decode, await request.read())
+        raw = await read_body(request, most=limits.body_bytes, within_s=limits.body_s)
+        body = _decode(decode, raw)
+    elif request.body_exists and operation.method != "GET":
+        _check_type(request)
     return Call(
         request=request,
-        principal=principal_of(request),
-        path=dict(request.match_info),
+        principal=call.principal,
+        path=call.path,
         query=_query(operation, request),
         body=body,
     )
@@ -108,7 +127,7 @@ def _query(operation: Operation, request: web.Request) -> object:
 # -- admitting
 
 
-def _admit(operation: Operation, call: Call[object, object]) -> None:
+def _admit(operation: Operation, call: Call[None, None]) -> None:
     """Lets in who has the grant; what somebody may not observe does not exist for them.
 
     Raises:
@@ -144,7 +163,7 @@ def _answer(operation: Operation, result: object) -> web.StreamResponse:
         return web.Response(status=204)
     return web.Response(
         status=operation.status,
-        body=msgspec.json.encode(result),
+        body=msgspec.json.encode(result) + b"\n",  # for people, in terminals
         content_type="application/json",
         headers={"Cache-Control": "no-store"},
     )

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from acprelay.errors import InvalidParams, NotFound, StoreError
-from acprelay.routing.access import Grant, Principal
+from acprelay.routing.access import Grant, Principal, remote_name
 from acprelay.runtime.inspection import Inspection
 from acprelay.server.api.operations import Call, Operation, Reach, Struct, Taken, either
 
@@ -141,9 +141,9 @@ class TurnResource:
         ]
 
     async def _prompt(self, call: Call[Any, PromptBody]) -> Prompted:
-        turn = self._inspection.find(call.key).control.prompt(
-            owner_of(call.principal), _blocks(call.body)
-        )
+        driver = self._inspection.find(call.key)
+        driver.sponsor = call.principal.id
+        turn = driver.control.prompt(owner_of(call.principal), _blocks(call.body))
         return Prompted(session_id=str(call.key), turn=turn)
 
     async def _turns(self, call: Call[Any, None]) -> Turns:
@@ -151,14 +151,9 @@ class TurnResource:
         return msgspec.convert(control.turns(owner_of(call.principal)), type=Turns)
 
     async def _cancel(self, call: Call[Any, None]) -> None:
-        control = self._inspection.find(call.key).control
-        turns, turn = control.turns(owner_of(call.principal)), call.path["turn"]
-        running = turns["running"]
-        own = {each["turn"] for each in turns["queued"] if each["mine"]}
-        if running is not None and running["mine"]:
-            own.add(running["turn"])
-        call.principal.require(Grant.PROMPT if turn in own else Grant.APPROVE, call.key)
-        if not control.cancel_turn(turn):
+        control, turn = self._inspection.find(call.key).control, call.path["turn"]
+        grants = call.principal.grants_for(call.key)
+        if not control.cancel_turn(turn, principal=call.principal.id, grants=grants):
             raise NotFound(
                 what="turn", name=turn, hint="see the session's turns: it may have ended"
             )
@@ -166,7 +161,7 @@ class TurnResource:
 
 def owner_of(principal: Principal) -> str:
     """Names whoever acts over this API where a client's attachment would be named."""
-    return f"api:{principal.id}"
+    return remote_name(principal.id)
 
 
 def _blocks(body: PromptBody) -> bytes:

@@ -90,8 +90,8 @@ async def slow_frames(site: Site) -> Sequence[str]:
         async with site.line() as line:
             if not await line.upgrade():
                 return "no upgrade"
-            await line.say_slowly(frame(b"x" * 100_000)[:400], _PAUSE_S)
-            return await line.end()
+            async with line.saying_slowly(frame(b"x" * 100_000)[:400], _PAUSE_S):
+                return await line.end()
 
     return await asyncio.gather(*(trickle() for _ in range(5)))
 

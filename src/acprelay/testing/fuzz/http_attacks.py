@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 from acprelay.testing.fuzz.line import Site, noise
+from acprelay.testing.fuzz.message_attacks import message
 
+_POSTS = (
+    b"/acp",
+    b"/api/v1/groups",
+    b"/api/v1/sessions/x:main/prompts",
+    b"/api/v1/tokens",
+    b"/api/v1/invitations",
+    b"/nothing",
+)
+_TYPES = (b"application/json", b"text/plain", b"", b"application/json; charset=utf-16")
 _HEAD = b"GET /healthz HTTP/1.1\r\nHost: %b\r\n"
 _POST = b"POST /acp HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json\r\n"
 _PAUSE_S = 0.2
@@ -99,8 +110,8 @@ async def slow_heads(site: Site) -> Sequence[str]:
     async def trickle(begin: bytes) -> str:
         async with site.line() as line:
             await line.say(begin.replace(b"%b", line.host.encode()))
-            await line.say_slowly(b"x" * 100, _PAUSE_S)
-            return await line.status()
+            async with line.saying_slowly(b"x" * 100, _PAUSE_S):
+                return await line.status()
 
     begins = (b"", b"GET /", _HEAD, _HEAD + b"X: ", _HEAD + b"X: y\r\n")
     return await asyncio.gather(*map(trickle, begins))
@@ -112,11 +123,38 @@ async def slow_bodies(site: Site) -> Sequence[str]:
     async def trickle(begin: bytes) -> str:
         async with site.line() as line:
             await line.say((_POST + begin).replace(b"%b", line.host.encode()))
-            await line.say_slowly(b"1" * 30, _PAUSE_S)
-            return await line.status()
+            async with line.saying_slowly(b"1" * 30, _PAUSE_S):
+                return await line.status()
 
     begins = (b"Content-Length: 100000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n")
     return await asyncio.gather(*map(trickle, begins))
+
+
+async def random_posts(site: Site) -> Sequence[str]:
+    """Bodies of which nearly everything may be anything, to whatever takes one."""
+    seen = []
+    for _ in range(40):
+        path, kind = site.random.choice(_POSTS), site.random.choice(_TYPES)
+        body = message(site.random) if site.random.random() < 0.8 else noise(site.random, 500)  # noqa: PLR2004 - most are nearly right
+        head = b"POST %s HTTP/1.1\r\nHost: %%b\r\nContent-Type: %s\r\n" % (path, kind)
+        accept = b"Accept: application/json, text/event-stream\r\n"
+        if site.random.random() < 0.3:  # noqa: PLR2004 - some name a connection that is not there
+            accept += b"Acp-Connection-Id: " + str(site.random.random()).encode() + b"\r\n"
+        length = b"Content-Length: %d\r\n\r\n" % len(body)
+        async with site.line() as line:
+            await line.say((head + accept + length).replace(b"%b", line.host.encode()) + body)
+            seen.append(await line.status())
+    return seen
+
+
+async def unread_streams(site: Site) -> Sequence[str]:
+    """Streams of events that are opened, many at once, and not read."""
+    ask = b"GET /api/v1/events HTTP/1.1\r\nHost: %b\r\nAccept: text/event-stream\r\n\r\n"
+    async with AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(site.line()) for _ in range(100)]
+        for line in lines:
+            await line.say(ask.replace(b"%b", line.host.encode()))
+        return await asyncio.gather(*(line.status() for line in lines))
 
 
 async def half_open(site: Site) -> Sequence[str]:

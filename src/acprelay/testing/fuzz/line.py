@@ -88,13 +88,21 @@ class Line:
                 self._writer.write(data)
                 await self._writer.drain()
 
-    async def say_slowly(self, data: bytes, pause_s: float) -> None:
-        """Writes byte by byte, until the relay closes."""
-        for each in data:
-            if self._reader.at_eof() or self._writer.is_closing():
-                return
-            await self.say(bytes([each]))
-            await asyncio.sleep(pause_s)
+    @asynccontextmanager
+    async def saying_slowly(self, data: bytes, pause_s: float) -> AsyncIterator[None]:
+        """Writes byte by byte for as long as the context lasts."""
+
+        async def trickle() -> None:
+            for each in data:
+                await self.say(bytes([each]))
+                await asyncio.sleep(pause_s)
+
+        saying = asyncio.get_running_loop().create_task(trickle())
+        try:
+            yield
+        finally:
+            saying.cancel()
+            await asyncio.wait({saying})
 
     async def upgrade(self, query: str = "?agent=none") -> bool:
         """Asks for a WebSocket; tells whether it got one."""

@@ -39,6 +39,7 @@ greeting-s = 2
 body-s = 1
 max-frame = 1048576
 handshakes = 128
+streams = 50
 history-bytes = 262144
 """
 """Short deadlines and low bounds, so that a run need not be long to reach them.

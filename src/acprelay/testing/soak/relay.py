@@ -93,11 +93,26 @@ class Relay:
         where = ["--ephemeral"] if self._ephemeral else ["--state-dir", str(self._folder / "state")]
         with (self._folder / "relay.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _RELAY, "serve", "--port", "0", *where, *self._options),
+                *(
+                    sys.executable,
+                    "-c",
+                    _RELAY,
+                    "serve",
+                    "--no-config",
+                    "--no-auth",
+                    "--port",
+                    "0",
+                    *where,
+                    *self._options,
+                ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "ACPRELAY_DEBUG": "1"},  # it says where it fails
+                env={
+                    **os.environ,
+                    "ACPRELAY_DEBUG": "1",  # it says where it fails
+                    "XDG_STATE_HOME": str(self._folder),
+                },
                 start_new_session=True,  # an interrupt is for the soak, which then ends the relay
             )
         self.starts += 1
