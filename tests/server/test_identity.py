@@ -266,6 +266,22 @@ async def test_a_browser_that_logs_out_is_let_in_no_more(relay: RunningRelay) ->
     assert b"Nobody is logged in" in (await request_http(relay.base_url, "/login")).body
 
 
+@pytest.mark.requirement("access.logins-end-with-their-connections")
+async def test_logging_out_ends_what_the_browser_is_connected_with(relay: RunningRelay) -> None:
+    leaving = {"Cookie": await logged_in(relay), "Origin": relay.base_url}
+    staying = {"Cookie": await logged_in(relay), "Origin": relay.base_url}
+    victim = await connect(relay.url, headers=leaving)
+    bystander = AcpClient(await connect(relay.url, headers=staying))
+    await AcpClient(victim).open_session()
+    left = await request_http(relay.base_url, "/logout", method="POST", headers=leaving)
+    assert left.status == 303
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await victim.expect_end()).code == 1008
+    await bystander.open_session()
+    bystander.peer.abort()
+    victim.abort()
+
+
 # -- tokens
 
 
