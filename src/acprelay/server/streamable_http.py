@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from acprelay.config import Limits
-from acprelay.errors import ConnectionNotFound, InvalidRequest, LimitReached, RelayError
+from acprelay.errors import InvalidRequest, LimitReached, RelayError
 from acprelay.runtime.event_stream import EventStream
 from acprelay.server.bodies import read_body
 from acprelay.server.choices import read_choice
@@ -159,10 +159,9 @@ class StreamableHttp:
                 setting="lane-bytes",
             )
         body = await self._read(request)
+        connection.check_open()  # it may have ended while the body came
         if is_batch(body):
             return _no_batches()
-        if connection.is_ended:  # while the body came: by word, or as its token was taken back
-            raise ConnectionNotFound
         session_id = request.headers.get(SESSION_ID_HEADER)
         connection.client.deal_with(read_message(body, session_id=session_id))
         return web.Response(status=202)
