@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from acprelay.cli.credentials import Reach, reach_of
-from acprelay.cli.running_relays import RunningRelay, announced, running_relays
+from acprelay.cli.running_relays import announced
+from acprelay.client.own_relays import OwnRelay, own_relays
 from acprelay.errors import ConfigError
 
 
@@ -26,7 +27,7 @@ class Place:
 
     def run(self, *urls: str, token: str | None = "acpr_a_found") -> None:
         """Runs a relay, as far as others can tell."""
-        relay = RunningRelay(urls=urls, token=token, pid=os.getpid())
+        relay = OwnRelay(urls=urls, token=token, pid=os.getpid())
         self._relays.enter_context(announced(relay, self.environ))
 
     def reach(
@@ -124,14 +125,14 @@ def test_a_relay_that_lets_everybody_in_is_shown_nothing(place: Place) -> None:
 
 
 def test_what_a_relay_leaves_is_for_its_user_alone_and_gone_with_it(place: Place) -> None:
-    relay = RunningRelay(urls=("http://[::1]:9000",), token="acpr_a_secret", pid=1)
+    relay = OwnRelay(urls=("http://[::1]:9000",), token="acpr_a_secret", pid=1)
     before = os.umask(0)
     try:
         with announced(relay, place.environ):
             [path] = place.directory.iterdir()
             assert path.stat().st_mode & 0o777 == 0o600
             assert path.parent.stat().st_mode & 0o777 == 0o700
-            assert running_relays(place.environ) == [relay]
+            assert own_relays(place.environ) == [relay]
     finally:
         os.umask(before)
     assert list(place.directory.iterdir()) == []
@@ -144,11 +145,11 @@ def test_what_a_relay_left_that_was_killed_counts_for_nothing(place: Place, cont
     [path] = place.directory.iterdir()
     left = path.with_name("127.0.0.1-9001.json")
     left.write_bytes(path.read_bytes())
-    assert len(running_relays(place.environ)) == 1
+    assert len(own_relays(place.environ)) == 1
     left.write_bytes(content)
     with left.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert len(running_relays(place.environ)) == 1
+        assert len(own_relays(place.environ)) == 1
     place.run("http://127.0.0.1:9002")
     assert sorted(path.name for path in place.directory.iterdir()) == [
         "127.0.0.1-9000.json",
@@ -157,17 +158,17 @@ def test_what_a_relay_left_that_was_killed_counts_for_nothing(place: Place, cont
 
 
 def test_a_relay_does_not_remove_what_its_successor_has_put_there(place: Place) -> None:
-    relay = RunningRelay(urls=("http://127.0.0.1:9000",), token=None, pid=1)
+    relay = OwnRelay(urls=("http://127.0.0.1:9000",), token=None, pid=1)
     with ExitStack() as later:
         with announced(relay, place.environ):
             later.enter_context(announced(relay, place.environ))
-        assert running_relays(place.environ) == [relay]
+        assert own_relays(place.environ) == [relay]
 
 
 def test_without_a_home_nothing_is_left_and_nothing_found() -> None:
     environ: Mapping[str, str] = {}
-    with announced(RunningRelay(urls=("http://a:1",), token=None, pid=1), environ):
-        assert running_relays(environ) == []
+    with announced(OwnRelay(urls=("http://a:1",), token=None, pid=1), environ):
+        assert own_relays(environ) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"a\x00b", "é".encode()])

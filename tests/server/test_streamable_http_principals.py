@@ -77,7 +77,11 @@ async def serving(connections: LiveConnections, **limits: Any) -> AsyncIterator[
         quotas=(quotas := Quotas.within(bounds)),
     )
     http = StreamableHttp(
-        agents=["demo"], connections=over_http, limits=bounds, keep_alive_s=0.01, quotas=quotas
+        agents=["demo"],
+        connections=over_http,
+        limits=bounds,
+        quotas=quotas,
+        keep_alive_s=0.01,
     )
     app = web.Application(middlewares=[_admit])
     app.router.add_get("/acp", http.stream)

@@ -66,8 +66,8 @@ class StreamableHttp:
         self._agents = agents
         self._connections = connections
         self._limits = limits
-        self._quotas = quotas
         self._keep_alive_s = keep_alive_s
+        self._quotas = quotas
 
     async def post(self, request: web.Request) -> web.Response:
         """Takes one message; answers `initialize`, and lets every other answer come on a stream."""
