@@ -246,3 +246,12 @@ def test_fields_stand_beside_the_code_and_cannot_hide_it() -> None:
 def test_an_invalid_key_is_a_value_error_too() -> None:
     with pytest.raises(ValueError, match=r"^cannot use ''"):
         raise errors.InvalidKey(part="role", value="", pattern="x")
+
+
+@pytest.mark.requirement("access.secrets-are-not-told")
+def test_a_token_that_is_named_by_its_text_is_told_without_its_secret() -> None:
+    secret = "vX9-_" + "a" * 38
+    error = errors.TokenNotFound(token_id=f"acpr_0123456789abcdef_{secret}")
+    assert "acpr_0123456789abcdef_…" in error.message
+    assert secret[-20:] not in f"{error.message}{error.data}"
+    assert "'phone_1'" in errors.TokenNotFound(token_id="phone_1").message

@@ -55,7 +55,10 @@ stable: programs branch on it, never on the message. This module knows nothing o
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+_TOKEN_SECRET = re.compile(r"\A(acpr_[0-9a-zA-Z]+_).+", re.DOTALL)
 
 FieldValue = str | int | float | bool | None
 
@@ -469,15 +472,16 @@ class Forbidden(ClientError):
 
 
 class TokenNotFound(ClientError):
-    """No token has the id."""
+    """No token has the id. Where a token was given for its id, its secret is not repeated."""
 
     code = "token_not_found"
 
     def __init__(self, *, token_id: str) -> None:
+        named = _TOKEN_SECRET.sub(r"\1…", token_id[:80])
         super().__init__(
-            f"cannot find the token {token_id[:80]!r}",
+            f"cannot find the token {named!r}",
             hint="acprelay token list shows the ids of those that there are",
-            token=token_id[:80],
+            token=named,
         )
 
 

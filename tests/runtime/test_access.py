@@ -424,6 +424,29 @@ async def test_mcp_servers_stand_on_the_allowlist(open_world: OpenWorld, tmp_pat
             assert ("error" in group["result"]["roles"][0]) is not passes
 
 
+@pytest.mark.requirement("access.commands-are-checked")
+@pytest.mark.parametrize(
+    ("roots", "allowed", "passes"),
+    [
+        (["/"], McpAllowlist(), False),
+        ([], McpAllowlist(commands=()), False),
+        ([], McpAllowlist(), True),
+    ],
+)
+async def test_no_meta_gets_around_roots_and_allowlist(
+    open_world: OpenWorld, roots: list[str], allowed: McpAllowlist, passes: bool
+) -> None:
+    checks = OpeningChecks(roots=list(map(Path, roots)), allowed=allowed)
+    async with open_world(checks=checks) as world:
+        client = await world.greeted(session_id=None)
+        meta = {"vendor": {"cwd": "/etc"}, "traceparent": "00-1-2-01"}
+        params = {"cwd": "/repo", "mcpServers": [], "_meta": meta}
+        assert "result" in await client.call("session/new", params)
+        sent = b"".join(world.launcher.launched[0].sent)
+        assert (b"/etc" in sent) is passes
+        assert b"00-1-2-01" in sent
+
+
 # --- limits
 
 
