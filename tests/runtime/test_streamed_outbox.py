@@ -317,6 +317,25 @@ async def test_the_beginning_is_behind_what_went_by_the_connections_stream(
     assert hear(outbox.open(SESSION, last_event_id="0")) == ["2"]
 
 
+async def test_a_load_whose_stream_turns_out_to_be_dead_is_replayed_on_the_connections_stream(
+    outbox: StreamedOutbox, log: MemoryLog
+) -> None:
+    ann = attach(log)
+    connection = outbox.open(None, last_event_id=None)
+    dead = outbox.open(SESSION, last_event_id=None)
+    say(log, "1")
+    ann.push(b'"loaded"', reply_to=b"1")
+    outbox.add(ann, request_id=b"1")
+    outbox.flush()
+    outbox.leave(dead)  # its writer found out before it took anything
+    [announced] = hear(connection)
+    assert "attached" in str(announced)
+    async with asyncio.timeout(10):
+        while (heard := hear(connection)) == []:
+            await connection.wait()
+    assert heard == ["1", "loaded"]
+
+
 async def test_the_beginning_of_a_session_that_nobody_is_in_is_no_error(
     outbox: StreamedOutbox,
 ) -> None:

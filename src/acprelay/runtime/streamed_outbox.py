@@ -110,6 +110,8 @@ class StreamedOutbox:
         del self._streams[stream.session_id]
         if stream.session_id is not None and (seat := self._seat(stream.session_id)) is not None:
             seat.is_told = False
+            if seat.awaited and not seat.has_begun:
+                seat.wait_for_stream(_WAIT_FOR_STREAM_S)
             self._nudge(seat)
 
     def _go_back(self, session_id: str | None, last_event_id: str) -> None:
