@@ -59,6 +59,7 @@ def test_the_page_on_limits_names_limits_that_there_are_and_their_defaults() -> 
         assert f"{getattr(limits, key.replace('-', '_')):g}" == f"{float(default):g}", key
         assert code in ("\N{EN DASH}", "`limit_reached`", "`frame_too_large`")
     named = {key for key, *_ in rows}
+    assert len(named) == len(rows), "a limit stands twice"
     since = [bound.name.replace("_", "-") for bound in fields(Limits)]
     assert set(since[since.index("connections") :]) <= named
 
