@@ -18,6 +18,7 @@ from acprelay.runtime.streamed_outbox import StreamedOutbox
 from acprelay.wire import text_frame
 
 SESSION = "s:main"
+GREETING = b'{"jsonrpc":"2.0","id":1,"result":{}}'
 MEASURES = Measures(traffic=Traffic(), delivered=lambda _lag_s: None)
 
 
@@ -30,7 +31,7 @@ def log() -> MemoryLog:
 def outbox() -> StreamedOutbox:
     """One whose client is greeted."""
     outbox = StreamedOutbox(most_streams=10, measures=MEASURES)
-    outbox.say(b'"greeting"')
+    outbox.say(GREETING)
     return outbox
 
 
@@ -63,10 +64,19 @@ def hear(stream: EventStream, *, drains: bool = True) -> list[object]:
             return heard
 
 
-async def test_the_first_word_is_the_greeting(outbox: StreamedOutbox) -> None:
-    assert await outbox.greeting() == b'"greeting"'
+async def test_the_first_answer_is_the_greeting(outbox: StreamedOutbox) -> None:
+    assert await outbox.greeting() == GREETING
     outbox.say(b'"more"')
     assert hear(outbox.open(None, last_event_id=None)) == ["more"]
+
+
+async def test_what_is_told_to_everybody_before_the_greeting_waits_for_the_stream() -> None:
+    outbox = StreamedOutbox(most_streams=1, measures=MEASURES)
+    notice = b'{"jsonrpc":"2.0","method":"_acprelay/notice","params":{}}'
+    outbox.say(notice)
+    outbox.say(GREETING)
+    assert await outbox.greeting() == GREETING
+    assert hear(outbox.open(None, last_event_id=None)) == [json.loads(notice)]
 
 
 async def test_who_waits_for_a_greeting_that_never_comes_is_told() -> None:

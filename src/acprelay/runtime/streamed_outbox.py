@@ -25,6 +25,7 @@ from acprelay.runtime.event_stream import QUANTUM_BYTES, EventStream
 from acprelay.runtime.lag_samples import LagSamples
 from acprelay.runtime.measurements import Measures
 from acprelay.runtime.seat import Seat
+from acprelay.wire import MessageKind, peek
 from acprelay.wire.sse import messages
 
 _WAIT_FOR_STREAM_S = 1.0
@@ -55,7 +56,7 @@ class StreamedOutbox:
     # -- streams
 
     async def greeting(self) -> bytes:
-        """Gives the first thing said: the answer to `initialize`, which belongs to no stream.
+        """Gives the first answer: that to `initialize`, which belongs to no stream.
 
         May be cancelled.
 
@@ -127,7 +128,7 @@ class StreamedOutbox:
         if self._closed:
             return
         seat = None if session_id is None else self._seat(session_id)
-        if not self._greeted.is_set():
+        if not self._greeted.is_set() and peek(message).kind is MessageKind.RESPONSE:
             self._greeting = message
             self._greeted.set()
         elif seat is not None:

@@ -159,6 +159,7 @@ class StreamableHttp:
                 setting="lane-bytes",
             )
         body = await self._read(request)
+        connection.check_open()  # it may have ended while the body came
         if is_batch(body):
             return _no_batches()
         session_id = request.headers.get(SESSION_ID_HEADER)
