@@ -62,7 +62,6 @@ STABLE = {
     "SessionNotFound": ("session_not_found", False, -32002, 404),
     "SpawnFailed": ("spawn_failed", True, -32020, 502),
     "StoreError": ("store_error", False, -32603, 500),
-    "TokenNotFound": ("token_not_found", False, -32046, 404),
     "Unauthorized": ("unauthorized", False, -32045, 401),
     "Unavailable": ("unavailable", True, -32051, 503),
     "UnsupportedMediaType": ("unsupported_media_type", False, -32600, 415),
@@ -81,7 +80,6 @@ WORDED: list[RelayError] = [
     errors.Conflict(key="a:main", expected=1, found=None),
     errors.FileMissing(path="é" * 500),
     errors.FrameTooLarge(size=2, limit=1),
-    errors.TokenNotFound(token_id="é" * 500),
     errors.InvalidKey(part="role", value="é" * 200, pattern="x"),
     errors.InvalidTransition(state="CLEANED", event="SPAWN"),
     errors.InvalidTransition(state="CLEANED", event="SPAWN", key="a:main"),
@@ -246,12 +244,3 @@ def test_fields_stand_beside_the_code_and_cannot_hide_it() -> None:
 def test_an_invalid_key_is_a_value_error_too() -> None:
     with pytest.raises(ValueError, match=r"^cannot use ''"):
         raise errors.InvalidKey(part="role", value="", pattern="x")
-
-
-@pytest.mark.requirement("access.secrets-are-not-told")
-def test_a_token_that_is_named_by_its_text_is_told_without_its_secret() -> None:
-    secret = "vX9-_" + "a" * 38
-    error = errors.TokenNotFound(token_id=f"acpr_0123456789abcdef_{secret}")
-    assert "acpr_0123456789abcdef_…" in error.message
-    assert secret[-20:] not in f"{error.message}{error.data}"
-    assert "'phone_1'" in errors.TokenNotFound(token_id="phone_1").message

@@ -510,6 +510,21 @@ async def test_messages_over_the_rate_are_refused_and_the_limit_named(
     assert "dropped 3 notifications over its rate" in caplog.text
 
 
+async def test_what_cancels_is_heard_over_the_rate(open_world: OpenWorld) -> None:
+    limits = Limits(client_message_rate=0.001, client_message_burst=3)
+    async with open_world(limits=limits) as world:
+        client = await world.greeted(principal=holder(*Grant, scope=Scope(), id="ann"))
+        session = await client.open_session()
+        client.prompt(session)
+        client.notify("_x/over", sessionId=session)
+        client.notify("session/cancel", sessionId=session)
+        await world.steps(AFTERWARDS)
+        agent = world.launcher.launched[0]
+        assert agent.requests("_x/over") == []
+        assert len(agent.requests("session/cancel")) == 1
+        await client.leave()
+
+
 # --- the end of a principal
 
 

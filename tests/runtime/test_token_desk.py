@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from acprelay.errors import Forbidden, TokenNotFound, Unauthorized, Unavailable
+from acprelay.errors import Forbidden, NotFound, Unauthorized, Unavailable
 from acprelay.routing.access import LOCAL, Grant, Principal, Scope
 from acprelay.routing.logins import SESSION_S
 from acprelay.routing.tokens import Token, TokenWish
@@ -193,7 +193,7 @@ async def test_a_token_that_cannot_be_forgotten_on_the_disk_is_taken_back_all_th
 
 async def test_of_several_tokens_none_is_taken_back_if_one_is_unknown(world: World) -> None:
     issued = await world.desk.create(OBSERVER, creator=LOCAL)
-    with pytest.raises(TokenNotFound, match="'nobody'"):
+    with pytest.raises(NotFound, match="'nobody'"):
         await world.desk.revoke([issued.token.id, "nobody"])
     assert world.desk.authenticate(issued.text).id == issued.token.id
 

@@ -10,10 +10,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from acprelay.errors import Forbidden, TokenNotFound, Unauthorized
+from acprelay.errors import Forbidden, NotFound, Unauthorized
 from acprelay.routing.access import Grant, Principal
 from acprelay.routing.logins import Logins, Pass
-from acprelay.routing.tokens import Token, Tokens, TokenWish, check_wish, digest_of, text_of
+from acprelay.routing.tokens import (
+    Token,
+    Tokens,
+    TokenWish,
+    check_wish,
+    digest_of,
+    text_of,
+    without_secret,
+)
 from acprelay.runtime.ports import TokenStore
 from acprelay.session.ports import Clock, IdGenerator
 
@@ -212,14 +220,18 @@ class TokenDesk:
         """Takes tokens back: returns once they are good no more, and all their connections ended.
 
         Raises:
-            TokenNotFound: There is no such token; none was taken back.
+            NotFound: There is no such token; none was taken back.
             Unavailable: That cannot be stored: it holds until the relay stops.
         """
         wanted = list(dict.fromkeys(token_ids))
         known = {token.id for token in self._tokens.known}
         for token_id in wanted:
             if token_id not in known:
-                raise TokenNotFound(token_id=token_id)
+                raise NotFound(
+                    what="token",
+                    name=without_secret(token_id),
+                    hint="acprelay token list shows the ids of those that there are",
+                )
         for token_id in wanted:
             self._tokens.remove(token_id)
         try:

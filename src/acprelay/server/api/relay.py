@@ -116,7 +116,7 @@ class RelayResource:
             ),
         ]
 
-    async def _drain(self, _call: Call[Any, None]) -> DrainState:
+    async def _drain(self, _call: Call[Any, Nothing]) -> DrainState:
         self._draining.begin()
         return self._state()
 
