@@ -171,6 +171,17 @@ async def test_a_page_of_another_origin_changes_nothing_with_a_browsers_cookie(
     assert len((await tokens_of(relay))["tokens"]) == 1
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_page_of_another_origin_opens_no_stream_with_a_browsers_cookie(
+    relay: RunningRelay, site: str
+) -> None:
+    cookie = {"Cookie": await logged_in(relay)}
+    embedded = {**cookie, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
+    assert (await api(relay, "/events", embedded)).status == 403
+    followed = {**cookie, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+    assert (await api(relay, "/docs", followed)).status == 200
+
+
 async def tokens_of(relay: RunningRelay) -> Mapping[str, list[object]]:
     async with api_client(relay.base_url, bearer(relay.owner_token)) as owner:
         found: Mapping[str, list[object]] = await owner.get("/tokens")
