@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -98,11 +99,16 @@ class EdgeConnection(web.RequestHandler):
         server: The HTTP server that it is one of.
         doors: Counts connections.
         limits: Bounds.
+
+    Attributes:
+        doors: As given.
+        on_loss: Called once it is lost.
     """
 
     def __init__(self, server: web.Server, *, doors: Doors, limits: Limits) -> None:
         self._time_limits = limits
         self.doors = doors
+        self.on_loss: Callable[[], None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         super().__init__(
             server,
@@ -125,9 +131,11 @@ class EdgeConnection(web.RequestHandler):
         self.doors.knock(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Gives its place back."""
+        """Gives its place back, and tells whoever serves a request over it."""
         self.has_spoken()
         self.doors.leave(self)
+        if self.on_loss is not None:
+            self.on_loss()
         super().connection_lost(exc)
 
     def has_spoken(self) -> None:
@@ -226,6 +234,31 @@ async def take_place(request: web.Request, handler: Handler) -> web.StreamRespon
             answer.force_close()
             return answer
     return await handler(request)
+
+
+@contextmanager
+def told_of_loss(request: web.Request, tell: Callable[[], None]) -> Iterator[None]:
+    """Has somebody told at once if a request's connection is lost.
+
+    Without this, who has nothing to write finds out late. Where another program listens, nobody is
+    told.
+
+    Args:
+        request: The request, while it is served.
+        tell: Called once at most.
+    """
+    connection = request.protocol
+    if not isinstance(connection, EdgeConnection):
+        yield
+        return
+    if connection.transport is None:
+        tell()
+    else:
+        connection.on_loss = tell
+    try:
+        yield
+    finally:
+        connection.on_loss = None
 
 
 class EdgeSite(web.BaseSite):
