@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -234,31 +233,6 @@ async def take_place(request: web.Request, handler: Handler) -> web.StreamRespon
             answer.force_close()
             return answer
     return await handler(request)
-
-
-@contextmanager
-def told_of_loss(request: web.Request, tell: Callable[[], None]) -> Iterator[None]:
-    """Has somebody told at once if a request's connection is lost.
-
-    Without this, who has nothing to write finds out late. Where another program listens, nobody is
-    told.
-
-    Args:
-        request: The request, while it is served.
-        tell: Called once at most.
-    """
-    connection = request.protocol
-    if not isinstance(connection, EdgeConnection):
-        yield
-        return
-    if connection.transport is None:
-        tell()
-    else:
-        connection.on_loss = tell
-    try:
-        yield
-    finally:
-        connection.on_loss = None
 
 
 class EdgeSite(web.BaseSite):

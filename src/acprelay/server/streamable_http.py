@@ -20,9 +20,9 @@ from acprelay.errors import InvalidRequest, LimitReached, RelayError
 from acprelay.runtime.event_stream import EventStream
 from acprelay.server.bodies import read_body
 from acprelay.server.choices import read_choice
-from acprelay.server.edge import told_of_loss
 from acprelay.server.http_connections import HttpConnection, HttpConnections
 from acprelay.server.http_messages import accepts_events, is_batch, is_json, read_message
+from acprelay.server.losses import told_of_loss
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
 from acprelay.server.quotas import Quotas

@@ -20,7 +20,7 @@ from acprelay.routing.listing import timestamp
 from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.live_connections import LiveConnections
 from acprelay.server.api.operations import Call, Operation, Reach, Taken
-from acprelay.server.edge import told_of_loss
+from acprelay.server.losses import told_of_loss
 from acprelay.server.quotas import Quota
 
 _BATCH = 256
