@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from tests.server.clients import AcpClient
 from tests.server.http_clients import HttpClient
 from tests.server.peers import PATIENCE_S, UPGRADE, Answer, connect, request_http
 
+from acprelay.agents.models import AgentSpec
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
 
@@ -467,6 +469,36 @@ async def test_a_request_whose_body_comes_after_its_token_was_taken_back_does_no
     assert await slow.end() == 401
     assert [each["name"] for each in (await owner.get("/tokens"))["tokens"]] == ["owner"]
     assert (await owner.get("/sessions"))["sessions"] == []
+
+
+@pytest.mark.requirement("access.revoking-stops-what-is-on-its-way")
+@pytest.mark.process
+async def test_sessions_that_are_being_opened_end_with_the_token() -> None:
+    mute = AgentSpec(name="mute", argv=(sys.executable, "-c", "import sys; sys.stdin.read()"))
+    async with (
+        open_relay(RelayConfig(port=0, agents=(mute,))) as relay,
+        api_client(relay.base_url, bearer(relay.owner_token)) as owner,
+    ):
+        token = await created(owner, grants=["manage"])
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            api_client(relay.base_url, bearer(token["token"])) as guest,
+            asyncio.TaskGroup() as tasks,
+        ):
+            body = {"cwd": "/tmp", "group": "g", "roles": [{"role": "main"}]}
+            opening = tasks.create_task(guest("POST", "/groups", body))
+            while not await count_runs(relay):
+                pass
+            assert (await owner("DELETE", f"/tokens/{token['id']}")).status == 204
+            answer = await opening
+            assert (answer.status, answer.body["code"]) == (401, "unauthorized")
+            while await count_runs(relay):
+                pass
+
+
+async def count_runs(relay: RunningRelay) -> int:
+    answer = await request_http(relay.base_url, "/readyz", headers=bearer(relay.owner_token))
+    return sum(json.loads(answer.body)["sessions"].values())
 
 
 @pytest.mark.requirement("access.revoking-stops-what-is-on-its-way")
