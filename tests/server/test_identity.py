@@ -17,10 +17,13 @@ from tests.server.api_client import ApiClient, api_client
 from tests.server.clients import AcpClient
 from tests.server.http_clients import HttpClient
 from tests.server.peers import PATIENCE_S, UPGRADE, Answer, connect, request_http
+from tests.server.relays import Complaints
 
 from acprelay.agents.models import AgentSpec
 from acprelay.compose import RunningRelay, open_relay
-from acprelay.config import RelayConfig
+from acprelay.config import Limits, RelayConfig
+from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.token_desk import TokenDesk
 
 COOKIE = re.compile(r"(acprelay-\d+)=([^;]*); HttpOnly; (?:Max-Age=\d+; )?Path=/; SameSite=Strict")
 
@@ -515,6 +518,37 @@ async def test_a_message_over_http_whose_body_comes_after_its_connection_ended_i
         assert (await owner("DELETE", f"/tokens/{token['id']}")).status == 204
         assert await slow.end() == 404
     assert (await owner.get("/sessions"))["sessions"] == []
+
+
+@pytest.mark.requirement("access.tokens-end")
+async def test_a_token_ends_in_time_whatever_happens_to_the_house(
+    monkeypatch: pytest.MonkeyPatch, complaints: Complaints
+) -> None:
+    failures = iter([OSError("planned")])
+    keep_tokens = TokenDesk.keep_house
+
+    async def wait(_host: ConversationHost) -> None:
+        await asyncio.Event().wait()
+
+    async def fail_once(desk: TokenDesk) -> None:
+        for failure in failures:
+            raise failure
+        await keep_tokens(desk)
+
+    monkeypatch.setattr(ConversationHost, "keep_house", wait)
+    monkeypatch.setattr(TokenDesk, "keep_house", fail_once)
+    config = RelayConfig(port=0, limits=Limits(heartbeat_s=0.01))
+    async with (
+        open_relay(config) as relay,
+        api_client(relay.base_url, bearer(relay.owner_token)) as owner,
+    ):
+        token = await created(owner, expiresInS=1)
+        victim = await connect(relay.url, headers=bearer(token["token"]))
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await victim.expect_end()).code == 1008
+        victim.abort()
+    assert [record.getMessage() for record in complaints.records] == ["cannot keep house"]
+    complaints.records.clear()
 
 
 async def test_revoking_a_token_logs_its_browsers_out(
