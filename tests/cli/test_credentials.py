@@ -46,14 +46,40 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.mark.requirement("access.commands-find-the-token")
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.0.0.9"])
 @pytest.mark.parametrize("form", ["ws://{}:9000/acp", "http://{}:9000", "ws://{}:9000/acp?agent=a"])
-def test_a_relay_of_ones_own_is_known_by_any_name_of_the_loopback(
-    place: Place, host: str, form: str
+def test_a_relay_of_ones_own_is_known_by_its_address_and_as_localhost(
+    place: Place, form: str
 ) -> None:
     place.run("http://127.0.0.1:9000")
-    assert place.reach(form.format(host)) == Reach(url=form.format(host), token="acpr_a_found")
-    assert place.reach(form.format(host).replace("9000", "9001")).token is None
+    own = form.format("127.0.0.1")
+    for host in ("127.0.0.1", "localhost"):
+        assert place.reach(form.format(host)) == Reach(url=own, token="acpr_a_found")
+        assert place.reach(form.format(host).replace("9000", "9001")).token is None
+
+
+@pytest.mark.requirement("access.tokens-travel-in-private")
+@pytest.mark.parametrize("host", ["[::1]", "127.0.0.9"])
+def test_whoever_listens_on_the_same_port_of_another_address_is_shown_nothing(
+    place: Place, host: str
+) -> None:
+    place.run("http://127.0.0.1:9000")
+    assert place.reach(f"ws://{host}:9000") == Reach(url=f"ws://{host}:9000")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_relay_that_listens_as_localhost_is_reached_as_that(place: Place, host: str) -> None:
+    place.run("http://localhost:9000")
+    expected = Reach(url="ws://localhost:9000/acp", token="acpr_a_found")
+    assert place.reach(f"ws://{host}:9000/acp") == expected
+
+
+def test_of_two_relays_the_one_is_meant_whose_address_it_is(place: Place) -> None:
+    place.run("http://[::1]:9000", token="acpr_a_other")
+    place.run("http://127.0.0.1:9000")
+    assert place.reach("ws://[::1]:9000").token == "acpr_a_other"
+    assert place.reach("ws://127.0.0.1:9000").token == "acpr_a_found"
+    assert place.reach("ws://localhost:9000").url == "ws://127.0.0.1:9000"
+    assert place.reach("ws://localhost:9001").url == "ws://localhost:9001"
 
 
 @pytest.mark.requirement("access.commands-find-the-token")
@@ -73,7 +99,7 @@ def test_of_several_one_has_to_be_named(place: Place) -> None:
         place.reach()
     assert "--url" in caught.value.hint
     assert place.reach("ws://localhost:9001/acp").token == "acpr_a_found"
-    assert place.reach(ACPRELAY_URL="ws://localhost:9001").url == "ws://localhost:9001"
+    assert place.reach(ACPRELAY_URL="ws://localhost:9001").url == "ws://127.0.0.1:9001"
 
 
 def test_what_is_named_wins_over_what_is_found(place: Place, tmp_path: Path) -> None:

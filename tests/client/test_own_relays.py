@@ -14,12 +14,13 @@ from acprelay.errors import ConfigError
 RELAY = OwnRelay(urls=("http://127.0.0.1:8137",), token="own", pid=1)
 
 
-def test_a_relay_that_runs_here_is_found_by_every_name_of_this_machine(tmp_path: Path) -> None:
+def test_a_relay_that_runs_here_is_found_by_its_own_address_alone(tmp_path: Path) -> None:
     environ = {"XDG_STATE_HOME": str(tmp_path)}
     assert find_token("http://127.0.0.1:8137", environ) is None
     with announced(RELAY, environ):
-        for url in ("ws://localhost:8137/acp", "http://[::1]:8137", "ws://127.0.0.1:8137"):
-            assert find_token(url, environ) == "own"
+        assert find_token("ws://127.0.0.1:8137/acp", environ) == "own"
+        for url in ("ws://localhost:8137/acp", "http://[::1]:8137", "https://127.0.0.1:8137"):
+            assert find_token(url, environ) is None, "another user may listen there"
         assert find_token("http://127.0.0.1:8138", environ) is None
         assert find_token("http://127.0.0.1:8137", {**environ, "ACPRELAY_TOKEN": "t"}) == "t"
     assert find_token("http://127.0.0.1:8137", environ) is None

@@ -264,6 +264,84 @@ async def test_a_position_that_was_forgotten_is_told_and_the_stream_stays(
     assert not stream.is_over
 
 
+@pytest.mark.requirement("http.streams-begin-with-their-place")
+async def test_who_is_cut_off_before_the_first_event_returns_to_the_beginning(
+    outbox: StreamedOutbox, log: MemoryLog
+) -> None:
+    ann = attach(log)
+    connection = outbox.open(None, last_event_id=None)
+    early = outbox.open(SESSION, last_event_id=None)
+    assert (connection.begin, early.begin) == (b"id: 0\n\n", b"id: 0\n\n")
+    outbox.say(b'"listed"')
+    outbox.add(ann, is_told=True)
+    say(log, "1", "2")
+    assert (hear(connection), hear(early)) == (["listed"], ["1", "2"])
+    assert hear(outbox.open(None, last_event_id="0")) == ["listed"]
+    assert hear(outbox.open(SESSION, last_event_id="0")) == ["1", "2"]
+
+
+async def test_each_stream_begins_with_the_place_that_it_goes_on_from(
+    outbox: StreamedOutbox, log: MemoryLog
+) -> None:
+    ann = attach(log)
+    outbox.add(ann, is_told=True)
+    say(log, "1")
+    ann.push(b'"for ann"')
+    hear(outbox.open(SESSION, last_event_id=None))
+    outbox.say(b'"listed"')
+    hear(outbox.open(None, last_event_id=None))
+    connection = outbox.open(None, last_event_id=None)
+    stream = outbox.open(SESSION, last_event_id=None)
+    assert (connection.begin, stream.begin) == (b"id: 1\n\n", b"id: g:1.1\n\n")
+    say(log, "2")
+    outbox.say(b'"more"')
+    assert (hear(connection), hear(stream)) == (["more"], ["2"])
+    assert hear(outbox.open(None, last_event_id="1")) == ["more"]
+    assert hear(outbox.open(SESSION, last_event_id="g:1.1")) == ["2"]
+
+
+async def test_the_beginning_is_behind_what_went_by_the_connections_stream(
+    outbox: StreamedOutbox, log: MemoryLog
+) -> None:
+    ann = attach(log)
+    connection = outbox.open(None, last_event_id=None)
+    say(log, "1")
+    ann.push(b'"loaded"', reply_to=b"1")
+    outbox.leave(outbox.open(SESSION, last_event_id=None))
+    outbox.add(ann, request_id=b"1", is_told=True)
+    async with asyncio.timeout(10):
+        while (heard := hear(connection)) == []:
+            await connection.wait()
+    say(log, "2")
+    assert heard == ["1", "loaded"]
+    assert hear(outbox.open(SESSION, last_event_id="0")) == ["2"]
+
+
+async def test_a_load_whose_stream_turns_out_to_be_dead_is_replayed_on_the_connections_stream(
+    outbox: StreamedOutbox, log: MemoryLog
+) -> None:
+    ann = attach(log)
+    connection = outbox.open(None, last_event_id=None)
+    dead = outbox.open(SESSION, last_event_id=None)
+    say(log, "1")
+    ann.push(b'"loaded"', reply_to=b"1")
+    outbox.add(ann, request_id=b"1")
+    outbox.flush()
+    outbox.leave(dead)  # its writer found out before it took anything
+    [announced] = hear(connection)
+    assert "attached" in str(announced)
+    async with asyncio.timeout(10):
+        while (heard := hear(connection)) == []:
+            await connection.wait()
+    assert heard == ["1", "loaded"]
+
+
+async def test_the_beginning_of_a_session_that_nobody_is_in_is_no_error(
+    outbox: StreamedOutbox,
+) -> None:
+    assert hear(outbox.open(SESSION, last_event_id="0")) == []
+
+
 async def test_streams_are_limited_and_each_has_its_successor() -> None:
     outbox = StreamedOutbox(most_streams=1, measures=MEASURES)
     first = outbox.open(None, last_event_id=None)

@@ -53,6 +53,12 @@ async def test_the_open_connections_are_limited() -> None:
             await client_of(relay)
 
 
+def test_one_principal_leaves_others_room_to_connect() -> None:
+    limits = Limits()
+    assert limits.principal_connections < limits.http_connections
+    assert limits.principal_connections < limits.connections
+
+
 async def client_of(relay: RunningRelay) -> None:
     """Another client is let in."""
     with HttpClient(relay.base_url) as client:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from acprelay.cli.arguments.common import DEFAULT_URL
-from acprelay.client.own_relays import OwnRelay, checked_token, find_token, own_relays
+from acprelay.client.own_relays import OwnRelay, checked_token, find_token, own_address, own_relays
 from acprelay.errors import ConfigError
 
 URL_VARIABLE = "ACPRELAY_URL"
@@ -52,7 +52,8 @@ def reach_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Reach
             which relay is meant.
     """
     named = environ.get(URL_VARIABLE, "").strip()
-    url = arguments.url or named or _only(own_relays(environ))
+    running = own_relays(environ)
+    url = own_address(arguments.url or named or _only(running), running)
     return Reach(
         url=url,
         token=_token(url, arguments.token_file, environ),

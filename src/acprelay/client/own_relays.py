@@ -12,6 +12,7 @@ import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,6 +25,13 @@ TOKEN_VARIABLE = "ACPRELAY_TOKEN"  # noqa: S105 - the name of one
 SUFFIX = ".json"
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_LOCALHOST = "localhost"
+
+
+class _Place(NamedTuple):
+    scheme: str
+    host: str
+    port: int
 
 
 class OwnRelay(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -46,6 +54,8 @@ class OwnRelay(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def find_token(url: str, environ: Mapping[str, str] | None = None) -> str | None:
     """Finds what says who asks at an address: the environment's token, else an own relay's.
 
+    An own relay is known by the addresses that it tells; `own_address` gives them for `localhost`.
+
     Args:
         url: The address.
         environ: The environment; None for this process's.
@@ -62,10 +72,40 @@ def find_token(url: str, environ: Mapping[str, str] | None = None) -> str | None
     host = urlsplit(base_url(url)).hostname or ""
     if token is not None and not (base_url(url).startswith("https:") or _is_loopback(host)):
         raise ConfigError(
-            f"cannot send a token to {_place(url)[0]} without TLS: others could read it on the way",
+            f"cannot send a token to {host} without TLS: others could read it on the way",
             hint="use a wss:// address, or name the token with --token-file if that is meant",
         )
     return token
+
+
+def own_address(url: str, running: Sequence[OwnRelay]) -> str:
+    """Gives the address to use for one of the loopback that is meant for an own relay.
+
+    Without TLS, which would tell, nobody knows who listens there: another user may have the same
+    port of another address of the loopback, and `localhost` may stand for that. So it is the
+    relay's own address that is used for it.
+
+    Args:
+        url: The address.
+        running: The relays.
+
+    Returns:
+        The address, with another host where a relay tells that one.
+
+    Raises:
+        ConfigError: The address cannot be used.
+    """
+    place = _place(url)
+    known = [_place(each) for relay in running for each in relay.urls]
+    if place.scheme == "https" or place in known:
+        return url
+    for own in known:
+        is_same = (own.scheme, own.port) == (place.scheme, place.port)
+        is_meant = _LOCALHOST in (own.host, place.host)
+        if is_same and is_meant and _is_loopback(own.host) and _is_loopback(place.host):
+            host = f"[{own.host}]" if ":" in own.host else own.host
+            return urlsplit(url)._replace(netloc=f"{host}:{own.port}").geturl()
+    return url
 
 
 def checked_token(token: str) -> str:
@@ -102,17 +142,18 @@ def _owners(url: str, running: Sequence[OwnRelay]) -> str | None:
     return next((each.token for each in running if place in map(_place, each.urls)), None)
 
 
-def _place(url: str) -> tuple[str, int]:
-    """Gives the host and the port of an address; all names of the loopback are one."""
+def _place(url: str) -> _Place:
+    """Gives where an address leads to; over TLS, all names of the loopback are one."""
     parts = urlsplit(base_url(url))
     host = parts.hostname or ""
     port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-    return "localhost" if _is_loopback(host) else host, port
+    is_any = parts.scheme == "https" and _is_loopback(host)
+    return _Place(parts.scheme, _LOCALHOST if is_any else host, port)
 
 
 def _is_loopback(host: str) -> bool:
     try:
-        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host.lower() == _LOCALHOST or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

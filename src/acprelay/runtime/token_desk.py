@@ -13,7 +13,15 @@ from typing import Protocol
 from acprelay.errors import Forbidden, NotFound, Unauthorized
 from acprelay.routing.access import Grant, Principal
 from acprelay.routing.logins import Logins, Pass
-from acprelay.routing.tokens import Token, Tokens, TokenWish, check_wish, digest_of, text_of
+from acprelay.routing.tokens import (
+    Token,
+    Tokens,
+    TokenWish,
+    check_wish,
+    digest_of,
+    text_of,
+    without_secret,
+)
 from acprelay.runtime.ports import TokenStore
 from acprelay.session.ports import Clock, IdGenerator
 
@@ -221,7 +229,7 @@ class TokenDesk:
             if token_id not in known:
                 raise NotFound(
                     what="token",
-                    name=token_id,
+                    name=without_secret(token_id),
                     hint="acprelay token list shows the ids of those that there are",
                 )
         for token_id in wanted:

@@ -198,7 +198,7 @@ async def _write(
     Raises:
         ConnectionError: The peer is gone.
     """
-    data = KEEP_ALIVE  # the response's head goes with it
+    data = stream.begin  # the response's head goes with it
     while not stream.is_over:
         if data:
             await response.write(data)

@@ -31,6 +31,15 @@ def event(event_id: bytes, message: bytes) -> bytes:
     return b"id: %b\ndata: %b\n\n" % (event_id, message)
 
 
+def bare_id(event_id: bytes) -> bytes:
+    """Tells a reader where it is without an event: what it returns to if it is cut off before one.
+
+    Args:
+        event_id: What it gives as `Last-Event-ID` then; without line breaks.
+    """
+    return b"id: %b\n\n" % event_id
+
+
 def events(blob: bytes, *, before: bytes, first: int, after: bytes) -> bytes:
     """Writes a run of WebSocket text frames as events under ids that count up.
 
