@@ -118,3 +118,17 @@ def test_lines_for_people_begin_with_the_time_and_have_no_colours_in_a_file() ->
     assert "hello" in line
     assert "session=a:main" in line
     assert "\x1b" not in line
+
+
+@pytest.mark.requirement("operation.log-lines-are-not-forged")
+def test_what_a_peer_has_chosen_forges_no_line_and_no_colour() -> None:
+    shape = formatter(form="console", colours=False)
+    chosen = "a\n2026 [critical] b\x1b[31m\u2028c"
+    record = logging.LogRecord("n", logging.ERROR, "p", 1, "refused %s", (chosen,), None)
+    record.acprelay = {"code": "d\re"}
+    error = ValueError("f\x1b[31m\ng")
+    record.exc_info = (ValueError, error, None)
+    first, *traceback = shape.format(record).split("\n")
+    assert "refused a\\n2026 [critical] b\\x1b[31m\\u2028c" in first
+    assert "code=d\\re" in first
+    assert traceback == ["ValueError: f\\x1b[31m", "g"]

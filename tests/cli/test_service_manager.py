@@ -45,7 +45,7 @@ async def hears(own: socket.socket) -> list[str]:
 
 
 @pytest.mark.process
-@pytest.mark.requirement("operation.readiness-is-notified")
+@pytest.mark.requirement("operation.readiness-is-notified", "access.secrets-are-not-told")
 async def test_it_is_told_of_readiness_life_what_is_waited_for_and_the_end(
     cli: Cli, listening: tuple[socket.socket, str]
 ) -> None:
@@ -60,7 +60,10 @@ async def test_it_is_told_of_readiness_life_what_is_waited_for_and_the_end(
     command.process.send_signal(signal.SIGTERM)
     assert await hears(own) == ["STOPPING=1"]
     assert await hears(own) == ["STATUS=no turn runs any more"]
-    assert (await command.ended())[0] == ExitCode.OK
+    code, output, _ = await command.ended()
+    assert code == ExitCode.OK
+    assert b"/login/" not in output
+    assert b"acprelay login" in output
 
 
 async def test_a_sign_of_life_comes_twice_as_often_as_is_asked_for(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,9 +17,13 @@ from tests.server.api_client import ApiClient, api_client
 from tests.server.clients import AcpClient
 from tests.server.http_clients import HttpClient
 from tests.server.peers import PATIENCE_S, UPGRADE, Answer, connect, request_http
+from tests.server.relays import Complaints
 
+from acprelay.agents.models import AgentSpec
 from acprelay.compose import RunningRelay, open_relay
-from acprelay.config import RelayConfig
+from acprelay.config import Limits, RelayConfig
+from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.token_desk import TokenDesk
 
 COOKIE = re.compile(r"(acprelay-\d+)=([^;]*); HttpOnly; (?:Max-Age=\d+; )?Path=/; SameSite=Strict")
 
@@ -470,6 +475,36 @@ async def test_a_request_whose_body_comes_after_its_token_was_taken_back_does_no
 
 
 @pytest.mark.requirement("access.revoking-stops-what-is-on-its-way")
+@pytest.mark.process
+async def test_sessions_that_are_being_opened_end_with_the_token() -> None:
+    mute = AgentSpec(name="mute", argv=(sys.executable, "-c", "import sys; sys.stdin.read()"))
+    async with (
+        open_relay(RelayConfig(port=0, agents=(mute,))) as relay,
+        api_client(relay.base_url, bearer(relay.owner_token)) as owner,
+    ):
+        token = await created(owner, grants=["manage"])
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            api_client(relay.base_url, bearer(token["token"])) as guest,
+            asyncio.TaskGroup() as tasks,
+        ):
+            body = {"cwd": "/tmp", "group": "g", "roles": [{"role": "main"}]}
+            opening = tasks.create_task(guest("POST", "/groups", body))
+            while not await count_runs(relay):
+                pass
+            assert (await owner("DELETE", f"/tokens/{token['id']}")).status == 204
+            answer = await opening
+            assert (answer.status, answer.body["code"]) == (401, "unauthorized")
+            while await count_runs(relay):
+                pass
+
+
+async def count_runs(relay: RunningRelay) -> int:
+    answer = await request_http(relay.base_url, "/readyz", headers=bearer(relay.owner_token))
+    return sum(json.loads(answer.body)["sessions"].values())
+
+
+@pytest.mark.requirement("access.revoking-stops-what-is-on-its-way")
 async def test_a_message_over_http_whose_body_comes_after_its_connection_ended_is_not_heard(
     relay: RunningRelay, owner: ApiClient
 ) -> None:
@@ -483,6 +518,37 @@ async def test_a_message_over_http_whose_body_comes_after_its_connection_ended_i
         assert (await owner("DELETE", f"/tokens/{token['id']}")).status == 204
         assert await slow.end() == 404
     assert (await owner.get("/sessions"))["sessions"] == []
+
+
+@pytest.mark.requirement("access.tokens-end")
+async def test_a_token_ends_in_time_whatever_happens_to_the_house(
+    monkeypatch: pytest.MonkeyPatch, complaints: Complaints
+) -> None:
+    failures = iter([OSError("planned")])
+    keep_tokens = TokenDesk.keep_house
+
+    async def wait(_host: ConversationHost) -> None:
+        await asyncio.Event().wait()
+
+    async def fail_once(desk: TokenDesk) -> None:
+        for failure in failures:
+            raise failure
+        await keep_tokens(desk)
+
+    monkeypatch.setattr(ConversationHost, "keep_house", wait)
+    monkeypatch.setattr(TokenDesk, "keep_house", fail_once)
+    config = RelayConfig(port=0, limits=Limits(heartbeat_s=0.01))
+    async with (
+        open_relay(config) as relay,
+        api_client(relay.base_url, bearer(relay.owner_token)) as owner,
+    ):
+        token = await created(owner, expiresInS=1)
+        victim = await connect(relay.url, headers=bearer(token["token"]))
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await victim.expect_end()).code == 1008
+        victim.abort()
+    assert [record.getMessage() for record in complaints.records] == ["cannot keep house"]
+    complaints.records.clear()
 
 
 async def test_revoking_a_token_logs_its_browsers_out(

@@ -30,6 +30,13 @@ _SECRETS = re.compile(
 )
 _SECRET_FIELDS = frozenset({"authorization", "cookie", "set-cookie", "token", "secret", "password"})
 
+_OF_LINES = frozenset({"exception", "stack"})
+_CONTROLS = {
+    False: re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"),
+    True: re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"),
+}
+"""What is escaped, by whether a value may have lines and tabs of its own."""
+
 _Event = MutableMapping[str, Any]
 
 
@@ -73,6 +80,7 @@ def formatter(*, form: str, colours: bool) -> logging.Formatter:
         last += [
             structlog.processors.format_exc_info,
             strike_out,
+            keep_to_lines,
             structlog.dev.ConsoleRenderer(colors=colours, sort_keys=False),
         ]
     return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=last)
@@ -83,6 +91,21 @@ def strike_out(_logger: object, _method: str, event: _Event) -> _Event:
     for name, value in event.items():
         event[name] = _STRUCK_OUT if name.lower() in _SECRET_FIELDS else _without_secrets(value)
     return event
+
+
+def keep_to_lines(_logger: object, _method: str, event: _Event) -> _Event:
+    """Writes controls as escapes, so that what peers have chosen forges no line and no colour.
+
+    Tracebacks keep their lines, and nothing else of the kind.
+    """
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = _CONTROLS[name in _OF_LINES].sub(_escape, value)
+    return event
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def _without_secrets(value: Any) -> Any:

@@ -53,7 +53,7 @@ async def _serve(config: RelayConfig, file: Path | None) -> int:
         ):
             interrupts.appeal_to(relay.draining.begin)
             _announce(found, relay)
-            print(_greeting(relay, config, file), flush=True)
+            print(_greeting(relay, config, file, is_kept=manager.is_there), flush=True)
             manager.ready(f"serving on {relay.url}")
             await relay.draining.begun()
             manager.stopping()
@@ -80,11 +80,15 @@ def _announce(found: AsyncExitStack, relay: RunningRelay) -> None:
         )
 
 
-def _greeting(relay: RunningRelay, config: RelayConfig, file: Path | None) -> str:
+def _greeting(relay: RunningRelay, config: RelayConfig, file: Path | None, *, is_kept: bool) -> str:
     state = config.state_dir or "in memory, gone when the relay stops"
     configuration = "" if file is None else f"  configured: {file}\n"
-    login = relay.login_url()
-    who = "  let in:     everybody who reaches it\n" if login is None else _login(login)
+    if relay.owner_token is None:
+        who = "  let in:     everybody who reaches it\n"
+    elif is_kept:  # others may read journals, and whoever logs in first is the owner
+        who = "  log in:     by the address that acprelay login gives\n"
+    else:
+        who = _login(relay.login_url() or "")
     return f"""\
 acprelay {__version__} listens on {relay.url}
   agents:     {", ".join(relay.agents)}

@@ -47,6 +47,11 @@ class ServiceManager:
             watchdog_s=int(limit) / _MICROSECONDS if watched else None,
         )
 
+    @property
+    def is_there(self) -> bool:
+        """Whether one started this process: what that prints is kept in a journal then."""
+        return self._address is not None
+
     async def __aenter__(self) -> Self:
         if self._address is not None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)

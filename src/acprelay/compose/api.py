@@ -44,7 +44,9 @@ def api_operations(
         clock=MonotonicClock(),
     )
     resources: list[Resource] = [
-        GroupResource(groups=runtime.groups, inspection=inspection),
+        GroupResource(
+            groups=runtime.groups, inspection=inspection, connections=runtime.connections
+        ),
         SessionResource(inspection=inspection),
         TranscriptResource(inspection=inspection),
         TurnResource(inspection=inspection),

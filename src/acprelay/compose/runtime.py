@@ -6,14 +6,16 @@ Who reaches it, and over what, is not known here.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import NamedTuple
 
 from acprelay.agents.process_limit import LimitedLauncher
 from acprelay.compose import parts
-from acprelay.config import Limits, RelayConfig
+from acprelay.config import RelayConfig
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.agent_source import AgentSource
@@ -39,6 +41,8 @@ from acprelay.runtime.worktree_claims import WorktreeClaims
 from acprelay.server.metrics import Metrics
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
+
+logger = logging.getLogger(__name__)
 
 _TOKEN_BYTES = 32
 _LOOK_AT_LOOP_S = 0.5
@@ -138,7 +142,10 @@ async def open_runtime(
     connections = LiveConnections(forsake=host.forsake)
     tokens = _tokens(config, connections) if with_tokens else None
     owner_token = None if tokens is None else await tokens.recover(parts.owners_file(config))
-    background.start(_keep_house(host, tokens, config.limits), name="housekeeping")
+    every_s = config.limits.heartbeat_s
+    background.start(_keep_house(host.keep_house, every_s=every_s), name="housekeeping")
+    if tokens is not None:  # by itself: whoever is to be let go waits for no store
+        background.start(_keep_house(tokens.keep_house, every_s=every_s), name="end of tokens")
     clients = ConnectedClients()
     background.start(watch_loop(metrics.loop_woke, every_s=_LOOK_AT_LOOP_S), name="loop watch")
     return Runtime(
@@ -195,9 +202,10 @@ def _tokens(config: RelayConfig, connections: LiveConnections) -> TokenDesk:
     )
 
 
-async def _keep_house(host: ConversationHost, tokens: TokenDesk | None, limits: Limits) -> None:
+async def _keep_house(work: Callable[[], Awaitable[None]], *, every_s: float) -> None:
     while True:
-        await asyncio.sleep(limits.heartbeat_s)
-        await host.keep_house()
-        if tokens is not None:
-            await tokens.keep_house()
+        await asyncio.sleep(every_s)
+        try:
+            await work()
+        except Exception:  # what failed once is tried again: tokens and idle runs have to end
+            logger.exception("cannot keep house")

@@ -208,7 +208,8 @@ class ClientConnection:
             self._refuse(envelope, defect(envelope))
 
     def _refuse(self, envelope: Envelope, error: RelayError) -> None:
-        logger.info("refused %s: %s", envelope.method, error.code, extra=also(code=error.code))
+        method = (envelope.method or "")[:120]
+        logger.info("refused %s: %s", method, error.code, extra=also(code=error.code))
         if envelope.kind is MessageKind.REQUEST:
             reply = error_reply(envelope.id or b"null", error)
             self._outbox.say(reply, session_id=answering_session(envelope))

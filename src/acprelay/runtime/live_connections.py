@@ -7,8 +7,8 @@ tokens nor sockets: how a connection is closed is given by whoever has it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from acprelay.errors import Unauthorized
 from acprelay.routing.access import Principal
@@ -66,10 +66,7 @@ class LiveConnections:
                 request was let in.
         """
         if not self._severed.isdisjoint((principal.id, principal.login)):
-            raise Unauthorized(
-                "cannot let you in: your token was taken back, or your browser logged out",
-                hint="ask for another token, or log in again: acprelay login",
-            )
+            raise _taken_back()
         connection = object()
         mine = self._open.setdefault(principal.id, {})
         mine[connection] = _Connection(principal.login, close)
@@ -81,6 +78,20 @@ class LiveConnections:
                 self._open.pop(principal.id, None)
             left, self._left = self._left, asyncio.Event()
             left.set()
+
+    @asynccontextmanager
+    async def working(self, principal: Principal) -> AsyncIterator[None]:
+        """Lets something go on for a principal that takes its time, unless it is severed meanwhile.
+
+        Raises:
+            Unauthorized: It was severed; what the context did was cancelled.
+        """
+        try:
+            async with asyncio.timeout(None) as time:
+                with self.enter(principal, lambda: time.reschedule(0.0)):
+                    yield
+        except TimeoutError:
+            raise _taken_back() from None
 
     async def sever(self, principal_id: str) -> int:
         """Ends every connection of a principal for good: none is let in from now on.
@@ -117,3 +128,10 @@ class LiveConnections:
 
     def _those(self, principal_id: str) -> list[_Connection]:
         return [*self._open.get(principal_id, {}).values()]
+
+
+def _taken_back() -> Unauthorized:
+    return Unauthorized(
+        "cannot let you in: your token was taken back, or your browser logged out",
+        hint="ask for another token, or log in again: acprelay login",
+    )

@@ -21,6 +21,7 @@ from acprelay.routing.group_params import MOST_ROLES, GroupSpec, RoleSpec, check
 from acprelay.routing.paging import page_of
 from acprelay.runtime.groups import Groups, RoleOutcome
 from acprelay.runtime.inspection import Inspection, Seen
+from acprelay.runtime.live_connections import LiveConnections
 from acprelay.server.api.operations import Call, Nothing, Operation, Reach, Struct, Taken
 from acprelay.server.api.pages import PageQuery
 from acprelay.server.api.refusals import refusal_of
@@ -148,11 +149,15 @@ class GroupResource:
     Args:
         groups: Opens and ends groups.
         inspection: Looks at conversations.
+        connections: Ends what is being opened for a principal that is no longer let in.
     """
 
-    def __init__(self, *, groups: Groups, inspection: Inspection) -> None:
+    def __init__(
+        self, *, groups: Groups, inspection: Inspection, connections: LiveConnections
+    ) -> None:
         self._groups = groups
         self._inspection = inspection
+        self._connections = connections
 
     def operations(self) -> list[Operation]:
         """Gives the operations."""
@@ -263,7 +268,8 @@ class GroupResource:
                 raise SessionExists(key=str(key))
         asked = _spec(body)
         check_roles(asked)
-        outcome = await self._groups.open(asked, principal=principal)
+        async with self._connections.working(principal):
+            outcome = await self._groups.open(asked, principal=principal)
         errors = [refusal_of(each.error) for each in outcome.roles if each.error is not None]
         if len(errors) == len(outcome.roles):
             raise errors[0]
