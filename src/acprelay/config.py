@@ -111,7 +111,7 @@ class Limits:
     sessions: int = 1000
     processes: int = 1000
     stall_s: float = 30.0
-    http_connections: int = 1000
+    http_connections: int = 4096
     http_streams: int = 100
     http_idle_s: float = 120.0
     silence_s: float = 300.0

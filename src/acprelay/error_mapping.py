@@ -48,7 +48,6 @@ _OUTSIDE: dict[type[RelayError], Outside] = {
     errors.NotFound: Outside(-32002, 404),
     errors.Unauthorized: Outside(-32045, 401),
     errors.Forbidden: Outside(-32040, 403),
-    errors.TokenNotFound: Outside(-32046, 404),
     errors.ConnectionNotFound: Outside(-32047, 404),
     errors.CursorExpired: Outside(-32043, 410),
     errors.LimitReached: Outside(-32044, 429),

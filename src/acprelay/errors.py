@@ -33,7 +33,6 @@ RelayError
 │   ├── Unauthorized          nobody is known by what was shown
 │   ├── NotFound              something that is no session
 │   ├── Forbidden
-│   ├── TokenNotFound
 │   ├── ConnectionNotFound    it has ended, or is another's
 │   ├── CursorExpired
 │   ├── LimitReached
@@ -55,9 +54,12 @@ stable: programs branch on it, never on the message. This module knows nothing o
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 FieldValue = str | int | float | bool | None
+
+_NO_FIELDS = {"code", "retryable", "hint", "message"}
 
 
 class RelayError(Exception):
@@ -86,6 +88,38 @@ class RelayError(Exception):
     def data(self) -> dict[str, FieldValue]:
         """What a program needs to branch on: `code`, `retryable`, `hint` and the fields."""
         return {**self.fields, "code": self.code, "retryable": self.retryable, "hint": self.hint}
+
+
+def class_of(code: object) -> type[RelayError] | None:
+    """Gives the class whose code that is; None where none has it."""
+    return next((each for each in _tree(RelayError) if each.code == code), None)
+
+
+def told(
+    cls: type[RelayError], message: str, data: Mapping[str, object], **more: FieldValue
+) -> RelayError:
+    """Gives an error that was told as its message and its `data`, whatever carried them.
+
+    Args:
+        cls: Its class, which may make messages of its own: this one was made where it was raised.
+        message: What cannot be done, and why.
+        data: Its `data`; what is no field of an error is passed over.
+        more: Further fields.
+    """
+    fields = {
+        name: value
+        for name, value in data.items()
+        if name not in _NO_FIELDS and (value is None or isinstance(value, str | int | float))
+    }
+    error = cls.__new__(cls)
+    RelayError.__init__(error, message, hint=str(data.get("hint", "")), **{**fields, **more})
+    return error
+
+
+def _tree(cls: type[RelayError]) -> Iterator[type[RelayError]]:
+    yield cls
+    for each in cls.__subclasses__():
+        yield from _tree(each)
 
 
 class ConfigError(RelayError):
@@ -466,19 +500,6 @@ class Forbidden(ClientError):
     """The request comes from where none is taken, or reaches for what is out of bounds."""
 
     code = "forbidden"
-
-
-class TokenNotFound(ClientError):
-    """No token has the id."""
-
-    code = "token_not_found"
-
-    def __init__(self, *, token_id: str) -> None:
-        super().__init__(
-            f"cannot find the token {token_id[:80]!r}",
-            hint="acprelay token list shows the ids of those that there are",
-            token=token_id[:80],
-        )
 
 
 class ConnectionNotFound(ClientError):

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from acprelay.cli.credentials import Reach, reach_of
-from acprelay.cli.running_relays import RunningRelay, announced, running_relays
+from acprelay.cli.running_relays import announced
+from acprelay.client.own_relays import OwnRelay, own_relays
 from acprelay.errors import ConfigError
 
 
@@ -26,7 +27,7 @@ class Place:
 
     def run(self, *urls: str, token: str | None = "acpr_a_found") -> None:
         """Runs a relay, as far as others can tell."""
-        relay = RunningRelay(urls=urls, token=token, pid=os.getpid())
+        relay = OwnRelay(urls=urls, token=token, pid=os.getpid())
         self._relays.enter_context(announced(relay, self.environ))
 
     def reach(
@@ -45,14 +46,40 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.mark.requirement("access.commands-find-the-token")
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.0.0.9"])
 @pytest.mark.parametrize("form", ["ws://{}:9000/acp", "http://{}:9000", "ws://{}:9000/acp?agent=a"])
-def test_a_relay_of_ones_own_is_known_by_any_name_of_the_loopback(
-    place: Place, host: str, form: str
+def test_a_relay_of_ones_own_is_known_by_its_address_and_as_localhost(
+    place: Place, form: str
 ) -> None:
     place.run("http://127.0.0.1:9000")
-    assert place.reach(form.format(host)) == Reach(url=form.format(host), token="acpr_a_found")
-    assert place.reach(form.format(host).replace("9000", "9001")).token is None
+    own = form.format("127.0.0.1")
+    for host in ("127.0.0.1", "localhost"):
+        assert place.reach(form.format(host)) == Reach(url=own, token="acpr_a_found")
+        assert place.reach(form.format(host).replace("9000", "9001")).token is None
+
+
+@pytest.mark.requirement("access.tokens-travel-in-private")
+@pytest.mark.parametrize("host", ["[::1]", "127.0.0.9"])
+def test_whoever_listens_on_the_same_port_of_another_address_is_shown_nothing(
+    place: Place, host: str
+) -> None:
+    place.run("http://127.0.0.1:9000")
+    assert place.reach(f"ws://{host}:9000") == Reach(url=f"ws://{host}:9000")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_relay_that_listens_as_localhost_is_reached_as_that(place: Place, host: str) -> None:
+    place.run("http://localhost:9000")
+    expected = Reach(url="ws://localhost:9000/acp", token="acpr_a_found")
+    assert place.reach(f"ws://{host}:9000/acp") == expected
+
+
+def test_of_two_relays_the_one_is_meant_whose_address_it_is(place: Place) -> None:
+    place.run("http://[::1]:9000", token="acpr_a_other")
+    place.run("http://127.0.0.1:9000")
+    assert place.reach("ws://[::1]:9000").token == "acpr_a_other"
+    assert place.reach("ws://127.0.0.1:9000").token == "acpr_a_found"
+    assert place.reach("ws://localhost:9000").url == "ws://127.0.0.1:9000"
+    assert place.reach("ws://localhost:9001").url == "ws://localhost:9001"
 
 
 @pytest.mark.requirement("access.commands-find-the-token")
@@ -72,7 +99,7 @@ def test_of_several_one_has_to_be_named(place: Place) -> None:
         place.reach()
     assert "--url" in caught.value.hint
     assert place.reach("ws://localhost:9001/acp").token == "acpr_a_found"
-    assert place.reach(ACPRELAY_URL="ws://localhost:9001").url == "ws://localhost:9001"
+    assert place.reach(ACPRELAY_URL="ws://localhost:9001").url == "ws://127.0.0.1:9001"
 
 
 def test_what_is_named_wins_over_what_is_found(place: Place, tmp_path: Path) -> None:
@@ -124,14 +151,14 @@ def test_a_relay_that_lets_everybody_in_is_shown_nothing(place: Place) -> None:
 
 
 def test_what_a_relay_leaves_is_for_its_user_alone_and_gone_with_it(place: Place) -> None:
-    relay = RunningRelay(urls=("http://[::1]:9000",), token="acpr_a_secret", pid=1)
+    relay = OwnRelay(urls=("http://[::1]:9000",), token="acpr_a_secret", pid=1)
     before = os.umask(0)
     try:
         with announced(relay, place.environ):
             [path] = place.directory.iterdir()
             assert path.stat().st_mode & 0o777 == 0o600
             assert path.parent.stat().st_mode & 0o777 == 0o700
-            assert running_relays(place.environ) == [relay]
+            assert own_relays(place.environ) == [relay]
     finally:
         os.umask(before)
     assert list(place.directory.iterdir()) == []
@@ -144,11 +171,11 @@ def test_what_a_relay_left_that_was_killed_counts_for_nothing(place: Place, cont
     [path] = place.directory.iterdir()
     left = path.with_name("127.0.0.1-9001.json")
     left.write_bytes(path.read_bytes())
-    assert len(running_relays(place.environ)) == 1
+    assert len(own_relays(place.environ)) == 1
     left.write_bytes(content)
     with left.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert len(running_relays(place.environ)) == 1
+        assert len(own_relays(place.environ)) == 1
     place.run("http://127.0.0.1:9002")
     assert sorted(path.name for path in place.directory.iterdir()) == [
         "127.0.0.1-9000.json",
@@ -157,17 +184,17 @@ def test_what_a_relay_left_that_was_killed_counts_for_nothing(place: Place, cont
 
 
 def test_a_relay_does_not_remove_what_its_successor_has_put_there(place: Place) -> None:
-    relay = RunningRelay(urls=("http://127.0.0.1:9000",), token=None, pid=1)
+    relay = OwnRelay(urls=("http://127.0.0.1:9000",), token=None, pid=1)
     with ExitStack() as later:
         with announced(relay, place.environ):
             later.enter_context(announced(relay, place.environ))
-        assert running_relays(place.environ) == [relay]
+        assert own_relays(place.environ) == [relay]
 
 
 def test_without_a_home_nothing_is_left_and_nothing_found() -> None:
     environ: Mapping[str, str] = {}
-    with announced(RunningRelay(urls=("http://a:1",), token=None, pid=1), environ):
-        assert running_relays(environ) == []
+    with announced(OwnRelay(urls=("http://a:1",), token=None, pid=1), environ):
+        assert own_relays(environ) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"a\x00b", "é".encode()])

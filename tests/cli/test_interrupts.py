@@ -46,7 +46,7 @@ async def _signalled(_: object, **_more: object) -> AsyncIterator[None]:
     ("argv", "code"),
     [
         (["serve", "--no-config"], ExitCode.OK),
-        (["connect"], ExitCode.OK),
+        (["connect", "--url", "ws://127.0.0.1:1/acp"], ExitCode.OK),
         (["run", "--no-config", "hello"], 128 + signal.SIGTERM),
     ],
 )

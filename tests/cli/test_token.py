@@ -82,8 +82,9 @@ async def test_a_token_is_made_shown_in_use_and_taken_back(cli: Cli) -> None:
     assert made["token"] not in output.decode()
     refused = await cli.run("token", "list", "--token-file", "token")
     assert refused[0] == ExitCode.ERROR
-    code, output, _ = await cli.run("token", "revoke", made["id"], "unknown")
+    code, output, errors = await cli.run("token", "revoke", made["token"], "unknown")
     assert code == ExitCode.ERROR
+    assert made["token"] not in errors
     assert output.decode() == f"{made['id']} is good no more\n"
     code, _, errors = await watching.ended()
     assert code == ExitCode.UNREACHABLE

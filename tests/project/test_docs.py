@@ -10,6 +10,7 @@ import pytest
 
 from acprelay.agents.models import AgentSpec
 from acprelay.cli.config_file import parse_config
+from acprelay.client import RelayClient
 from acprelay.config import Limits
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -59,6 +60,7 @@ def test_the_page_on_limits_names_limits_that_there_are_and_their_defaults() -> 
         assert f"{getattr(limits, key.replace('-', '_')):g}" == f"{float(default):g}", key
         assert code in ("\N{EN DASH}", "`limit_reached`", "`frame_too_large`")
     named = {key for key, *_ in rows}
+    assert len(named) == len(rows), "a limit stands twice"
     since = [bound.name.replace("_", "-") for bound in fields(Limits)]
     assert set(since[since.index("connections") :]) <= named
 
@@ -67,6 +69,12 @@ def test_the_page_on_configuration_has_a_row_for_each_limit() -> None:
     page = (DOCS / "configuration.md").read_text()
     missing = [b.name for b in fields(Limits) if f"| `{b.name.replace('_', '-')}` |" not in page]
     assert missing == []
+
+
+def test_the_page_on_the_client_names_every_method() -> None:
+    page = (DOCS / "client.md").read_text()
+    methods = [name for name in dir(RelayClient) if not name.startswith("_")]
+    assert [name for name in methods if f"`{name}`" not in page] == []
 
 
 @pytest.mark.requirement("files.confinement-is-documented")

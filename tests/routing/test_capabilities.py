@@ -15,6 +15,7 @@ from acprelay.routing.capabilities import (
     check_client,
     client_result,
     initialize_params,
+    relay_result,
 )
 from acprelay.routing.service_modes import NOT_SERVED, ServiceMode, Services
 
@@ -213,3 +214,9 @@ class TestNarrowing:
     ) -> None:
         told = narrowed({"protocolVersion": 1, "_meta": {"vendor": 1, "acprelay": forged}})
         assert told["_meta"] == {"vendor": 1, **OURS}
+
+
+def test_where_the_relay_speaks_for_itself_it_promises_nothing_of_an_agent() -> None:
+    told = json.loads(relay_result())
+    assert (told["protocolVersion"], told["agentCapabilities"]) == (PROTOCOL_VERSION, {})
+    assert told["agentInfo"]["name"] == "acprelay"

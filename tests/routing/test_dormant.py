@@ -234,6 +234,20 @@ class TestIdleness:
         assert len(open_scene.conversation.take_events()) == 1
 
 
+def test_what_waits_is_counted(open_scene: Scene) -> None:
+    def waiting() -> tuple[int, int]:
+        return open_scene.conversation.queued_prompts, open_scene.conversation.open_asks
+
+    assert waiting() == (0, 0)
+    for request_id in (b"1", b"2"):
+        open_scene.client("ann", PROMPT % request_id)
+    open_scene.agent(
+        b'{"id":1,"method":"session/request_permission","params":{"sessionId":"own",'
+        b'"options":[{"optionId":"yes"}]}}'
+    )
+    assert waiting() == (1, 1)
+
+
 def test_a_notice_is_told_to_everybody(dormant_scene: Scene) -> None:
     dormant_scene.conversation.publish_notice(EXITED)
     for name in ("ann", "bob"):

@@ -8,6 +8,7 @@ from acprelay.errors import AgentExited, CursorExpired, FrameTooLarge
 from acprelay.routing.frames import (
     NOTICE,
     TURN_STARTED,
+    attached,
     cancel_request,
     cancel_session,
     error_fields,
@@ -85,6 +86,14 @@ def test_what_is_lost_is_told_without_a_number() -> None:
     assert told["params"]["code"] == "cursor_expired"
     assert told["params"]["oldest"] == "g:7"
     assert told["params"]["_meta"] == {"acprelay": {"generation": "g"}}
+
+
+def test_that_a_session_s_stream_has_something_is_told_without_a_number() -> None:
+    assert json.loads(attached("s:main", "g")) == {
+        "jsonrpc": "2.0",
+        "method": "_acprelay/attached",
+        "params": {"sessionId": "s:main", "_meta": {"acprelay": {"generation": "g"}}},
+    }
 
 
 def test_an_update_is_framed_as_it_is() -> None:

@@ -15,12 +15,17 @@ def logins() -> Logins:
     return logins
 
 
+def token_of(logins: Logins, session: str, now: float) -> str | None:
+    found = logins.find(session, now)
+    return None if found is None else found.token_id
+
+
 def test_a_code_is_good_once(logins: Logins) -> None:
     assert logins.redeem("code", session="session", now=1.0) == "token"
-    assert logins.token_of("session", 1.0) == "token"
+    assert token_of(logins, "session", 1.0) == "token"
     with pytest.raises(Unauthorized, match="used already"):
         logins.redeem("code", session="another", now=1.0)
-    assert logins.token_of("another", 1.0) is None
+    assert token_of(logins, "another", 1.0) is None
 
 
 def test_looking_at_a_code_does_not_use_it_up(logins: Logins) -> None:
@@ -39,8 +44,8 @@ def test_a_code_ends_after_minutes(logins: Logins) -> None:
 
 def test_a_session_ends_with_its_time(logins: Logins) -> None:
     logins.redeem("code", session="session", now=0.0)
-    assert logins.token_of("session", SESSION_S - 1) == "token"
-    assert logins.token_of("session", SESSION_S) is None
+    assert token_of(logins, "session", SESSION_S - 1) == "token"
+    assert token_of(logins, "session", SESSION_S) is None
 
 
 def test_a_session_ends_at_the_logout_and_no_other_does(logins: Logins) -> None:
@@ -49,8 +54,15 @@ def test_a_session_ends_at_the_logout_and_no_other_does(logins: Logins) -> None:
     logins.redeem("more", session="other", now=0.0)
     logins.log_out("session")
     logins.log_out("session")
-    assert logins.token_of("session", 0.0) is None
-    assert logins.token_of("other", 0.0) == "token"
+    assert token_of(logins, "session", 0.0) is None
+    assert token_of(logins, "other", 0.0) == "token"
+
+
+def test_sessions_whose_time_is_over_are_ended_once(logins: Logins) -> None:
+    logins.redeem("code", session="session", now=0.0)
+    assert logins.end_expired(SESSION_S - 1) == []
+    assert [each.token_id for each in logins.end_expired(SESSION_S)] == ["token"]
+    assert logins.end_expired(SESSION_S) == []
 
 
 def test_whatever_stands_for_a_token_ends_with_it(logins: Logins) -> None:
@@ -58,7 +70,7 @@ def test_whatever_stands_for_a_token_ends_with_it(logins: Logins) -> None:
     logins.offer("token", code="more", now=0.0)
     logins.offer("stays", code="stays", now=0.0)
     logins.end_all("token")
-    assert logins.token_of("session", 0.0) is None
+    assert token_of(logins, "session", 0.0) is None
     assert not logins.is_open("more", 0.0)
     assert logins.is_open("stays", 0.0)
 

@@ -11,6 +11,7 @@ from acprelay.errors import Forbidden, InvalidParams, InvalidRequest
 from acprelay.routing.opening_rules import (
     McpAllowlist,
     McpServer,
+    Variable,
     check_roots,
     check_server,
     read_new_session,
@@ -84,6 +85,19 @@ URLS = McpAllowlist(urls=("https://tools.example/mcp", "http://127.0.0.1:9000/")
         (McpServer(command="tool"), None, COMMANDS, True),
         (McpServer(command="t"), "/opt/bin/tool", COMMANDS, True),
         (McpServer(command="t"), "/opt/bin/tools", COMMANDS, False),
+        (
+            McpServer(command="tool", env=[Variable("API_KEY"), Variable("PYTHONUNBUFFERED")]),
+            None,
+            COMMANDS,
+            True,
+        ),
+        (McpServer(command="tool", env=[Variable("A"), Variable("PATH")]), None, COMMANDS, False),
+        (McpServer(command="tool", env=[Variable("LD_PRELOAD")]), None, COMMANDS, False),
+        (McpServer(command="tool", env=[Variable("NODE_OPTIONS")]), None, COMMANDS, False),
+        (McpServer(command="tool", env=[Variable("BASH_FUNC_a%%")]), None, COMMANDS, False),
+        (McpServer(command="rm", env=[Variable("PATH")]), None, McpAllowlist(), True),
+        (McpServer(command="rm", env=[Variable("PATH")]), None, URLS, True),
+        (McpServer(url="https://x", env=[Variable("PATH")]), None, COMMANDS, True),
         (McpServer(command="t"), None, COMMANDS, False),
         (McpServer(command="t"), None, URLS, True),
         (McpServer(command="t"), "/t", McpAllowlist(commands=()), False),
@@ -121,7 +135,7 @@ def test_an_mcp_server_stands_on_the_allowlist(
 
 def test_servers_are_read() -> None:
     raw = msgspec.Raw(b'{"name":"n","command":"c","args":[],"env":[]}')
-    assert read_servers([raw]) == [McpServer(name="n", command="c")]
+    assert read_servers([raw]) == [McpServer(name="n", command="c", env=[])]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +143,8 @@ def test_servers_are_read() -> None:
     [
         (b"7", InvalidParams),
         (b'{"command":7}', InvalidParams),
+        (b'{"command":"tool","env":{"PATH":"/evil"}}', InvalidParams),
+        (b'{"command":"tool","env":[{"name":"PATH","n\\u0061me":"A"}]}', InvalidRequest),
         (b'{"command":"tool","command":"rm"}', InvalidRequest),
         (b'{"command":"rm","c\\u006fmmand":"tool"}', InvalidRequest),
     ],

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from acprelay.errors import Forbidden, InvalidParams, LimitReached, Unauthorized
 from acprelay.routing.access import LOCAL, Grant, Principal, Scope
-from acprelay.routing.tokens import Token, Tokens, TokenWish, check_wish, digest_of, text_of
+from acprelay.routing.tokens import (
+    Token,
+    Tokens,
+    TokenWish,
+    check_wish,
+    digest_of,
+    text_of,
+    without_secret,
+)
 
 MANAGE = frozenset({Grant.MANAGE})
 
@@ -187,3 +195,9 @@ def test_a_token_that_has_expired_is_not_made() -> None:
     wish = TokenWish(name="a", grants=MANAGE, expires_at=1.0)
     with pytest.raises(InvalidParams, match="expired already"):
         check_wish(wish, creator=LOCAL, until=None, now=1.0)
+
+
+@pytest.mark.requirement("access.secrets-are-not-told")
+def test_of_a_text_that_names_a_token_the_secret_is_not_told() -> None:
+    assert without_secret(text_of("phone1", "s" * 43)) == "acpr_phone1_…"
+    assert without_secret("phone1") == "phone1"

@@ -424,6 +424,29 @@ async def test_mcp_servers_stand_on_the_allowlist(open_world: OpenWorld, tmp_pat
             assert ("error" in group["result"]["roles"][0]) is not passes
 
 
+@pytest.mark.requirement("access.commands-are-checked")
+@pytest.mark.parametrize(
+    ("roots", "allowed", "passes"),
+    [
+        (["/"], McpAllowlist(), False),
+        ([], McpAllowlist(commands=()), False),
+        ([], McpAllowlist(), True),
+    ],
+)
+async def test_no_meta_gets_around_roots_and_allowlist(
+    open_world: OpenWorld, roots: list[str], allowed: McpAllowlist, passes: bool
+) -> None:
+    checks = OpeningChecks(roots=list(map(Path, roots)), allowed=allowed)
+    async with open_world(checks=checks) as world:
+        client = await world.greeted(session_id=None)
+        meta = {"vendor": {"cwd": "/etc"}, "traceparent": "00-1-2-01"}
+        params = {"cwd": "/repo", "mcpServers": [], "_meta": meta}
+        assert "result" in await client.call("session/new", params)
+        sent = b"".join(world.launcher.launched[0].sent)
+        assert (b"/etc" in sent) is passes
+        assert b"00-1-2-01" in sent
+
+
 # --- limits
 
 
@@ -485,6 +508,21 @@ async def test_messages_over_the_rate_are_refused_and_the_limit_named(
         assert [reply["result"] for reply in agent.replies] == [outcome]
         await client.leave()
     assert "dropped 3 notifications over its rate" in caplog.text
+
+
+async def test_what_cancels_is_heard_over_the_rate(open_world: OpenWorld) -> None:
+    limits = Limits(client_message_rate=0.001, client_message_burst=3)
+    async with open_world(limits=limits) as world:
+        client = await world.greeted(principal=holder(*Grant, scope=Scope(), id="ann"))
+        session = await client.open_session()
+        client.prompt(session)
+        client.notify("_x/over", sessionId=session)
+        client.notify("session/cancel", sessionId=session)
+        await world.steps(AFTERWARDS)
+        agent = world.launcher.launched[0]
+        assert agent.requests("_x/over") == []
+        assert len(agent.requests("session/cancel")) == 1
+        await client.leave()
 
 
 # --- the end of a principal

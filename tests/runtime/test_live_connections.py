@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -94,3 +95,30 @@ async def test_one_that_left_by_itself_is_not_closed(desk: Desk) -> None:
         stack.enter_context(desk.connections.enter(ANN, lambda: desk.close("first")))
     assert await desk.connections.sever("ann") == 0
     assert desk.closed == []
+
+
+async def test_a_login_that_is_severed_ends_what_came_by_it_and_no_more(desk: Desk) -> None:
+    by_login = replace(ANN, login="phone")
+    with desk.connections.enter(ANN, lambda: desk.close("token")):
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            with desk.connections.enter(by_login, lambda: desk.close("phone")):
+                severing = tasks.create_task(desk.connections.sever_login("ann", "phone"))
+                await desk.closing.wait()
+                assert not severing.done()
+        assert severing.result() == 1
+        assert desk.closed == ["phone"]
+        assert desk.forsaken == []
+        with pytest.raises(Unauthorized), desk.connections.enter(by_login, lambda: None):
+            pytest.fail("it was let in")
+        assert desk.connections.of("ann") == 1
+
+
+async def test_a_connection_is_closed_once_however_many_sever_it(desk: Desk) -> None:
+    by_login = replace(ANN, login="phone")
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        with desk.connections.enter(by_login, lambda: desk.close("phone")):
+            first = tasks.create_task(desk.connections.sever_login("ann", "phone"))
+            second = tasks.create_task(desk.connections.sever("ann"))
+            await asyncio.sleep(0)  # both have begun
+    assert (first.result(), second.result()) == (1, 1)
+    assert desk.closed == ["phone"]

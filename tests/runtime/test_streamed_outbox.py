@@ -18,6 +18,7 @@ from acprelay.runtime.streamed_outbox import StreamedOutbox
 from acprelay.wire import text_frame
 
 SESSION = "s:main"
+GREETING = b'{"jsonrpc":"2.0","id":1,"result":{}}'
 MEASURES = Measures(traffic=Traffic(), delivered=lambda _lag_s: None)
 
 
@@ -30,7 +31,7 @@ def log() -> MemoryLog:
 def outbox() -> StreamedOutbox:
     """One whose client is greeted."""
     outbox = StreamedOutbox(most_streams=10, measures=MEASURES)
-    outbox.say(b'"greeting"')
+    outbox.say(GREETING)
     return outbox
 
 
@@ -63,10 +64,19 @@ def hear(stream: EventStream, *, drains: bool = True) -> list[object]:
             return heard
 
 
-async def test_the_first_word_is_the_greeting(outbox: StreamedOutbox) -> None:
-    assert await outbox.greeting() == b'"greeting"'
+async def test_the_first_answer_is_the_greeting(outbox: StreamedOutbox) -> None:
+    assert await outbox.greeting() == GREETING
     outbox.say(b'"more"')
     assert hear(outbox.open(None, last_event_id=None)) == ["more"]
+
+
+async def test_what_is_told_to_everybody_before_the_greeting_waits_for_the_stream() -> None:
+    outbox = StreamedOutbox(most_streams=1, measures=MEASURES)
+    notice = b'{"jsonrpc":"2.0","method":"_acprelay/notice","params":{}}'
+    outbox.say(notice)
+    outbox.say(GREETING)
+    assert await outbox.greeting() == GREETING
+    assert hear(outbox.open(None, last_event_id=None)) == [json.loads(notice)]
 
 
 async def test_who_waits_for_a_greeting_that_never_comes_is_told() -> None:
@@ -252,6 +262,84 @@ async def test_a_position_that_was_forgotten_is_told_and_the_stream_stays(
     with pytest.raises(CursorExpired):
         outbox.open(SESSION, last_event_id="other:1.0")
     assert not stream.is_over
+
+
+@pytest.mark.requirement("http.streams-begin-with-their-place")
+async def test_who_is_cut_off_before_the_first_event_returns_to_the_beginning(
+    outbox: StreamedOutbox, log: MemoryLog
+) -> None:
+    ann = attach(log)
+    connection = outbox.open(None, last_event_id=None)
+    early = outbox.open(SESSION, last_event_id=None)
+    assert (connection.begin, early.begin) == (b"id: 0\n\n", b"id: 0\n\n")
+    outbox.say(b'"listed"')
+    outbox.add(ann, is_told=True)
+    say(log, "1", "2")
+    assert (hear(connection), hear(early)) == (["listed"], ["1", "2"])
+    assert hear(outbox.open(None, last_event_id="0")) == ["listed"]
+    assert hear(outbox.open(SESSION, last_event_id="0")) == ["1", "2"]
+
+
+async def test_each_stream_begins_with_the_place_that_it_goes_on_from(
+    outbox: StreamedOutbox, log: MemoryLog
+) -> None:
+    ann = attach(log)
+    outbox.add(ann, is_told=True)
+    say(log, "1")
+    ann.push(b'"for ann"')
+    hear(outbox.open(SESSION, last_event_id=None))
+    outbox.say(b'"listed"')
+    hear(outbox.open(None, last_event_id=None))
+    connection = outbox.open(None, last_event_id=None)
+    stream = outbox.open(SESSION, last_event_id=None)
+    assert (connection.begin, stream.begin) == (b"id: 1\n\n", b"id: g:1.1\n\n")
+    say(log, "2")
+    outbox.say(b'"more"')
+    assert (hear(connection), hear(stream)) == (["more"], ["2"])
+    assert hear(outbox.open(None, last_event_id="1")) == ["more"]
+    assert hear(outbox.open(SESSION, last_event_id="g:1.1")) == ["2"]
+
+
+async def test_the_beginning_is_behind_what_went_by_the_connections_stream(
+    outbox: StreamedOutbox, log: MemoryLog
+) -> None:
+    ann = attach(log)
+    connection = outbox.open(None, last_event_id=None)
+    say(log, "1")
+    ann.push(b'"loaded"', reply_to=b"1")
+    outbox.leave(outbox.open(SESSION, last_event_id=None))
+    outbox.add(ann, request_id=b"1", is_told=True)
+    async with asyncio.timeout(10):
+        while (heard := hear(connection)) == []:
+            await connection.wait()
+    say(log, "2")
+    assert heard == ["1", "loaded"]
+    assert hear(outbox.open(SESSION, last_event_id="0")) == ["2"]
+
+
+async def test_a_load_whose_stream_turns_out_to_be_dead_is_replayed_on_the_connections_stream(
+    outbox: StreamedOutbox, log: MemoryLog
+) -> None:
+    ann = attach(log)
+    connection = outbox.open(None, last_event_id=None)
+    dead = outbox.open(SESSION, last_event_id=None)
+    say(log, "1")
+    ann.push(b'"loaded"', reply_to=b"1")
+    outbox.add(ann, request_id=b"1")
+    outbox.flush()
+    outbox.leave(dead)  # its writer found out before it took anything
+    [announced] = hear(connection)
+    assert "attached" in str(announced)
+    async with asyncio.timeout(10):
+        while (heard := hear(connection)) == []:
+            await connection.wait()
+    assert heard == ["1", "loaded"]
+
+
+async def test_the_beginning_of_a_session_that_nobody_is_in_is_no_error(
+    outbox: StreamedOutbox,
+) -> None:
+    assert hear(outbox.open(SESSION, last_event_id="0")) == []
 
 
 async def test_streams_are_limited_and_each_has_its_successor() -> None:

@@ -8,8 +8,9 @@ from itertools import count
 
 import pytest
 
-from acprelay.errors import Forbidden, TokenNotFound, Unauthorized, Unavailable
+from acprelay.errors import Forbidden, NotFound, Unauthorized, Unavailable
 from acprelay.routing.access import LOCAL, Grant, Principal, Scope
+from acprelay.routing.logins import SESSION_S
 from acprelay.routing.tokens import Token, TokenWish
 from acprelay.runtime.token_desk import TokenDesk
 from acprelay.storage.secrets import MemorySecret
@@ -56,6 +57,7 @@ class FakeConnections:
 
     def __init__(self) -> None:
         self.severed: list[str] = []
+        self.logins: list[tuple[str, str | None]] = []
         self.is_asked = asyncio.Event()
         self.may_end = asyncio.Event()
         self.may_end.set()
@@ -64,6 +66,10 @@ class FakeConnections:
         self.is_asked.set()
         await self.may_end.wait()
         self.severed.append(principal_id)
+        return 1
+
+    async def sever_login(self, principal_id: str, login: str) -> int:
+        self.logins.append((principal_id, login))
         return 1
 
 
@@ -187,7 +193,7 @@ async def test_a_token_that_cannot_be_forgotten_on_the_disk_is_taken_back_all_th
 
 async def test_of_several_tokens_none_is_taken_back_if_one_is_unknown(world: World) -> None:
     issued = await world.desk.create(OBSERVER, creator=LOCAL)
-    with pytest.raises(TokenNotFound, match="'nobody'"):
+    with pytest.raises(NotFound, match="'nobody'"):
         await world.desk.revoke([issued.token.id, "nobody"])
     assert world.desk.authenticate(issued.text).id == issued.token.id
 
@@ -229,9 +235,25 @@ async def test_a_browser_that_logs_out_is_nobody(world: World) -> None:
     await world.desk.recover(world.owners)
     session = world.desk.log_in(world.desk.offer_owners_login().code)
     assert world.desk.recognize(session).manages_everything
-    world.desk.log_out(session)
+    await world.desk.log_out(session)
     with pytest.raises(Unauthorized):
         world.desk.recognize(session)
+
+
+@pytest.mark.requirement("access.logins-end-with-their-connections")
+async def test_what_a_browser_is_connected_with_ends_with_its_logout_and_with_its_time(
+    world: World,
+) -> None:
+    await world.desk.recover(world.owners)
+    sessions = [world.desk.log_in(world.desk.offer_owners_login().code) for _ in range(2)]
+    known = [world.desk.recognize(session) for session in sessions]
+    assert known[0].login != known[1].login
+    await world.desk.log_out(sessions[0])
+    assert world.connections.logins == [(known[0].id, known[0].login)]
+    world.clock.time += SESSION_S
+    await world.desk.keep_house()
+    assert world.connections.logins == [(each.id, each.login) for each in known]
+    assert world.connections.severed == []
 
 
 async def test_nobody_logs_in_for_a_token_that_is_not_there(world: World) -> None:

@@ -45,7 +45,7 @@ class EventReader:
             line = await self._lines.readline()
             assert line, "the stream has ended"
             text = line.decode().rstrip("\n")
-            if not text and fields:
+            if not text and "data" in fields:  # an id alone tells a place, and is no event
                 return Event(fields.get("id"), fields["event"], json.loads(fields["data"]))
             name, _, value = text.partition(": ")
             if name:  # a comment has none
@@ -53,10 +53,9 @@ class EventReader:
 
     async def comment(self) -> str:
         """Gives the next comment; there is no event before it."""
-        while not (line := (await self._lines.readline()).decode().rstrip("\n")):
-            pass
-        assert line.startswith(": "), line
-        return line.removeprefix(": ")
+        while not (line := (await self._lines.readline()).decode()).startswith(": "):
+            assert line == "\n" or line.startswith("id: "), line
+        return line.removeprefix(": ").rstrip("\n")
 
     async def until(self, kind: str) -> Any:
         """Gives what the next event of a kind says."""

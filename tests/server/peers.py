@@ -296,12 +296,16 @@ class StreamPeer:
         reader: Where it comes from.
         writer: Where the request went.
         answer: The response's head.
+
+    Attributes:
+        last_id: The last id that came, with an event or without.
     """
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer
     ) -> None:
         self.answer = answer
+        self.last_id: str | None = None
         self._reader = reader
         self._writer = writer
         self._text = b""
@@ -316,6 +320,7 @@ class StreamPeer:
             block = await self.receive_block()
             lines = [line.partition(": ") for line in block.split("\n")]
             fields = {name: value for name, _, value in lines}
+            self.last_id = fields.get("id", self.last_id)
             if "data" in fields:
                 data = "\n".join(value for name, _, value in lines if name == "data")
                 return Event(fields["id"], data)

@@ -164,6 +164,16 @@ async def test_what_was_prompted_and_said_can_be_read_page_by_page(
     assert (await api.get(f"{path}?after={whole['position']}"))["entries"] == []
 
 
+@pytest.mark.requirement("api.errors-are-problem-documents")
+async def test_a_group_beyond_a_limit_is_refused_with_the_name_of_the_limit() -> None:
+    config = RelayConfig(port=0, limits=Limits(sessions=1))
+    async with serve(config) as (relay, _), api_client(relay.base_url) as api:
+        await crew(relay, "login", "auth")
+        refused = await api("POST", "/groups", {"cwd": "/tmp", "roles": [{"role": "db"}]})
+
+    assert (refused.status, refused.body.get("setting")) == (429, "sessions"), refused.body
+
+
 @pytest.mark.requirement("api.transcripts-are-complete")
 async def test_a_transcript_whose_start_is_forgotten_says_where_it_begins() -> None:
     config = RelayConfig(port=0, limits=Limits(history_bytes=1000))

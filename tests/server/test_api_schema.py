@@ -125,12 +125,17 @@ def described(served: str, mode: GenerationMode) -> Any:
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_every_operation_keeps_to_its_description(served: str, mode: GenerationMode) -> None:
     tried = 0
-    for found in described(served, mode).get_all_operations():
-        operation = found.ok()
+    operations = [found.ok() for found in described(served, mode).get_all_operations()]
+    for operation in sorted(operations, key=ends_the_relay):
         if mode is GenerationMode.POSITIVE or can_be_wrong(operation.definition.raw):
             keeps_to_its_description(operation, mode)
             tried += 1
     assert tried > LEAST_OPERATIONS
+
+
+def ends_the_relay(operation: Any) -> bool:
+    """Whether the others have to be tried first."""
+    return bool(operation.definition.raw["operationId"] == "drainRelay")
 
 
 def can_be_wrong(operation: Mapping[str, Any]) -> bool:

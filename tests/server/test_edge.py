@@ -291,7 +291,7 @@ async def test_a_refusal_is_the_same_document_with_and_without_a_request() -> No
 @pytest.mark.requirement("limits.streams")
 async def test_a_principal_has_so_many_streams_and_gets_one_back_when_one_ends() -> None:
     events = "/api/v1/events"
-    async with serve(config(streams=1)) as (relay, _):
+    async with serve(config(streams=1)) as (relay, dial):
         host = urlsplit(relay.base_url).netloc
         ask = f"GET {events} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
         async with line(relay.base_url) as watching, asyncio.timeout(PATIENCE_S):
@@ -300,8 +300,11 @@ async def test_a_principal_has_so_many_streams_and_gets_one_back_when_one_ends()
             refused_one = await request_http(relay.base_url, events)
             assert (refused_one.status, refused_one.problem["setting"]) == (429, "streams")
             watching.writer.close()
+        client = await dial()
+        await client.initialize()
         async with asyncio.timeout(PATIENCE_S):
             while True:
+                await client.new_session()  # an event, which finds nobody there
                 async with line(relay.base_url) as again:
                     again.writer.write(ask)
                     if b" 200 " in await again.reader.readline():

@@ -8,11 +8,13 @@ import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from tests.server.api_client import Answer as ApiAnswer
 from tests.server.api_client import ApiClient, api_client
 from tests.server.clients import AcpClient
+from tests.server.http_clients import HttpClient
 from tests.server.peers import PATIENCE_S, UPGRADE, Answer, connect, request_http
 
 from acprelay.compose import RunningRelay, open_relay
@@ -299,6 +301,22 @@ async def test_the_bare_address_leads_to_the_page_where_people_begin(relay: Runn
         assert (front.status, front.headers["location"]) == (303, "api/v1/docs")
 
 
+@pytest.mark.requirement("access.logins-end-with-their-connections")
+async def test_logging_out_ends_what_the_browser_is_connected_with(relay: RunningRelay) -> None:
+    leaving = {"Cookie": await logged_in(relay), "Origin": relay.base_url}
+    staying = {"Cookie": await logged_in(relay), "Origin": relay.base_url}
+    victim = await connect(relay.url, headers=leaving)
+    bystander = AcpClient(await connect(relay.url, headers=staying))
+    await AcpClient(victim).open_session()
+    left = await request_http(relay.base_url, "/logout", method="POST", headers=leaving)
+    assert left.status == 303
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await victim.expect_end()).code == 1008
+    await bystander.open_session()
+    bystander.peer.abort()
+    victim.abort()
+
+
 # -- tokens
 
 
@@ -383,6 +401,77 @@ async def test_revoking_is_answered_once_the_live_connections_of_the_token_are_c
     )
     assert again.status == 401
     assert (await owner("DELETE", f"/tokens/{token['id']}")).status == 404
+
+
+class SlowRequest:
+    """A POST that was let in, and whose body is yet to come."""
+
+    def __init__(self, relay: RunningRelay) -> None:
+        self._address = urlsplit(relay.base_url)
+
+    async def begin(
+        self, path: str, body: Mapping[str, object], headers: Mapping[str, str]
+    ) -> None:
+        self._body = json.dumps(body).encode()
+        lines = {
+            "Host": self._address.netloc,
+            "Content-Type": "application/json",
+            "Content-Length": str(len(self._body)),
+            "Expect": "100-continue",
+            "Connection": "close",
+            **headers,
+        }
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self._reader, self._writer = await asyncio.open_connection(
+            self._address.hostname, self._address.port
+        )
+        self._writer.write(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode())
+        async with asyncio.timeout(PATIENCE_S):
+            assert b"100" in await self._reader.readuntil(b"\r\n\r\n")
+
+    async def end(self) -> int:
+        """Sends the body; gives the status of the answer."""
+        self._writer.write(self._body)
+        async with asyncio.timeout(PATIENCE_S):
+            status = (await self._reader.readline()).split()[1]
+        self._writer.close()
+        return int(status)
+
+
+@pytest.mark.requirement("access.revoking-stops-what-is-on-its-way")
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/tokens", {"name": "ghost", "grants": ["manage"]}),
+        ("/api/v1/groups", {"cwd": "/tmp", "group": "ghost", "roles": [{"role": "main"}]}),
+    ],
+)
+async def test_a_request_whose_body_comes_after_its_token_was_taken_back_does_nothing(
+    relay: RunningRelay, owner: ApiClient, path: str, body: dict[str, object]
+) -> None:
+    token = await created(owner, grants=["manage"])
+    slow = SlowRequest(relay)
+    await slow.begin(path, body, bearer(token["token"]))
+    assert (await owner("DELETE", f"/tokens/{token['id']}")).status == 204
+    assert await slow.end() == 401
+    assert [each["name"] for each in (await owner.get("/tokens"))["tokens"]] == ["owner"]
+    assert (await owner.get("/sessions"))["sessions"] == []
+
+
+@pytest.mark.requirement("access.revoking-stops-what-is-on-its-way")
+async def test_a_message_over_http_whose_body_comes_after_its_connection_ended_is_not_heard(
+    relay: RunningRelay, owner: ApiClient
+) -> None:
+    token = await created(owner, grants=["manage"])
+    with HttpClient(relay.base_url, bearer(token["token"])) as client:
+        await client.initialize()
+        slow = SlowRequest(relay)
+        params = {"group": "ghost", "cwd": "/tmp", "roles": [{"role": "main"}]}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "_acprelay/open_group", "params": params}
+        await slow.begin("/acp", message, client.headers())
+        assert (await owner("DELETE", f"/tokens/{token['id']}")).status == 204
+        assert await slow.end() == 404
+    assert (await owner.get("/sessions"))["sessions"] == []
 
 
 async def test_revoking_a_token_logs_its_browsers_out(

@@ -155,7 +155,11 @@ def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEn
         agents=["demo"],
         connect=connect_fake,
         http=StreamableHttp(
-            agents=["demo"], connections=over_http, limits=Limits(), keep_alive_s=15, quotas=quotas
+            agents=["demo"],
+            connections=over_http,
+            limits=Limits(),
+            quotas=quotas,
+            keep_alive_s=15,
         ),
         ids=RandomIds(),
         limits=Limits(),

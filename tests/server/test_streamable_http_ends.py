@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import urlsplit
 
 import pytest
-from tests.server.http_clients import EVENTS, INITIALIZE, JSON, HttpClient, until_answer
-from tests.server.peers import PATIENCE_S, Closed, request_http
+from tests.server.http_clients import (
+    EVENTS,
+    INITIALIZE,
+    JSON,
+    HttpClient,
+    until_answer,
+    until_method,
+)
+from tests.server.peers import PATIENCE_S, Answer, Closed, request_http
 from tests.server.relays import count_sessions, serve
 
 from acprelay.compose import RunningRelay
 from acprelay.config import Limits, RelayConfig
+from acprelay.server.http_connections import HttpConnection
 
 
 async def test_the_open_streams_of_a_connection_are_limited() -> None:
@@ -38,6 +51,12 @@ async def test_the_open_connections_are_limited() -> None:
             assert (answer.status, answer.problem["code"]) == (429, "limit_reached")
             await client.leave()
             await client_of(relay)
+
+
+def test_one_principal_leaves_others_room_to_connect() -> None:
+    limits = Limits()
+    assert limits.principal_connections < limits.http_connections
+    assert limits.principal_connections < limits.connections
 
 
 async def client_of(relay: RunningRelay) -> None:
@@ -123,3 +142,75 @@ async def test_a_relay_that_stops_ends_the_streams() -> None:
         with pytest.raises(Closed):
             await each.receive()
         each.abort()
+
+
+async def test_a_prompt_in_flight_is_answered_before_the_streams_end() -> None:
+    async with serve(RelayConfig(port=0)) as (relay, _):
+        client = HttpClient(relay.base_url)
+        await client.initialize()
+        connection = await client.stream()
+        session = await client.open_session(connection)
+        stream = await client.stream(session)
+        prompt = await client.begin_prompt(session, "/think\n/slow 1000")
+        await until_method(stream, "session/update")
+    answer = (await until_answer(stream, prompt))[-1].message
+    assert answer["error"]["data"]["code"] == "session_ended"
+    await stream.expect_end()
+    for each in (connection, stream):
+        each.abort()
+
+
+async def test_what_a_body_says_that_came_too_late_for_its_connection_is_not_heard() -> None:
+    async with serve(RelayConfig(port=0)) as (relay, _):
+        with HttpClient(relay.base_url) as client, HttpClient(relay.base_url) as other:
+            await client.initialize()
+            session = await client.open_session(await client.stream())
+            params = {"sessionId": session, "cwd": "/", "mcpServers": []}
+            load = {"jsonrpc": "2.0", "id": 9, "method": "session/load", "params": params}
+            late = await begin_post(relay.base_url, json.dumps(load).encode(), client.headers())
+            assert (await client.leave()).status == 202
+            answer = await late()
+            assert (answer.status, answer.problem["code"]) == (404, "connection_not_found")
+            await other.initialize()
+
+
+async def test_nothing_is_kept_of_a_connection_that_ended_before_its_last_request() -> None:
+    async with serve(RelayConfig(port=0)) as (relay, _):
+        with HttpClient(relay.base_url) as client, HttpClient(relay.base_url) as other:
+            await client.initialize()
+            late = await begin_post(relay.base_url, b"{}", client.headers())
+            await client.leave()
+            await late()
+            await other.initialize()
+            await other.stream()
+            assert ids_of_connections() == [other.connection_id]
+
+
+def ids_of_connections() -> list[str]:
+    """The ids of the connections that are kept in memory."""
+    gc.collect()
+    return [each.client.id for each in gc.get_objects() if isinstance(each, HttpConnection)]
+
+
+async def begin_post(
+    base_url: str, body: bytes, headers: Mapping[str, str]
+) -> Callable[[], Awaitable[Answer]]:
+    """Posts all of a body but its last byte; gives what posts that, and reads the answer."""
+    parts = urlsplit(base_url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    said = {"Host": parts.netloc, "Content-Length": str(len(body)), **JSON, **headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in said.items())
+    writer.write(f"POST /acp HTTP/1.1\r\n{head}Connection: close\r\n\r\n".encode() + body[:-1])
+    await writer.drain()
+
+    async def finish() -> Answer:
+        writer.write(body[-1:])
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await reader.read()
+        writer.close()
+        start, _, text = answer.partition(b"\r\n\r\n")
+        kind = re.search(rb"(?i)content-type: (.+?)\r\n", start)
+        kinds = {} if kind is None else {"content-type": kind[1].decode()}
+        return Answer(int(start.split()[1]), kinds, text)
+
+    return finish

@@ -77,7 +77,11 @@ async def serving(connections: LiveConnections, **limits: Any) -> AsyncIterator[
         quotas=(quotas := Quotas.within(bounds)),
     )
     http = StreamableHttp(
-        agents=["demo"], connections=over_http, limits=bounds, keep_alive_s=0.01, quotas=quotas
+        agents=["demo"],
+        connections=over_http,
+        limits=bounds,
+        quotas=quotas,
+        keep_alive_s=0.01,
     )
     app = web.Application(middlewares=[_admit])
     app.router.add_get("/acp", http.stream)
@@ -162,7 +166,7 @@ async def test_a_quiet_stream_carries_comments(connections: LiveConnections) -> 
         with HttpClient(base_url, ANN) as ann:
             await ann.initialize()
             stream = await ann.stream()
-            assert [await stream.receive_block() for _ in range(3)] == [":"] * 3
+            assert [await stream.receive_block() for _ in range(3)] == ["id: 0", ":", ":"]
             await ann.begin("session/list", {})
             assert (await stream.receive()).message["result"] == {}
 

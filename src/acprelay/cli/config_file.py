@@ -195,11 +195,15 @@ class _Reading:
 
 
 def _plain_table(values: Mapping[str, object]) -> Table:
-    return Table(values, place="", refuse=lambda reason, hint: ConfigError(reason, hint=hint))
+    return Table(values, place="", refuse=_refuse)
+
+
+def _refuse(reason: str, hint: str) -> ConfigError:
+    return ConfigError(f"cannot use a setting: {reason}", hint=hint, reason=reason)
 
 
 def _problem(error: ConfigError) -> Problem:
-    return Problem(reason=error.message, hint=error.hint)
+    return Problem(reason=str(error.fields["reason"]), hint=error.hint)
 
 
 def _check_agent(name: str, settings: AgentSettings) -> None:

@@ -12,19 +12,12 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from acprelay.cli.arguments.common import DEFAULT_URL
-from acprelay.cli.running_relays import RunningRelay, running_relays
-from acprelay.client.addresses import base_url
-from acprelay.config import is_loopback
+from acprelay.client.own_relays import OwnRelay, checked_token, find_token, own_address, own_relays
 from acprelay.errors import ConfigError
 
-TOKEN_VARIABLE = "ACPRELAY_TOKEN"  # noqa: S105 - the name of one
-
 URL_VARIABLE = "ACPRELAY_URL"
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +51,12 @@ def reach_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Reach
         ConfigError: The address, the token or the certificates cannot be used, or it is not clear
             which relay is meant.
     """
-    running = running_relays(environ)
-    url = arguments.url or environ.get(URL_VARIABLE, "").strip() or _only(running)
+    named = environ.get(URL_VARIABLE, "").strip()
+    running = own_relays(environ)
+    url = own_address(arguments.url or named or _only(running), running)
     return Reach(
         url=url,
-        token=_token(url, arguments.token_file, environ, running),
+        token=_token(url, arguments.token_file, environ),
         tls=trust(arguments.ca_file),
     )
 
@@ -100,7 +94,7 @@ def read_token_file(path: str, *, hint: str) -> str:
         raise ConfigError(f"cannot read the token in {path!r}: {reason}", hint=hint) from None
 
 
-def _only(running: Sequence[RunningRelay]) -> str:
+def _only(running: Sequence[OwnRelay]) -> str:
     if len(running) > 1:
         found = ", ".join(relay.urls[0] for relay in running)
         raise ConfigError(
@@ -110,43 +104,10 @@ def _only(running: Sequence[RunningRelay]) -> str:
     return running[0].urls[0] if running else DEFAULT_URL
 
 
-def _token(
-    url: str, file: str | None, environ: Mapping[str, str], running: Sequence[RunningRelay]
-) -> str | None:
-    if file is not None:
-        return _checked(read_token_file(file, hint="name a file that holds a token, and no more"))
-    place = _place(url)
-    known = [relay for relay in running if place in map(_place, relay.urls)]
-    named = environ.get(TOKEN_VARIABLE, "").strip()
-    token = _checked(named) if named else next((relay.token for relay in known), None)
-    if token is not None and not _is_private(url):
-        raise ConfigError(
-            f"cannot send a token to {place[0]} without TLS: others could read it on the way",
-            hint="use a wss:// address, or name the token with --token-file if that is meant",
-        )
-    return token
-
-
-def _checked(token: str) -> str:
-    if not (token and token.isascii() and token.isprintable()):
-        raise ConfigError(
-            "cannot use the token: it is empty, or no text in ASCII",
-            hint="acprelay token create makes one",
-        )
-    return token
-
-
-def _is_private(url: str) -> bool:
-    parts = urlsplit(base_url(url))
-    return parts.scheme == "https" or is_loopback(parts.hostname or "")
-
-
-def _place(url: str) -> tuple[str, int]:
-    """Gives the host and the port of an address; all names of the loopback are one."""
-    parts = urlsplit(base_url(url))
-    host = parts.hostname or ""
-    port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-    return "localhost" if is_loopback(host) else host, port
+def _token(url: str, file: str | None, environ: Mapping[str, str]) -> str | None:
+    if file is None:
+        return find_token(url, environ)
+    return checked_token(read_token_file(file, hint="name a file that holds a token, and no more"))
 
 
 def own_reach(arguments: argparse.Namespace) -> Reach:

@@ -7,11 +7,11 @@ import json
 import math
 import shlex
 
-from acprelay.cli.credentials import TOKEN_VARIABLE
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.cli.reaching import open_client
 from acprelay.client import Invited, RelayClient
+from acprelay.client.own_relays import TOKEN_VARIABLE
 from acprelay.errors import ConfigError
 from acprelay.session.models import SessionKey
 

@@ -17,13 +17,14 @@ from acprelay.agents.catalog import Catalog
 from acprelay.agents.joiner import Dial, Joiner, Outcome
 from acprelay.agents.launcher import StdioLauncher
 from acprelay.agents.models import AgentLimits, AgentSpec
-from acprelay.cli.credentials import TOKEN_VARIABLE, read_token_file, trust
+from acprelay.cli.credentials import read_token_file, trust
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.link_socket import dial
 from acprelay.cli.loop import run_async
 from acprelay.cli.signals import Interrupts
 from acprelay.cli.terminal import harmless, one_line
 from acprelay.client.addresses import agent_endpoint
+from acprelay.client.own_relays import TOKEN_VARIABLE
 from acprelay.errors import AgentError, ConfigError, LinkGone, RelayUnreachable
 from acprelay.session.models import SessionKey
 

@@ -16,11 +16,11 @@ from acprelay.cli.drain_view import DrainView
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.logs import set_up_logs
 from acprelay.cli.loop import run_async
-from acprelay.cli.running_relays import RunningRelay as FoundRelay
 from acprelay.cli.running_relays import announced
 from acprelay.cli.service_manager import ServiceManager
 from acprelay.cli.signals import Interrupts
 from acprelay.cli.terminal import complain
+from acprelay.client.own_relays import OwnRelay
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
 
@@ -70,7 +70,7 @@ async def _serve(config: RelayConfig, file: Path | None) -> int:
 def _announce(found: AsyncExitStack, relay: RunningRelay) -> None:
     """Lets other commands find the relay, for as long as the stack is not left."""
     urls = dict.fromkeys((relay.public_url, relay.base_url))
-    entry = FoundRelay(urls=tuple(urls), token=relay.owner_token, pid=os.getpid())
+    entry = OwnRelay(urls=tuple(urls), token=relay.owner_token, pid=os.getpid())
     try:
         found.enter_context(announced(entry, os.environ))
     except OSError as error:

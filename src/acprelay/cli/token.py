@@ -19,6 +19,7 @@ from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain
 from acprelay.client import NewToken, RelayClient, Token
 from acprelay.errors import ConfigError, RelayError, RelayUnreachable
+from acprelay.routing.tokens import PREFIX
 
 _HEADERS = ("ID", "NAME", "GRANTS", "FOR", "EXPIRES", "USED")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
@@ -69,7 +70,7 @@ async def _list(client: RelayClient, arguments: argparse.Namespace) -> int:
 
 async def _revoke(client: RelayClient, arguments: argparse.Namespace) -> int:
     code = ExitCode.OK
-    for token_id in arguments.ids:
+    for token_id in map(_id_of, arguments.ids):
         try:
             await client.revoke_token(token_id)
         except RelayUnreachable:
@@ -80,6 +81,12 @@ async def _revoke(client: RelayClient, arguments: argparse.Namespace) -> int:
         else:
             print(f"{token_id} is good no more")
     return code
+
+
+def _id_of(text: str) -> str:
+    """Gives the id of a token, where somebody has named it by its whole text."""
+    whole = re.fullmatch(PREFIX + r"([0-9a-zA-Z]+)_.+", text)
+    return text if whole is None else whole[1]
 
 
 _COMMANDS: Mapping[str, Callable[[RelayClient, argparse.Namespace], Coroutine[Any, Any, int]]] = {

@@ -61,15 +61,6 @@ class Table:
         """Makes an error about a key: `limits.idle-s REASON`."""
         return self._refuse(f"{self.place(key)} {reason}", hint)
 
-    def check_keys(self, known: Iterable[str]) -> None:
-        """Lets known keys pass, and no others.
-
-        Raises:
-            ConfigError: A key is not known; the hint names the nearest.
-        """
-        for error in self.unknown_keys(known):
-            raise error
-
     def unknown_keys(self, known: Iterable[str]) -> Iterator[ConfigError]:
         """Makes an error for every key that is not known; its hint names the nearest one."""
         known = tuple(known)

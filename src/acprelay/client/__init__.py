@@ -11,6 +11,7 @@ from acprelay.client.conversation import START, Answer, Conversation, Entry
 from acprelay.client.events import LOST, RelayEvent
 from acprelay.client.groups import Group, Opened, OpenedGroup, Refusal, Role
 from acprelay.client.invitations import Invited
+from acprelay.client.own_relays import find_token
 from acprelay.client.permissions import Answered, PermissionInfo
 from acprelay.client.policy import Claimed, ConsideredRule, Explained, PolicyInfo, RuleInfo
 from acprelay.client.relay import RelayInfo
@@ -64,4 +65,5 @@ __all__ = [
     "WorktreeDetail",
     "WorktreeInfo",
     "WorktreeState",
+    "find_token",
 ]

@@ -27,7 +27,7 @@ class DrainCalls(Calls):
 
         Idempotent: the time is counted from the first call.
         """
-        return await self._api.post("/relay/drain", None, DrainState)
+        return await self._api.post("/relay/drain", {}, DrainState)
 
     async def get_drain(self) -> DrainState:
         """Tells for which turns the relay waits, or would wait, before it stops."""

@@ -100,7 +100,7 @@ class TokenCalls(Calls):
         """Takes a token back; returns once all connections that it let in are out.
 
         Raises:
-            TokenNotFound: There is none by that id, any more.
+            NotFound: There is none by that id, any more.
         """
         await self._api.delete(path("tokens", token_id), type(None))
 

@@ -7,7 +7,7 @@ A grant holds within a scope: everything, a group, or one session. `prompt` and 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from acprelay.errors import Forbidden
@@ -78,12 +78,15 @@ class Principal:
         name: What its owner calls it.
         grants: What it may do, with all that those include.
         scope: Where.
+        login: Names the login of the browser that it comes by; None where the token itself is
+            shown. It makes no difference to what it may do, nor to what is its own.
     """
 
     id: str
     name: str
     grants: frozenset[Grant]
     scope: Scope = Scope()
+    login: str | None = field(default=None, compare=False)
 
     @property
     def manages_everything(self) -> bool:

@@ -9,12 +9,10 @@ from acprelay.errors import RelayError
 from acprelay.routing.access import Grant, lacking, remote_name
 from acprelay.routing.access_rules import rule_for
 from acprelay.routing.attachment import Attachment
+from acprelay.routing.meta_rules import without_orders
 from acprelay.routing.publisher import Publisher
 from acprelay.routing.turn_taking import TurnTaking
-from acprelay.wire import Envelope, keep_meta, peek
-
-_TRACE_MEMBERS = frozenset({"traceparent", "tracestate", "baggage"})
-"""What ACP, "Extensibility", sets aside in `_meta` for W3C trace context: no agent acts by it."""
+from acprelay.wire import Envelope
 
 _NONE: frozenset[Grant] = frozenset()
 
@@ -69,10 +67,8 @@ class ClientAccess:
         Agents take orders from `_meta`, also about which commands run: only who may manage the
         session gives them. What stands there for tracing passes.
         """
-        if "_meta" not in envelope.body or Grant.MANAGE in self._grants(attachment_id):
-            return envelope
-        frame = keep_meta(envelope, _TRACE_MEMBERS)
-        return envelope if frame is envelope.raw else peek(frame)
+        is_free = "_meta" not in envelope.body or Grant.MANAGE in self._grants(attachment_id)
+        return envelope if is_free else without_orders(envelope)
 
     def may_stop_others(self, attachment_id: str) -> bool:
         """Tells whether a client's `session/cancel` may stop a turn that it has not prompted."""

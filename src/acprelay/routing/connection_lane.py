@@ -38,6 +38,11 @@ class ConnectionLane:
         self._given_bytes = 0
         self._forgotten = 0
 
+    @property
+    def given(self) -> int:
+        """The number of the message that was given last; 0 while none was."""
+        return self._last - len(self._waiting)
+
     def __len__(self) -> int:
         """How many messages wait."""
         return len(self._waiting)
@@ -82,7 +87,7 @@ class ConnectionLane:
         """
         if number < self._forgotten:
             raise CursorExpired(oldest=str(self._forgotten))
-        if number > self._last - len(self._waiting):
+        if number > self.given:
             raise InvalidParams(
                 "cannot go on after an event that was not given",
                 hint="name the id of the last event that came over the connection's stream",

@@ -14,6 +14,9 @@ from acprelay.routing.attachment import Attachment, Step
 from acprelay.routing.log import Position
 from acprelay.wire.sse import event, events, messages
 
+BEGINNING = "0"
+"""The id before all events of a stream, whichever it is."""
+
 _SESSION_EVENT = re.compile(r"([^.]{1,100})\.([0-9]{1,18})")
 _CONNECTION_EVENT = re.compile(r"[0-9]{1,18}")
 
@@ -31,6 +34,11 @@ class SessionEventId(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.position}.{self.given}"
+
+    @classmethod
+    def of(cls, attachment: Attachment) -> SessionEventId:
+        """What a client has seen that was given all that its attachment has given."""
+        return cls(attachment.log.position(attachment.cursor), attachment.given)
 
     @classmethod
     def parse(cls, text: str) -> SessionEventId:

@@ -52,10 +52,9 @@ class Passes:
         self._most = most
         self._known: list[Pass] = []
 
-    def add(self, new: Pass, now: float) -> None:
-        """Takes one in; those that have expired are forgotten."""
-        valid = [each for each in self._known if each.expires_at > now]
-        self._known = [*valid, new][-self._most :]
+    def add(self, new: Pass) -> None:
+        """Takes one in."""
+        self._known = [*self._known, new][-self._most :]
 
     def find(self, secret: str, now: float) -> Pass | None:
         """Gives the pass of a secret, if it is good; every one is compared, in constant time."""
@@ -63,9 +62,11 @@ class Passes:
         found = [each for each in self._known if hmac.compare_digest(each.digest, digest)]
         return next((each for each in found if each.expires_at > now), None)
 
-    def drop(self, goes: Callable[[Pass], bool]) -> None:
-        """Forgets some. Idempotent."""
-        self._known = [each for each in self._known if not goes(each)]
+    def drop(self, goes: Callable[[Pass], bool]) -> list[Pass]:
+        """Forgets some, and gives them. Idempotent."""
+        gone = [each for each in self._known if goes(each)]
+        self._known = [each for each in self._known if each not in gone]
+        return gone
 
 
 class Logins:
@@ -78,7 +79,7 @@ class Logins:
     def offer(self, token_id: str, *, code: str, now: float) -> float:
         """Makes a code good for one login; tells until when."""
         ends = now + CODE_S
-        self._codes.add(Pass(token_id=token_id, digest=_digest_of(code), expires_at=ends), now)
+        self._codes.add(Pass(token_id=token_id, digest=_digest_of(code), expires_at=ends))
         return ends
 
     def is_open(self, code: str, now: float) -> bool:
@@ -105,18 +106,21 @@ class Logins:
         opened = Pass(
             token_id=found.token_id, digest=_digest_of(session), expires_at=now + SESSION_S
         )
-        self._sessions.add(opened, now)
+        self._sessions.add(opened)
         return found.token_id
 
-    def token_of(self, session: str, now: float) -> str | None:
-        """Gives the id of the token that a session stands for, if the session is good."""
-        found = self._sessions.find(session, now)
-        return None if found is None else found.token_id
+    def find(self, session: str, now: float) -> Pass | None:
+        """Gives what a session stands for, if the session is good."""
+        return self._sessions.find(session, now)
 
-    def log_out(self, session: str) -> None:
-        """Ends a session. Idempotent."""
+    def log_out(self, session: str) -> list[Pass]:
+        """Ends a session; gives what it stood for, if it was there. Idempotent."""
         digest = _digest_of(session)
-        self._sessions.drop(lambda each: hmac.compare_digest(each.digest, digest))
+        return self._sessions.drop(lambda each: hmac.compare_digest(each.digest, digest))
+
+    def end_expired(self, now: float) -> list[Pass]:
+        """Ends the sessions whose time is over, and gives them."""
+        return self._sessions.drop(lambda each: each.expires_at <= now)
 
     def end_all(self, token_id: str) -> None:
         """Ends whatever stands for a token. Idempotent."""

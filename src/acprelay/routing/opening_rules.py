@@ -21,6 +21,16 @@ from acprelay.wire.objects import read_members
 # White space and other controls, what stands before a host, and paths that climb.
 _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\@]|%2e|/\.\.?(?:/|$|[?#])", re.IGNORECASE)
 
+# By what systems, shells and interpreters are told of further programs and libraries.
+_MEDDLING = re.compile(
+    r"PATH|(?:LD|DYLD|BASH|CORECLR)_.*|GCONV_PATH|IFS|ENV|SHELLOPTS|BASHOPTS|ZDOTDIR"
+    r"|PYTHON(?:PATH|HOME|STARTUP|USERBASE|EXECUTABLE|BREAKPOINT|PYCACHEPREFIX|PLATLIBDIR|WARNINGS)"
+    r"|NODE_(?:OPTIONS|PATH)|NPM_CONFIG_.*|PERL.*|RUBY(?:OPT|LIB)|GEM_(?:HOME|PATH)|BUNDLE_GEMFILE"
+    r"|CLASSPATH|_JAVA_OPTIONS|(?:JAVA_TOOL|JDK_JAVA)_OPTIONS|PHPRC|PHP_INI_SCAN_DIR|LUA_.*"
+    r"|DOTNET_(?:STARTUP_HOOKS|ADDITIONAL_DEPS|ROOT.*)|GIT_(?:CONFIG|EXEC|EXTERNAL|SSH|ASKPASS).*",
+    re.IGNORECASE | re.DOTALL,
+)
+
 _NEEDS = "session/new needs params.cwd, an absolute path, and params.mcpServers, an array"
 
 
@@ -43,6 +53,16 @@ class NewSession(msgspec.Struct, rename="camel", frozen=True):
         return (self.cwd, *(self.additional_directories or ()))
 
 
+class Variable(msgspec.Struct, frozen=True):
+    """A variable of an MCP server's environment.
+
+    Attributes:
+        name: Its name.
+    """
+
+    name: str
+
+
 class McpServer(msgspec.Struct, frozen=True):
     """An MCP server that a client names.
 
@@ -50,11 +70,18 @@ class McpServer(msgspec.Struct, frozen=True):
         name: What the client calls it.
         command: The program that the agent starts; None where it connects to one.
         url: Where it connects to.
+        env: What the program's environment has besides.
     """
 
     name: str = ""
     command: str | None = None
     url: str | None = None
+    env: list[Variable] | None = None
+
+    @property
+    def meddling(self) -> str | None:
+        """A variable by which other programs may come to run than its command, if it has one."""
+        return next((each.name for each in self.env or () if _MEDDLING.fullmatch(each.name)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +166,23 @@ def read_servers(servers: Sequence[msgspec.Raw]) -> list[McpServer]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParams(
             f"cannot read params.mcpServers: {error}",
-            hint="each server is an object with a name, and a command or a url, strings",
+            hint="each server is an object with a name, and a command or a url, strings; env is an "
+            "array of objects with a name and a value",
         ) from error
     for server in servers:
-        read_members(bytes(server))  # no second command hides behind the one that is looked at
+        _check_unambiguous(bytes(server))
     return read
+
+
+def _check_unambiguous(server: bytes) -> None:
+    """Sees to it that no second command or variable hides behind the one that is looked at."""
+    members = read_members(server)
+    if "env" in members:
+        variables = msgspec.json.decode(
+            server[slice(*members["env"])], type=list[msgspec.Raw] | None
+        )
+        for variable in variables or ():
+            read_members(bytes(variable))
 
 
 def check_server(server: McpServer, resolved: str | None, allowed: McpAllowlist) -> None:
@@ -162,6 +201,9 @@ def check_server(server: McpServer, resolved: str | None, allowed: McpAllowlist)
     if not _has_command(server, resolved, allowed.commands):
         what = f"would run {str(server.command)[:200]!r}"
         raise _refused(server, what, f"one of the commands {_listing(allowed.commands)}")
+    if allowed.commands is not None and server.command is not None and server.meddling is not None:
+        what = f"would run with {server.meddling[:80]!r}, by which other programs may come to run"
+        raise _refused(server, what, "an environment without that")
     if not _has_address(server, allowed.urls):
         wanted = f"an address that begins with {_listing(allowed.urls)}"
         raise _refused(server, "is elsewhere", wanted)

@@ -106,6 +106,12 @@ def text_of(token_id: str, secret: str) -> str:
     return f"{PREFIX}{token_id}_{secret}"
 
 
+def without_secret(named: str) -> str:
+    """Gives what may be told of a text that is, or should have been, a token's id."""
+    shape = _SHAPE.fullmatch(named)
+    return named if shape is None else text_of(shape[1], "…")
+
+
 class Tokens:
     """The tokens that there are.
 

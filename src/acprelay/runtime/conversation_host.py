@@ -139,7 +139,7 @@ class ConversationHost:
         spec = opening.spec
         try:
             self._creations.check_open()
-            await self._checks.check(opening.request.member("params"))
+            opening.request = await self._checks.check(opening.request)
             self._check_free(spec)
             key, handle = await self.runs.create(spec, sponsor=opening.sponsor)
             self.background.start(self._found(opening, key, handle), name=f"start of {key}")

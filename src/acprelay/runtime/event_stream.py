@@ -18,15 +18,20 @@ class EventStream:
 
     Args:
         session_id: The session that it is of; None for the connection's own.
+        begin: What is written before all that is due.
         take: Gives what is due on the stream.
 
     Attributes:
+        begin: As given.
         needs_draining: Whether nothing more is given until the peer was sent all that was given.
         is_drained: Whether it was sent all that was given; taken back by what is given next.
     """
 
-    def __init__(self, *, session_id: str | None, take: Callable[[EventStream], bytes]) -> None:
+    def __init__(
+        self, *, session_id: str | None, begin: bytes, take: Callable[[EventStream], bytes]
+    ) -> None:
         self.session_id = session_id
+        self.begin = begin
         self.needs_draining = False
         self.is_drained = False
         self._take = take

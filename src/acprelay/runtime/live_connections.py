@@ -17,6 +17,18 @@ Close = Callable[[], None]
 """Begins to end a connection, and does not wait. Called once at most, and never after its end."""
 
 
+class _Connection:
+    def __init__(self, login: str | None, close: Close) -> None:
+        self.login = login
+        self._close: Close | None = close
+
+    def end(self) -> None:
+        """Begins to end it. Idempotent."""
+        close, self._close = self._close, None
+        if close is not None:
+            close()
+
+
 class LiveConnections:
     """The connections of one relay.
 
@@ -26,7 +38,7 @@ class LiveConnections:
 
     def __init__(self, *, forsake: Callable[[str], None]) -> None:
         self._forsake = forsake
-        self._open: dict[str, dict[object, Close]] = {}
+        self._open: dict[str, dict[object, _Connection]] = {}
         self._severed: set[str] = set()
         self._left = asyncio.Event()
 
@@ -50,15 +62,17 @@ class LiveConnections:
             close: Begins to end it, so that the context is left soon, whatever its client does.
 
         Raises:
-            Unauthorized: The principal was severed, since the request was let in.
+            Unauthorized: The principal, or the login that it comes by, was severed, since the
+                request was let in.
         """
-        if principal.id in self._severed:
+        if not self._severed.isdisjoint((principal.id, principal.login)):
             raise Unauthorized(
-                "cannot let you in: your token was taken back", hint="ask for another token"
+                "cannot let you in: your token was taken back, or your browser logged out",
+                hint="ask for another token, or log in again: acprelay login",
             )
         connection = object()
         mine = self._open.setdefault(principal.id, {})
-        mine[connection] = close
+        mine[connection] = _Connection(principal.login, close)
         try:
             yield
         finally:
@@ -78,13 +92,28 @@ class LiveConnections:
             How many there were.
         """
         self._severed.add(principal_id)
-        mine = self._open.get(principal_id, {})
-        count = len(mine)
-        for close in [*mine.values()]:
-            close()
         try:
-            while self.of(principal_id):
-                await self._left.wait()
+            return await self._end(lambda: self._those(principal_id))
         finally:
             self._forsake(principal_id)
-        return count
+
+    async def sever_login(self, principal_id: str, login: str) -> int:
+        """Does so with those that come by one login of a principal.
+
+        What they have left behind stays with the principal, which is let in by other ways.
+        """
+        self._severed.add(login)
+        return await self._end(
+            lambda: [each for each in self._those(principal_id) if each.login == login]
+        )
+
+    async def _end(self, those: Callable[[], list[_Connection]]) -> int:
+        ending = those()
+        for connection in ending:
+            connection.end()
+        while those():
+            await self._left.wait()
+        return len(ending)
+
+    def _those(self, principal_id: str) -> list[_Connection]:
+        return [*self._open.get(principal_id, {}).values()]

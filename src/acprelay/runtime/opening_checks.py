@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from acprelay.routing.meta_rules import without_orders
 from acprelay.routing.opening_rules import (
     McpAllowlist,
     McpServer,
@@ -21,6 +22,7 @@ from acprelay.routing.opening_rules import (
     read_new_session,
     read_servers,
 )
+from acprelay.wire import Envelope
 
 
 class OpeningChecks:
@@ -35,20 +37,26 @@ class OpeningChecks:
         self._roots = roots
         self._allowed = allowed
 
-    async def check(self, params: bytes | None) -> None:
+    async def check(self, request: Envelope) -> Envelope:
         """Refuses what may not be opened. Cancelling is safe.
 
         Args:
-            params: The raw params of `session/new`.
+            request: A `session/new`.
+
+        Returns:
+            The request as far as the agent may have it: where there are roots or an allowlist, no
+            `_meta` gets around them.
 
         Raises:
-            InvalidParams: They are malformed, or a directory is no absolute path.
+            InvalidParams: The params are malformed, or a directory is no absolute path.
             Forbidden: A directory lies under no root, or the allowlist lacks an MCP server.
         """
-        asked = read_new_session(params)
-        if self._roots or not self._allowed.allows_all:
-            # A path may lie on a file system that takes its time.
-            await asyncio.to_thread(self._look, asked)
+        asked = read_new_session(request.member("params"))
+        if not self._roots and self._allowed.allows_all:
+            return request
+        # A path may lie on a file system that takes its time.
+        await asyncio.to_thread(self._look, asked)
+        return without_orders(request)
 
     def _look(self, asked: NewSession) -> None:
         if self._roots:

@@ -2,6 +2,7 @@
 
 What is over the rate is refused if it is a request; a notification, which nothing answers, is
 dropped and counted. Answers always pass: there are no more of them than the client was asked for.
+So does what cancels: nothing would tell the client that its agent goes on.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from acprelay.errors import LimitReached
 from acprelay.routing.message_rate import MessageRates, TokenBucket
 from acprelay.wire import Envelope, MessageKind
+
+_CANCELLATIONS = frozenset({"session/cancel", "$/cancel_request"})
 
 
 class RateGate:
@@ -38,7 +41,7 @@ class RateGate:
         Raises:
             LimitReached: It is a request over the rate.
         """
-        if envelope.kind is MessageKind.RESPONSE:
+        if envelope.kind is MessageKind.RESPONSE or envelope.method in _CANCELLATIONS:
             return True
         if self._bucket is None:
             self._bucket = self._rates.bucket(self._principal, now)

@@ -35,6 +35,7 @@ class Seat:
         self.is_held = False
         self.is_by_connection = False
         self.has_begun = False
+        self._began = (attachment.cursor, attachment.given)
         self._patience = Alarm(on_due=lambda: on_impatience(self))
         self._retires = False
         self._then: Callable[[], None] | None = None
@@ -56,6 +57,15 @@ class Seat:
         """Gives the session's stream some time to come."""
         self._patience.set(asyncio.get_running_loop().time() + patience_s)
 
+    def begin_again(self) -> None:
+        """Goes back to where the attachment was when it came, or was last replayed elsewhere.
+
+        Raises:
+            CursorExpired: What it was given since is no longer remembered.
+        """
+        if not self.is_by_connection:
+            self.attachment.return_to(*self._began)
+
     def stream_came(self) -> None:
         """Goes by the session's stream, unless it is too late for that."""
         self._patience.set(None)
@@ -73,6 +83,8 @@ class Seat:
             self.awaited.discard(answer.tag)
             # It is the connection's lane that remembers it.
             self.attachment.expect_reply(answer.tag)
+        if self.is_by_connection:
+            self._began = (self.attachment.cursor, self.attachment.given)
         self.is_by_connection = self.has_begun = False
         self._patience.set(None)
         [message] = messages(answer.frame)

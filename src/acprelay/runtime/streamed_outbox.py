@@ -18,14 +18,20 @@ from functools import partial
 from acprelay.errors import LimitReached, Unavailable
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.connection_lane import ConnectionLane
-from acprelay.routing.event_ids import SessionEventId, parse_connection_event, step_events
+from acprelay.routing.event_ids import (
+    BEGINNING,
+    SessionEventId,
+    parse_connection_event,
+    step_events,
+)
 from acprelay.routing.frames import attached
 from acprelay.routing.lane import Entry
 from acprelay.runtime.event_stream import QUANTUM_BYTES, EventStream
 from acprelay.runtime.lag_samples import LagSamples
 from acprelay.runtime.measurements import Measures
 from acprelay.runtime.seat import Seat
-from acprelay.wire.sse import messages
+from acprelay.wire import MessageKind, peek
+from acprelay.wire.sse import bare_id, messages
 
 _WAIT_FOR_STREAM_S = 1.0
 """How long a replay waits for its session's stream before it goes over the connection's."""
@@ -55,7 +61,7 @@ class StreamedOutbox:
     # -- streams
 
     async def greeting(self) -> bytes:
-        """Gives the first thing said: the answer to `initialize`, which belongs to no stream.
+        """Gives the first answer: that to `initialize`, which belongs to no stream.
 
         May be cancelled.
 
@@ -86,7 +92,8 @@ class StreamedOutbox:
             raise LimitReached(limit="the open streams of a connection", most=self._most_streams)
         if last_event_id is not None:
             self._go_back(session_id, last_event_id)
-        stream = EventStream(session_id=session_id, take=self._take)
+        begin = bare_id(self._place(session_id).encode())
+        stream = EventStream(session_id=session_id, begin=begin, take=self._take)
         self._streams[session_id] = stream
         if former is not None:
             former.end()
@@ -103,17 +110,30 @@ class StreamedOutbox:
         del self._streams[stream.session_id]
         if stream.session_id is not None and (seat := self._seat(stream.session_id)) is not None:
             seat.is_told = False
+            if seat.awaited and not seat.has_begun:
+                seat.wait_for_stream(_WAIT_FOR_STREAM_S)
             self._nudge(seat)
 
     def _go_back(self, session_id: str | None, last_event_id: str) -> None:
         if session_id is None:
             self._lane.go_back(parse_connection_event(last_event_id))
             return
-        seen = SessionEventId.parse(last_event_id)
         seat = self._seat(session_id)
+        if last_event_id == BEGINNING:
+            if seat is not None:
+                seat.begin_again()
+            return
+        seen = SessionEventId.parse(last_event_id)
         if seat is not None:
             attachment = seat.attachment
             attachment.return_to(attachment.log.locate(seen.position), seen.given)
+
+    def _place(self, session_id: str | None) -> str:
+        """The id that a client returns to which is given nothing from now on."""
+        if session_id is None:
+            return str(self._lane.given)
+        seat = self._seat(session_id)
+        return BEGINNING if seat is None else str(SessionEventId.of(seat.attachment))
 
     # -- what is due
 
@@ -127,7 +147,7 @@ class StreamedOutbox:
         if self._closed:
             return
         seat = None if session_id is None else self._seat(session_id)
-        if not self._greeted.is_set():
+        if not self._greeted.is_set() and peek(message).kind is MessageKind.RESPONSE:
             self._greeting = message
             self._greeted.set()
         elif seat is not None:

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from acprelay.errors import Forbidden, TokenNotFound, Unauthorized
+from acprelay.errors import Forbidden, NotFound, Unauthorized
 from acprelay.routing.access import Grant, Principal
-from acprelay.routing.logins import Logins
-from acprelay.routing.tokens import Token, Tokens, TokenWish, check_wish, digest_of, text_of
+from acprelay.routing.logins import Logins, Pass
+from acprelay.routing.tokens import (
+    Token,
+    Tokens,
+    TokenWish,
+    check_wish,
+    digest_of,
+    text_of,
+    without_secret,
+)
 from acprelay.runtime.ports import TokenStore
 from acprelay.session.ports import Clock, IdGenerator
 
@@ -23,6 +31,10 @@ class Connections(Protocol):
 
     async def sever(self, principal_id: str) -> int:
         """Ends those of one; returns once they have ended, and tells how many there were."""
+        ...
+
+    async def sever_login(self, principal_id: str, login: str) -> int:
+        """Does so with those that come by one login."""
         ...
 
 
@@ -160,15 +172,15 @@ class TokenDesk:
             Unauthorized: There is no such session, or no longer; or its token is good no more.
         """
         now = self._clock.now()
-        token_id = self._logins.token_of(session, now)
-        token = None if token_id is None else self._tokens.find(token_id, now)
-        if token is None:
+        login = self._logins.find(session, now)
+        token = None if login is None else self._tokens.find(login.token_id, now)
+        if login is None or token is None:
             raise Unauthorized(
                 "cannot tell who you are: you are logged in no longer",
                 hint="get a new login address with: acprelay login",
             )
         self._last_used[token.id] = now
-        return token.principal
+        return replace(token.principal, login=login.digest)
 
     def list(self) -> Sequence[ListedToken]:
         """Gives the tokens that are good, the oldest first."""
@@ -208,14 +220,18 @@ class TokenDesk:
         """Takes tokens back: returns once they are good no more, and all their connections ended.
 
         Raises:
-            TokenNotFound: There is no such token; none was taken back.
+            NotFound: There is no such token; none was taken back.
             Unavailable: That cannot be stored: it holds until the relay stops.
         """
         wanted = list(dict.fromkeys(token_ids))
         known = {token.id for token in self._tokens.known}
         for token_id in wanted:
             if token_id not in known:
-                raise TokenNotFound(token_id=token_id)
+                raise NotFound(
+                    what="token",
+                    name=without_secret(token_id),
+                    hint="acprelay token list shows the ids of those that there are",
+                )
         for token_id in wanted:
             self._tokens.remove(token_id)
         try:
@@ -224,7 +240,11 @@ class TokenDesk:
             await self._end(wanted)
 
     async def keep_house(self) -> None:
-        """Ends what is connected with tokens whose time is over. Never fails for a full disk."""
+        """Ends what is connected with tokens and logins whose time is over.
+
+        Never fails for a full disk.
+        """
+        await self._leave(self._logins.end_expired(self._clock.now()))
         expired = self._tokens.take_expired(self._clock.now())
         # The file may keep them until it is written next: they are good no more by their time.
         await self._end([token.id for token in expired])
@@ -272,9 +292,9 @@ class TokenDesk:
         self._logins.redeem(code, session=session, now=self._clock.now())
         return session
 
-    def log_out(self, session: str) -> None:
-        """Ends a session of a browser. Idempotent."""
-        self._logins.log_out(session)
+    async def log_out(self, session: str) -> None:
+        """Ends a session of a browser; returns once what it was let in by it is out. Idempotent."""
+        await self._leave(self._logins.log_out(session))
 
     def _is_owners(self, text: str) -> bool:
         try:
@@ -306,6 +326,10 @@ class TokenDesk:
             async with asyncio.TaskGroup() as severing:
                 for token_id in token_ids:
                     severing.create_task(self._connections.sever(token_id))
+
+    async def _leave(self, logins: Sequence[Pass]) -> None:
+        for login in logins:
+            await self._connections.sever_login(login.token_id, login.digest)
 
     async def _save(self) -> None:
         async with self._saving:

@@ -8,6 +8,7 @@ decided here.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from functools import partial
 from typing import Protocol
 
 from aiohttp import web
@@ -114,10 +115,13 @@ def authentication(
             known.
     """
 
+    def look(request: web.Request) -> Principal:
+        return _known(authenticate(request))
+
     @web.middleware
     async def authenticating(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            admit(request, _known(authenticate(request)))
+            admit(request, look(request), look_again=partial(look, request))
         except RelayError as error:
             if request.match_info.route.name not in open_routes:
                 return refuse(request, error)

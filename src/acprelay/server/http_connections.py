@@ -70,7 +70,7 @@ class HttpConnection:
             yield
         finally:
             self._requests -= 1
-            if not self._requests:
+            if not self._requests and not self.is_ended:
                 self._idle.set(asyncio.get_running_loop().time() + self._idle_s)
 
     @property
@@ -85,6 +85,14 @@ class HttpConnection:
             ConnectionNotFound: It has ended before that.
         """
         await self._begun.wait()
+        self.check_open()
+
+    def check_open(self) -> None:
+        """Makes sure that messages can still be dealt with.
+
+        Raises:
+            ConnectionNotFound: It has ended.
+        """
         if self.is_ended:
             raise ConnectionNotFound
 

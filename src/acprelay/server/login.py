@@ -74,8 +74,8 @@ class LoginDesk(Protocol):
         """
         ...
 
-    def log_out(self, session: str) -> None:
-        """Ends a session. Idempotent."""
+    async def log_out(self, session: str) -> None:
+        """Ends a session, and what is connected with it. Idempotent."""
         ...
 
 
@@ -144,7 +144,7 @@ class LoginPages:
             check_page(request)
         except RelayError as error:
             return refused(request, error)
-        self._desk.log_out(request.cookies.get(cookie_name(request), ""))
+        await self._desk.log_out(request.cookies.get(cookie_name(request), ""))
         answer = _see("login")
         answer.del_cookie(
             cookie_name(request),

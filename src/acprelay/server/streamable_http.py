@@ -66,8 +66,8 @@ class StreamableHttp:
         self._agents = agents
         self._connections = connections
         self._limits = limits
-        self._quotas = quotas
         self._keep_alive_s = keep_alive_s
+        self._quotas = quotas
 
     async def post(self, request: web.Request) -> web.Response:
         """Takes one message; answers `initialize`, and lets every other answer come on a stream."""
@@ -159,6 +159,7 @@ class StreamableHttp:
                 setting="lane-bytes",
             )
         body = await self._read(request)
+        connection.check_open()  # it may have ended while the body came
         if is_batch(body):
             return _no_batches()
         session_id = request.headers.get(SESSION_ID_HEADER)
@@ -203,7 +204,7 @@ async def _write(
     Raises:
         ConnectionError: The peer is gone.
     """
-    data = KEEP_ALIVE  # the response's head goes with it
+    data = stream.begin  # the response's head goes with it
     while not stream.is_over:
         if data:
             await response.write(data)

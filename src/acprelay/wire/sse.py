@@ -15,7 +15,8 @@ KEEP_ALIVE = b":\n\n"
 """A comment: it tells a reader nothing, and finds out whether there is one."""
 
 _LINE_BREAK = re.compile(rb"\r\n|\r|\n")
-_LINES_OF_EVENT = 3
+_PARTS, _LINES = 5, 3
+"""Of an event: the pieces that it is joined from, and the lines that it has without line breaks."""
 
 
 def event(event_id: bytes, message: bytes) -> bytes:
@@ -30,6 +31,15 @@ def event(event_id: bytes, message: bytes) -> bytes:
     return b"id: %b\ndata: %b\n\n" % (event_id, message)
 
 
+def bare_id(event_id: bytes) -> bytes:
+    """Tells a reader where it is without an event: what it returns to if it is cut off before one.
+
+    Args:
+        event_id: What it gives as `Last-Event-ID` then; without line breaks.
+    """
+    return b"id: %b\n\n" % event_id
+
+
 def events(blob: bytes, *, before: bytes, first: int, after: bytes) -> bytes:
     """Writes a run of WebSocket text frames as events under ids that count up.
 
@@ -42,12 +52,12 @@ def events(blob: bytes, *, before: bytes, first: int, after: bytes) -> bytes:
     Raises:
         LocalProtocolError: The run is not whole text frames.
     """
-    written = [
-        b"id: %b%d%b\ndata: %b\n\n" % (before, number, after, blob[start:end])
-        for number, (_, start, end) in enumerate(walk(blob), first)
-    ]
-    run = b"".join(written)
-    if run.count(b"\n") == _LINES_OF_EVENT * len(written) and b"\r" not in run:
+    head, neck = b"id: " + before, after + b"\ndata: "
+    parts: list[bytes] = []
+    for number, (_, start, end) in enumerate(walk(blob), first):
+        parts += (head, b"%d" % number, neck, blob[start:end], b"\n\n")
+    run = b"".join(parts)
+    if run.count(b"\n") * _PARTS == _LINES * len(parts) and b"\r" not in run:
         return run
     return b"".join(
         event(b"%b%d%b" % (before, number, after), message)

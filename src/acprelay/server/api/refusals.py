@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from acprelay.errors import AgentError, RelayError
+from acprelay.errors import AgentError, RelayError, class_of, told
 
 
 class _Error(msgspec.Struct):
@@ -26,17 +25,10 @@ def refusal_of(raw: bytes) -> RelayError:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = _Error()
     data = error.data if isinstance(error.data, dict) else {}
-    classes = {each.code: each for each in _tree(RelayError)}
-    cls = classes.get(str(data.get("code")))
-    if cls is None:
-        hint = "see what the agent needs, with the operation that probes it"
-        return AgentError(f"cannot open a session: its agent says {error.message!r}", hint=hint)
-    made = cls.__new__(cls)
-    RelayError.__init__(made, error.message, hint=str(data.get("hint", "")))
-    return made
-
-
-def _tree(cls: type[RelayError]) -> Iterator[type[RelayError]]:
-    yield cls
-    for each in cls.__subclasses__():
-        yield from _tree(each)
+    cls = class_of(data.get("code"))
+    if cls is not None:
+        return told(cls, error.message, data)
+    return AgentError(
+        f"cannot open a session: its agent says {error.message!r}",
+        hint="see what the agent needs, with the operation that probes it",
+    )

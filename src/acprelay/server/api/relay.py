@@ -13,7 +13,7 @@ from acprelay.routing.access import Grant
 from acprelay.routing.listing import timestamp
 from acprelay.runtime.draining import Draining
 from acprelay.runtime.inspection import Inspection
-from acprelay.server.api.operations import Call, Operation, Reach, Struct
+from acprelay.server.api.operations import Call, Nothing, Operation, Reach, Struct
 from acprelay.session.ports import Clock
 
 
@@ -106,6 +106,7 @@ class RelayResource:
                 first request.
                 """,
                 tag="relay",
+                body=Nothing,
                 result=DrainState,
                 status=202,
                 grant=Grant.MANAGE,
@@ -115,7 +116,7 @@ class RelayResource:
             ),
         ]
 
-    async def _drain(self, _call: Call[Any, None]) -> DrainState:
+    async def _drain(self, _call: Call[Any, Nothing]) -> DrainState:
         self._draining.begin()
         return self._state()
 

@@ -19,7 +19,7 @@ from acprelay.errors import InvalidParams, RelayError, SessionNotFound, Unsuppor
 from acprelay.routing.access import Grant, lacking
 from acprelay.server.api.operations import PREFIX, Call, Operation, Reach
 from acprelay.server.bodies import read_body
-from acprelay.server.principals import principal_of
+from acprelay.server.principals import check_still_admitted, principal_of
 from acprelay.server.problems import problem
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,7 @@ async def _read(
     if decode is not None:
         _check_type(request)
         raw = await read_body(request, most=limits.body_bytes, within_s=limits.body_s)
+        check_still_admitted(request)  # a token may have been taken back while the body came
         body = _decode(decode, raw)
     elif request.body_exists and operation.method != "GET":
         _check_type(request)

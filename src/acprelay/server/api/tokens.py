@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from acprelay.errors import InvalidParams, InvalidRequest, LimitReached, TokenNotFound, Unavailable
+from acprelay.errors import InvalidParams, InvalidRequest, LimitReached, NotFound, Unavailable
 from acprelay.routing.access import Grant, Scope
 from acprelay.routing.listing import timestamp
 from acprelay.routing.paging import page_of
@@ -170,7 +170,7 @@ class TokenResource:
                 description="It is answered once the token is good no more, and all connections "
                 "and browsers that it let in are out. A repetition gives 404.",
                 tag="tokens",
-                errors=(InvalidRequest, TokenNotFound, Unavailable),
+                errors=(InvalidRequest, NotFound, Unavailable),
                 grant=Grant.MANAGE,
                 reach=Reach.RELAY,
                 handler=self._revoke,

@@ -26,11 +26,6 @@ class Attack(NamedTuple):
         """What it is called."""
         return getattr(self.run, "__name__", "attack")
 
-    @property
-    def is_crowd(self) -> bool:
-        """Whether many connections take part."""
-        return self.run.__module__ == crowds.__name__
-
 
 _REFUSED = frozenset({"400", "403", "404", "405", "413", "414", "426", "431", HUNG_UP})
 _LATE = frozenset({"408", "429", HUNG_UP})

@@ -98,7 +98,6 @@ class Relay:
                     "-c",
                     _RELAY,
                     "serve",
-                    "--no-config",
                     "--no-auth",
                     "--port",
                     "0",
