@@ -74,7 +74,7 @@ class RelayProcess:
     """`acprelay serve`, to be used as a context.
 
     Leaving it tells the relay to end if it still runs, and fails if it leaves processes behind or
-    has logged a traceback.
+    has logged a traceback. Turns get no time then, unless the options say otherwise.
 
     Args:
         agents: What it offers; none offers the demo agent.
@@ -146,6 +146,7 @@ class RelayProcess:
         return [
             *(program, "serve", "--no-config", "--no-auth", "--port", str(self._port)),
             *("--state-dir", self.state_dir, "--worktree-dir", self.worktree_dir),
+            *("--drain", "0"),
             *options,
             *self._options,
         ]

@@ -257,3 +257,13 @@ async def test_a_silent_stream_says_that_it_is_there() -> None:
         assert await events.comment() == "nothing new"
         add(feed, 1)
         assert (await events.next()).kind == "notice"
+
+
+async def test_nobody_between_may_keep_events_back() -> None:
+    async with (
+        streaming(memory_feed()) as url,
+        aiohttp.ClientSession() as http,
+        http.get(f"{url}/api/v1/events") as response,
+    ):
+        assert response.headers["Cache-Control"] == "no-store, no-transform"
+        assert response.headers["X-Accel-Buffering"] == "no"

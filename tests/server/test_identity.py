@@ -171,6 +171,17 @@ async def test_a_page_of_another_origin_changes_nothing_with_a_browsers_cookie(
     assert len((await tokens_of(relay))["tokens"]) == 1
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_page_of_another_origin_opens_no_stream_with_a_browsers_cookie(
+    relay: RunningRelay, site: str
+) -> None:
+    cookie = {"Cookie": await logged_in(relay)}
+    embedded = {**cookie, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
+    assert (await api(relay, "/events", embedded)).status == 403
+    followed = {**cookie, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+    assert (await api(relay, "/docs", followed)).status == 200
+
+
 async def tokens_of(relay: RunningRelay) -> Mapping[str, list[object]]:
     async with api_client(relay.base_url, bearer(relay.owner_token)) as owner:
         found: Mapping[str, list[object]] = await owner.get("/tokens")
@@ -266,6 +277,22 @@ async def test_a_browser_that_logs_out_is_let_in_no_more(relay: RunningRelay) ->
     assert b"Nobody is logged in" in (await request_http(relay.base_url, "/login")).body
 
 
+@pytest.mark.requirement("access.logins-end-with-their-connections")
+async def test_logging_out_ends_what_the_browser_is_connected_with(relay: RunningRelay) -> None:
+    leaving = {"Cookie": await logged_in(relay), "Origin": relay.base_url}
+    staying = {"Cookie": await logged_in(relay), "Origin": relay.base_url}
+    victim = await connect(relay.url, headers=leaving)
+    bystander = AcpClient(await connect(relay.url, headers=staying))
+    await AcpClient(victim).open_session()
+    left = await request_http(relay.base_url, "/logout", method="POST", headers=leaving)
+    assert left.status == 303
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await victim.expect_end()).code == 1008
+    await bystander.open_session()
+    bystander.peer.abort()
+    victim.abort()
+
+
 async def test_a_browser_that_is_not_logged_in_gets_a_page_and_a_program_a_problem_document(
     relay: RunningRelay,
 ) -> None:
@@ -299,22 +326,6 @@ async def test_the_bare_address_leads_to_the_page_where_people_begin(relay: Runn
     async with open_relay(RelayConfig(port=0, auth=False)) as without_tokens:
         front = await request_http(without_tokens.base_url, "/")
         assert (front.status, front.headers["location"]) == (303, "api/v1/docs")
-
-
-@pytest.mark.requirement("access.logins-end-with-their-connections")
-async def test_logging_out_ends_what_the_browser_is_connected_with(relay: RunningRelay) -> None:
-    leaving = {"Cookie": await logged_in(relay), "Origin": relay.base_url}
-    staying = {"Cookie": await logged_in(relay), "Origin": relay.base_url}
-    victim = await connect(relay.url, headers=leaving)
-    bystander = AcpClient(await connect(relay.url, headers=staying))
-    await AcpClient(victim).open_session()
-    left = await request_http(relay.base_url, "/logout", method="POST", headers=leaving)
-    assert left.status == 303
-    async with asyncio.timeout(PATIENCE_S):
-        assert (await victim.expect_end()).code == 1008
-    await bystander.open_session()
-    bystander.peer.abort()
-    victim.abort()
 
 
 # -- tokens

@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from acprelay.errors import RelayError, Unauthorized
 from acprelay.routing.access import Principal
-from acprelay.server.guard import check_same_page
+from acprelay.server.guard import check_foreign_read, check_same_page
 from acprelay.server.principals import Authenticate, admit
 from acprelay.server.problems import problem
 
@@ -78,6 +78,10 @@ class Identity:
         principal = self._desk.recognize(session)
         if request.method not in _SAFE or "Upgrade" in request.headers:
             check_page(request)
+        check_foreign_read(
+            fetch_site=request.headers.get("Sec-Fetch-Site"),
+            fetch_mode=request.headers.get("Sec-Fetch-Mode"),
+        )
         return principal
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from acprelay.errors import InvalidRequest
+from acprelay.server.event_streams import EVENT_STREAM
 from acprelay.wire import Envelope, MessageKind, Scope, lookup, peek
 
 _BATCH = b"["
@@ -20,7 +21,7 @@ def accepts_events(request: web.Request) -> bool:
     """Tells whether the client says that it takes server-sent events."""
     accepted = ",".join(request.headers.getall("Accept", ())).lower().split(",")
     kinds = {kind.partition(";")[0].strip() for kind in accepted}
-    return not kinds.isdisjoint({"text/event-stream", "text/*", "*/*"})
+    return not kinds.isdisjoint({EVENT_STREAM, "text/*", "*/*"})
 
 
 def is_batch(body: bytes) -> bool:

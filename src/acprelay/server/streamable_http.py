@@ -20,8 +20,10 @@ from acprelay.errors import InvalidRequest, LimitReached, RelayError
 from acprelay.runtime.event_stream import EventStream
 from acprelay.server.bodies import read_body
 from acprelay.server.choices import read_choice
+from acprelay.server.event_streams import EVENT_STREAM, HEADERS
 from acprelay.server.http_connections import HttpConnection, HttpConnections
 from acprelay.server.http_messages import accepts_events, is_batch, is_json, read_message
+from acprelay.server.losses import told_of_loss
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
 from acprelay.server.quotas import Quotas
@@ -32,14 +34,7 @@ from acprelay.wire.sse import KEEP_ALIVE
 CONNECTION_ID_HEADER = "Acp-Connection-Id"
 SESSION_ID_HEADER = "Acp-Session-Id"
 
-_EVENTS = "text/event-stream"
 _FAREWELL_S = 1.0
-
-_STREAM_HEADERS = {
-    "Content-Type": _EVENTS,
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",  # nginx would keep events back
-}
 
 
 class StreamableHttp:
@@ -94,7 +89,7 @@ class StreamableHttp:
             return problem(
                 InvalidRequest(
                     "cannot answer with anything but a stream of events",
-                    hint=f"say Accept: {_EVENTS}, or ask for an upgrade to a WebSocket",
+                    hint=f"say Accept: {EVENT_STREAM}, or ask for an upgrade to a WebSocket",
                 ),
                 status=406,
             )
@@ -106,7 +101,8 @@ class StreamableHttp:
                     last_event_id=request.headers.get("Last-Event-ID") or None,
                 )
                 try:
-                    return await _serve(request, stream, keep_alive_s=self._keep_alive_s)
+                    with told_of_loss(request, stream.end):
+                        return await _serve(request, stream, keep_alive_s=self._keep_alive_s)
                 finally:
                     connection.outbox.leave(stream)
         except RelayError as error:
@@ -170,7 +166,7 @@ class StreamableHttp:
 async def _serve(
     request: web.Request, stream: EventStream, *, keep_alive_s: float
 ) -> web.StreamResponse:
-    response = web.StreamResponse(headers=_STREAM_HEADERS)
+    response = web.StreamResponse(headers=HEADERS)
     writer = await response.prepare(request)
     if writer is None:  # aiohttp: only where a response was ended before
         return response

@@ -20,16 +20,13 @@ from acprelay.routing.listing import timestamp
 from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.live_connections import LiveConnections
 from acprelay.server.api.operations import Call, Operation, Reach, Taken
+from acprelay.server.event_streams import EVENT_STREAM, HEADERS
+from acprelay.server.losses import told_of_loss
 from acprelay.server.quotas import Quota
 
 _BATCH = 256
 _KEEPALIVE_S = 15.0
 _PATIENCE_S = 30.0
-_HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",
-}
 
 _Filter = Annotated[str, msgspec.Meta(max_length=200)]
 
@@ -107,7 +104,7 @@ class EventResource:
                 """,
                 tag="events",
                 query=EventQuery,
-                media="text/event-stream",
+                media=EVENT_STREAM,
                 errors=(LimitReached, Unavailable),
                 grant=Grant.OBSERVE,
                 reach=Reach.WITHIN,
@@ -126,17 +123,22 @@ class EventResource:
         is_lost = place is None or place < ring.start
         begin = ring.start if place is None or is_lost else place
         greeting = _lost(ring, begin) if is_lost else _greeting(ring, begin)
-        response = web.StreamResponse(headers=_HEADERS)
-        severed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with self._connections.enter(call.principal, lambda: severed.set_result(None)):
+        response = web.StreamResponse(headers=HEADERS)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def end() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        with self._connections.enter(call.principal, end), told_of_loss(call.request, end):
             await response.prepare(call.request)
             interest = _Interest(call.principal, call.query)
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._deliver(response, greeting, begin, interest))
-                waited: list[asyncio.Future[Any]] = [reading, severed]
+                waited: list[asyncio.Future[Any]] = [reading, ended]
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
                 reading.cancel()
-        if severed.done() or not reading.result():
+        if ended.done() or not reading.result():
             _cut_off(call.request)
         return response
 
