@@ -112,7 +112,23 @@ def test_an_address_that_others_reach_is_listened_on_with_tls_or_where_it_is_sai
 )
 def test_a_public_address_has_the_origin_that_browsers_write(url: str, origin: str) -> None:
     assert origin_of(url) == origin
-    assert RelayConfig(public_urls=(url,)).public_urls == (url,)
+    assert RelayConfig(public_urls=(url,), insecure_without_tls=True).public_urls == (url,)
+
+
+@pytest.mark.requirement("edges.open-bind-needs-a-token")
+def test_a_relay_that_a_proxy_shows_to_others_needs_tokens() -> None:
+    public = ("http://localhost:80", "https://relay.example.org")
+    with pytest.raises(ConfigError, match=r"cannot be reached at 'https://relay.* without tokens"):
+        RelayConfig(public_urls=public, auth=False)
+    assert RelayConfig(public_urls=public[:1], auth=False).auth is False
+    assert RelayConfig(public_urls=public, auth=False, insecure_without_auth=True).auth is False
+
+
+@pytest.mark.requirement("edges.open-bind-needs-tls")
+def test_a_public_address_of_others_has_tls_unless_it_is_said_twice() -> None:
+    with pytest.raises(ConfigError, match=r"cannot be reached at 'http://relay.* without TLS"):
+        RelayConfig(public_urls=("https://relay.example.org", "http://relay.example.org"))
+    assert RelayConfig(public_urls=("http://127.0.0.1:80",)).tls is None
 
 
 @pytest.mark.parametrize(

@@ -231,19 +231,23 @@ class RelayConfig:
         Raises:
             ConfigError: It would be.
         """
-        if is_loopback(self.host):
-            return
-        if not self.auth and not self.insecure_without_auth:
+        where = [] if is_loopback(self.host) else [f"listen on {self.host!r}"]
+        in_clear = where if self.tls is None else []
+        for url in self.public_urls:
+            parts = urlsplit(origin_of(url))
+            if not is_loopback(parts.hostname or ""):
+                where = [*where, f"be reached at {url[:200]!r}"]
+                in_clear = [*in_clear, where[-1]] if parts.scheme == "http" else in_clear
+        if where and not self.auth and not self.insecure_without_auth:
             raise ConfigError(
-                f"cannot listen on {self.host!r} without tokens: whoever reaches it could run "
-                "commands here",
+                f"cannot {where[0]} without tokens: whoever reaches it could run commands here",
                 hint="leave out --no-auth, or listen on a loopback address such as 127.0.0.1 and "
                 "reach it through SSH; --insecure-without-auth lets everybody in",
                 host=self.host,
             )
-        if self.tls is None and not self.insecure_without_tls:
+        if in_clear and not self.insecure_without_tls:
             raise ConfigError(
-                f"cannot listen on {self.host!r} without TLS: tokens could be read on the way",
+                f"cannot {in_clear[0]} without TLS: tokens could be read on the way",
                 hint="give --tls-cert and --tls-key, or listen on a loopback address such as "
                 "127.0.0.1 and reach it through SSH; --insecure-without-tls does without",
                 host=self.host,

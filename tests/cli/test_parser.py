@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+from collections.abc import Iterator
 from unittest.mock import patch
 
 import pytest
@@ -186,6 +188,35 @@ def test_the_help_of_a_command_fits_a_terminal_and_explains_every_option(
     assert max(len(line) for line in text.splitlines()) <= 80
     for option in re.findall(r"\[(--\w+)", text):
         assert re.search(rf"^  {option}.*\n?.*[a-z]{{3}}", text, flags=re.MULTILINE), option
+
+
+def _commands(
+    parser: argparse.ArgumentParser, name: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each, child in action.choices.items():
+                yield from _commands(child, (*name, each))
+
+
+@pytest.mark.parametrize("name", [name for name, _ in _commands(build_parser())], ids=" ".join)
+def test_the_help_of_every_command_and_subcommand_fits_a_terminal(
+    capsys: pytest.CaptureFixture[str], name: tuple[str, ...]
+) -> None:
+    assert max(map(len, _help(capsys, *name).splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name, parser in _commands(build_parser()) if "--url" in parser.format_help()],
+    ids=" ".join,
+)
+def test_every_command_that_talks_to_a_relay_tells_its_exit_codes(
+    capsys: pytest.CaptureFixture[str], name: tuple[str, ...]
+) -> None:
+    codes = _help(capsys, *name).partition("exit codes:\n")[2]
+    assert {0, 1, 2, 3} <= {int(code) for code in re.findall(r"^ +([0-9]+)  ", codes, re.MULTILINE)}
 
 
 def test_the_help_of_run_documents_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

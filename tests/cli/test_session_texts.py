@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 
-from acprelay.cli.session_texts import details, flat, local_time, opened_as_json, row
+from acprelay.cli.session_texts import details, flat, local_time, opened_as_json, row, short_time
 from acprelay.client import Opened, Refusal, Session, WorktreeInfo
 
 SESSION = Session(
@@ -16,6 +18,7 @@ SESSION = Session(
     updated_at="2026-01-02T03:04:05.678Z",
     title="Mend it",
 )
+NOW = datetime(2026, 1, 2, 12, tzinfo=UTC).astimezone()
 TREE = WorktreeInfo(path="/t", workdir="/t", branch="b", base="c", repository="/repo")
 FLAT = {
     "sessionId": "task:auth",
@@ -61,12 +64,12 @@ def test_scripts_get_what_became_of_each_role() -> None:
 
 
 def test_a_row_names_the_directory_that_the_agent_works_in() -> None:
-    assert row(FLAT)[0::4] == ("task:auth", "/repo")
-    assert row({**FLAT, "worktree": {"workdir": "/trees/auth"}})[4] == "/trees/auth"
+    assert row(FLAT, now=NOW)[0::4] == ("task:auth", "/repo")
+    assert row({**FLAT, "worktree": {"workdir": "/trees/auth"}}, now=NOW)[4] == "/trees/auth"
 
 
 def test_a_row_of_a_session_without_a_title_says_so() -> None:
-    assert row({**FLAT, "title": None})[-1] == "-"
+    assert row({**FLAT, "title": None}, now=NOW)[-1] == "-"
 
 
 def test_details_are_aligned_and_levels_indented() -> None:
@@ -94,3 +97,15 @@ def test_details_are_aligned_and_levels_indented() -> None:
 def test_a_time_is_shown_as_a_clock_here_shows_it_and_other_text_as_it_is() -> None:
     assert local_time("2026-01-02T03:04:05+00:00")[-5:] == "04:05"
     assert local_time("None") == "None"
+
+
+def test_a_list_shows_the_minute_of_today_and_the_day_of_any_other_time() -> None:
+    assert short_time(NOW.isoformat(), now=NOW) == f"{NOW:%H:%M}"
+    for days in (-1, 1):
+        time = NOW + timedelta(days=days)
+        assert short_time(time.isoformat(), now=NOW) == f"{time:%Y-%m-%d}"
+    assert short_time("some day", now=NOW) == "some day"
+
+
+def test_people_are_told_yes_or_no() -> None:
+    assert list(details({"dirty": False, "live": True})) == ["dirty  no", "live   yes"]

@@ -378,9 +378,13 @@ async def open_stream(
     """
     reader, writer = await _connect(url, receive_buffer)
     accept = {"Accept": "text/event-stream"}
-    writer.write(_head(url, path, "GET", {**accept, **headers}))
-    answer = await _read_head(reader)
-    assert answer.status == 200, answer
-    assert answer.headers["content-type"] == "text/event-stream"
-    assert answer.headers["transfer-encoding"] == "chunked"
+    try:
+        writer.write(_head(url, path, "GET", {**accept, **headers}))
+        answer = await _read_head(reader)
+        assert answer.status == 200, answer
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.headers["transfer-encoding"] == "chunked"
+    except BaseException:
+        writer.transport.abort()
+        raise
     return StreamPeer(reader, writer, answer)

@@ -171,6 +171,17 @@ async def test_a_page_of_another_origin_changes_nothing_with_a_browsers_cookie(
     assert len((await tokens_of(relay))["tokens"]) == 1
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_page_of_another_origin_opens_no_stream_with_a_browsers_cookie(
+    relay: RunningRelay, site: str
+) -> None:
+    cookie = {"Cookie": await logged_in(relay)}
+    embedded = {**cookie, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
+    assert (await api(relay, "/events", embedded)).status == 403
+    followed = {**cookie, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+    assert (await api(relay, "/docs", followed)).status == 200
+
+
 async def tokens_of(relay: RunningRelay) -> Mapping[str, list[object]]:
     async with api_client(relay.base_url, bearer(relay.owner_token)) as owner:
         found: Mapping[str, list[object]] = await owner.get("/tokens")
@@ -280,6 +291,41 @@ async def test_logging_out_ends_what_the_browser_is_connected_with(relay: Runnin
     await bystander.open_session()
     bystander.peer.abort()
     victim.abort()
+
+
+async def test_a_browser_that_is_not_logged_in_gets_a_page_and_a_program_a_problem_document(
+    relay: RunningRelay,
+) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    page = await request_http(relay.base_url, "/api/v1/docs", headers=browser)
+    assert page.status == 401
+    assert b"<code>acprelay login</code>" in page.body
+    assert page.headers["www-authenticate"].startswith("Bearer")
+    wrong = {**browser, **bearer("acpr_a_wrongwrong")}
+    for headers in ({}, wrong):
+        answer = await request_http(relay.base_url, "/api/v1/docs", headers=headers)
+        assert (answer.status, answer.problem["code"]) == (401, "unauthorized")
+
+
+async def test_a_button_that_is_pressed_twice_leads_to_a_page(relay: RunningRelay) -> None:
+    path = path_of(relay.login_url())
+    assert (await redeemed(relay, path)).status == 303
+    again = await redeemed(relay, path, Accept="text/html")
+    assert again.status == 410
+    assert b"used already" in again.body
+
+
+async def test_the_bare_address_leads_to_the_page_where_people_begin(relay: RunningRelay) -> None:
+    front = await request_http(relay.base_url, "/")
+    assert (front.status, front.headers["location"]) == (303, "login")
+    cookie = {"Cookie": await logged_in(relay)}
+    page = await request_http(relay.base_url, "/login", headers=cookie)
+    assert b'<a href="api/v1/docs">' in page.body
+    docs = await request_http(relay.base_url, "/api/v1/docs", headers=cookie)
+    assert docs.status == 200
+    async with open_relay(RelayConfig(port=0, auth=False)) as without_tokens:
+        front = await request_http(without_tokens.base_url, "/")
+        assert (front.status, front.headers["location"]) == (303, "api/v1/docs")
 
 
 # -- tokens

@@ -87,6 +87,22 @@ async def test_a_client_checks_the_certificate(relay: RunningRelay, files: Files
             assert b'"id":1' in await socket.receive()
 
 
+async def test_who_mixes_up_tls_and_none_is_told_which_address_to_write(
+    relay: RunningRelay, files: Files
+) -> None:
+    async with asyncio.timeout(PATIENCE_S), open_relay(RelayConfig(port=0)) as plain:
+        for url, hint in (
+            (relay.url.replace("wss:", "ws:"), "at https:// or wss://"),
+            (plain.url.replace("ws:", "wss:"), "write http:// or ws://"),
+        ):
+            with pytest.raises(RelayUnreachable) as caught:
+                async with open_socket(url, token=None, tls=trusting(files)):
+                    raise AssertionError("it was reached")
+            assert hint in caught.value.hint
+            assert "SSL" not in caught.value.message
+            assert "permitted" not in caught.value.message
+
+
 async def test_over_tls_the_cookie_is_for_tls_and_own_pages_are_those_of_https(
     relay: RunningRelay, files: Files
 ) -> None:

@@ -42,7 +42,7 @@ _COMMANDS = (
 _MAIN = """\
 A relay for coding agents that speak the Agent Client Protocol (ACP).
 
-It owns the agents and lets clients reach them over WebSocket."""
+It owns the agents and lets clients reach them over WebSocket and HTTP."""
 
 _MAIN_EXAMPLES = """\
 examples:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import UTC, datetime
 
 import msgspec
 
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.cli.reaching import open_client
-from acprelay.cli.session_texts import local_time
+from acprelay.cli.session_texts import short_time
 from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import one_line
 from acprelay.client import PermissionInfo, RelayClient
@@ -53,7 +54,8 @@ async def _list(arguments: argparse.Namespace) -> int:
         for each in waiting:
             print(json.dumps(msgspec.to_builtins(each)))
     else:
-        print_table(_HEADERS, [_row(each) for each in waiting])
+        now = datetime.now(UTC)
+        print_table(_HEADERS, [_row(each, now=now) for each in waiting])
     return ExitCode.OK
 
 
@@ -73,12 +75,12 @@ async def _settle(client: RelayClient, arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _row(permission: PermissionInfo) -> tuple[str, ...]:
+def _row(permission: PermissionInfo, *, now: datetime) -> tuple[str, ...]:
     options = [as_object(each) for each in as_list(permission.options)]
     return (
         permission.ask,
         permission.session_id,
-        local_time(permission.asked_at),
+        short_time(permission.asked_at, now=now),
         ", ".join(str(option.get("optionId")) for option in options),
         str(as_object(permission.tool_call).get("title") or "a tool call"),
     )

@@ -51,14 +51,14 @@ def _whole(worktree: WorktreeInfo) -> JsonObject:
     return {**msgspec.structs.asdict(worktree), "notes": list(worktree.notes)}
 
 
-def row(session: JsonObject) -> tuple[str, ...]:
+def row(session: JsonObject, *, now: datetime) -> tuple[str, ...]:
     """Gives the cells of a session's row in a list."""
     worktree = as_object(session["worktree"])
     return (
         str(session["sessionId"]),
         str(session["agent"]),
         str(session["state"]),
-        local_time(str(session["updatedAt"])),
+        short_time(str(session["updatedAt"]), now=now),
         str(worktree.get("workdir", session["cwd"])),
         str(session["title"] or _NOTHING),
     )
@@ -77,6 +77,20 @@ def local_time(text: str) -> str:
         return text
 
 
+def short_time(text: str, *, now: datetime) -> str:
+    """Gives a time of ISO 8601 as a list shows it: the minute of today, the day of any other time.
+
+    Args:
+        text: The time; other text is given as it is.
+        now: The time now, with a zone.
+    """
+    try:
+        time = datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        return text
+    return f"{time:%H:%M}" if time.date() == now.astimezone().date() else f"{time:%Y-%m-%d}"
+
+
 def _lines(value: JsonObject, *, indent: str) -> Iterator[str]:
     width = max(map(len, value), default=0)
     for name, each in value.items():
@@ -89,5 +103,7 @@ def _lines(value: JsonObject, *, indent: str) -> Iterator[str]:
                 yield from (f"{head}  {one_line(str(item))}" for item in each)
             case None | [] | {}:
                 yield f"{head}  {_NOTHING}"
+            case bool():
+                yield f"{head}  {'yes' if each else 'no'}"
             case _:
                 yield f"{head}  {one_line(str(each))}"

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from acprelay.cli.exits import ExitCode
@@ -51,7 +52,8 @@ async def _list(client: RelayClient, arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(sessions)
     else:
-        print_table(_HEADERS, [row(entry) for entry in sessions])
+        now = datetime.now(UTC)
+        print_table(_HEADERS, [row(entry, now=now) for entry in sessions])
     return ExitCode.OK
 
 

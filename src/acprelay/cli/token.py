@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,13 +14,14 @@ import msgspec
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.loop import run_async
 from acprelay.cli.reaching import open_client
+from acprelay.cli.session_texts import local_time, short_time
 from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain
 from acprelay.client import NewToken, RelayClient, Token
 from acprelay.errors import ConfigError, RelayError, RelayUnreachable
 from acprelay.routing.tokens import PREFIX
 
-_HEADERS = ("ID", "NAME", "GRANTS", "FOR", "CREATED", "EXPIRES", "LAST USED")
+_HEADERS = ("ID", "NAME", "GRANTS", "FOR", "EXPIRES", "USED")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
@@ -61,7 +63,8 @@ async def _list(client: RelayClient, arguments: argparse.Namespace) -> int:
         for token in tokens:
             print(json.dumps(msgspec.to_builtins(token)))
     else:
-        print_table(_HEADERS, [_row(token) for token in tokens])
+        now = datetime.now(UTC)
+        print_table(_HEADERS, [_row(token, now=now) for token in tokens])
     return ExitCode.OK
 
 
@@ -109,25 +112,27 @@ def read_duration(text: str) -> float:
 
 
 def _instructions(made: NewToken) -> str:
-    until = "until it is revoked" if made.expires_at is None else f"until {made.expires_at}"
+    until = (
+        "until it is revoked" if made.expires_at is None else f"until {local_time(made.expires_at)}"
+    )
     return f"""\
 {made.token}
 
-It is good for {_scope(made)}, {until}, and shown only now. Keep it in a file for
---token-file, or in the variable ACPRELAY_TOKEN. This takes it back:
+It is good for {_scope(made)}, {until}, and shown only now.
+Keep it in a file for --token-file, or in the variable ACPRELAY_TOKEN.
+This takes it back:
 
   acprelay token revoke {made.id}"""
 
 
-def _row(token: Token) -> tuple[str, ...]:
+def _row(token: Token, *, now: datetime) -> tuple[str, ...]:
     return (
         token.id,
         token.name,
         ",".join(token.grants),
         _scope(token),
-        token.created_at,
-        token.expires_at or "never",
-        token.last_used_at or "-",
+        "never" if token.expires_at is None else short_time(token.expires_at, now=now),
+        "-" if token.last_used_at is None else short_time(token.last_used_at, now=now),
     )
 
 

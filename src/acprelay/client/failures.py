@@ -57,13 +57,25 @@ def unreachable(url: str, error: Exception, *, after_s: float) -> RelayUnreachab
             reason = f"it did not answer within {after_s:g} s"
             hint = "check the address"
         case aiohttp.ClientConnectorCertificateError():
-            reason = f"its certificate cannot be trusted: {error.certificate_error}"
+            reason = f"its certificate cannot be trusted: {_certificate_trouble(error)}"
             hint = "name the certificates that lead to it with --ca-file, or with SSL_CERT_FILE"
+        case aiohttp.ClientConnectorSSLError():
+            # What OpenSSL numbers is no errno
+            reason = "what answers there does not speak TLS as it should"
+            hint = "write http:// or ws:// where a relay serves without TLS"
         case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number))):
             reason, hint = os.strerror(number), "start a relay with: acprelay serve"
+        case aiohttp.ServerDisconnectedError() if url.startswith(("http:", "ws:")):
+            reason = "what answers there hung up"
+            hint = "check the address: a relay that serves TLS is at https:// or wss://"
         case _:
             reason, hint = str(error), "check the address"
     return RelayUnreachable(f"cannot reach a relay at {url}: {reason}", hint=hint, url=url)
+
+
+def _certificate_trouble(error: aiohttp.ClientConnectorCertificateError) -> str:
+    trouble = error.certificate_error
+    return getattr(trouble, "verify_message", "") or str(trouble)
 
 
 def connection_lost(url: str, reason: str) -> RelayUnreachable:

@@ -18,10 +18,10 @@ from acprelay.server.agents import PATH as AGENTS_PATH
 from acprelay.server.agents import AgentEndpoint
 from acprelay.server.api.operations import Operation
 from acprelay.server.api.serving import add_operations
-from acprelay.server.authentication import authentication, port_of
+from acprelay.server.authentication import authentication, port_of, refused
 from acprelay.server.edge import take_place
 from acprelay.server.guard import check_headers, single
-from acprelay.server.login import LoginDesk, LoginPages
+from acprelay.server.login import LoginDesk, LoginPages, refused_here
 from acprelay.server.logs import loggable_path
 from acprelay.server.metrics import PATH as METRICS_PATH
 from acprelay.server.metrics import Metrics, MetricsEndpoint
@@ -31,9 +31,12 @@ from acprelay.session.ports import SessionManager
 
 ACP_ROUTE = "acp"
 _AGENTS_ROUTE = "agents"
+_FRONT_ROUTE = "front"
 _ALIVE_ROUTE = "healthz"
 _READY_ROUTE = "readyz"
-_OPEN_ROUTES = frozenset({_AGENTS_ROUTE, _ALIVE_ROUTE, _READY_ROUTE, *LoginPages.ROUTES})
+_OPEN_ROUTES = frozenset(
+    {_FRONT_ROUTE, _AGENTS_ROUTE, _ALIVE_ROUTE, _READY_ROUTE, *LoginPages.ROUTES}
+)
 """What somebody reaches who is not known: agents show tokens of their own."""
 
 
@@ -71,7 +74,11 @@ def make_app(
             _explain,
             take_place,
             _guard(public_origins),
-            authentication(authenticate, open_routes=_OPEN_ROUTES),
+            authentication(
+                authenticate,
+                refuse=refused if logins is None else refused_here,
+                open_routes=_OPEN_ROUTES,
+            ),
         ],
         client_max_size=limits.body_bytes,
     )
@@ -83,12 +90,24 @@ def make_app(
     app.router.add_get(AGENTS_PATH, agents.handle, allow_head=False, name=_AGENTS_ROUTE)
     app.on_response_prepare.append(metrics.answering)
     app.router.add_get(METRICS_PATH, MetricsEndpoint(metrics=metrics, census=census).handle)
+    app.router.add_get("/", _front(logins), name=_FRONT_ROUTE)
     app.router.add_get("/healthz", health.alive, name=_ALIVE_ROUTE)
     app.router.add_get("/readyz", health.ready, name=_READY_ROUTE)
     if logins is not None:
         LoginPages(desk=logins).add_to(app)
     add_operations(app, api, limits=limits)
     return app
+
+
+def _front(logins: LoginDesk | None) -> Handler:
+    """Gives what leads from the bare address to the page where people begin."""
+    # Relative: other programs may mount the application anywhere.
+    location = "api/v1/docs" if logins is None else "login"
+
+    async def front(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=303, headers={"Location": location})
+
+    return front
 
 
 class Health:

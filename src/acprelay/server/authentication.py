@@ -7,7 +7,7 @@ decided here.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from functools import partial
 from typing import Protocol
 
@@ -16,11 +16,14 @@ from aiohttp.typedefs import Handler, Middleware
 
 from acprelay.errors import RelayError, Unauthorized
 from acprelay.routing.access import Principal
-from acprelay.server.guard import check_same_page
+from acprelay.server.guard import check_foreign_read, check_same_page
 from acprelay.server.principals import Authenticate, admit
 from acprelay.server.problems import problem
 
-_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="acprelay"'}
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="acprelay"'}
+Refuse = Callable[[web.Request, RelayError], web.Response]
+"""Says to who made a request why it is not let in."""
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -74,6 +77,10 @@ class Identity:
         principal = self._desk.recognize(session)
         if request.method not in _SAFE or "Upgrade" in request.headers:
             check_page(request)
+        check_foreign_read(
+            fetch_site=request.headers.get("Sec-Fetch-Site"),
+            fetch_mode=request.headers.get("Sec-Fetch-Mode"),
+        )
         return principal
 
 
@@ -100,11 +107,14 @@ def check_page(request: web.Request) -> None:
     )
 
 
-def authentication(authenticate: Authenticate, *, open_routes: Container[str]) -> Middleware:
+def authentication(
+    authenticate: Authenticate, *, refuse: Refuse, open_routes: Container[str]
+) -> Middleware:
     """Gives what stands before every handler.
 
     Args:
         authenticate: Tells who makes a request.
+        refuse: Says to who made a request why it is not let in.
         open_routes: The names of the routes that anybody may ask for; who asks is noted where it is
             known.
     """
@@ -118,16 +128,16 @@ def authentication(authenticate: Authenticate, *, open_routes: Container[str]) -
             admit(request, look(request), look_again=partial(look, request))
         except RelayError as error:
             if request.match_info.route.name not in open_routes:
-                return refused(error)
+                return refuse(request, error)
         return await handler(request)
 
     return authenticating
 
 
-def refused(error: RelayError) -> web.Response:
+def refused(_request: web.Request, error: RelayError) -> web.Response:
     """Says why somebody is not let in, and how they would be."""
     is_unknown = isinstance(error, Unauthorized)
-    return problem(error, headers=_CHALLENGE if is_unknown else None)
+    return problem(error, headers=CHALLENGE if is_unknown else None)
 
 
 def _known(principal: Principal | None) -> Principal:

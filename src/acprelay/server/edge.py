@@ -98,11 +98,16 @@ class EdgeConnection(web.RequestHandler):
         server: The HTTP server that it is one of.
         doors: Counts connections.
         limits: Bounds.
+
+    Attributes:
+        doors: As given.
+        on_loss: Called once it is lost.
     """
 
     def __init__(self, server: web.Server, *, doors: Doors, limits: Limits) -> None:
         self._time_limits = limits
         self.doors = doors
+        self.on_loss: Callable[[], None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         super().__init__(
             server,
@@ -125,9 +130,11 @@ class EdgeConnection(web.RequestHandler):
         self.doors.knock(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Gives its place back."""
+        """Gives its place back, and tells whoever serves a request over it."""
         self.has_spoken()
         self.doors.leave(self)
+        if self.on_loss is not None:
+            self.on_loss()
         super().connection_lost(exc)
 
     def has_spoken(self) -> None:

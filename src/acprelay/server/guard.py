@@ -76,6 +76,26 @@ def check_same_page(*, origin: str | None, fetch_site: str | None) -> None:
         )
 
 
+def check_foreign_read(*, fetch_site: str | None, fetch_mode: str | None) -> None:
+    """Refuses what a page of another origin has a browser read with a cookie.
+
+    Such a page never sees the answer, but it could open streams until there are no more to be had.
+    To follow a link is no such thing.
+
+    Args:
+        fetch_site: The Sec-Fetch-Site header.
+        fetch_mode: The Sec-Fetch-Mode header.
+
+    Raises:
+        Forbidden: It does.
+    """
+    if fetch_site in ("same-site", "cross-site") and fetch_mode != "navigate":
+        raise Forbidden(
+            "cannot do that with a cookie: a page of another origin asks for it",
+            hint="ask from a page of the relay, or send a token instead of a cookie",
+        )
+
+
 def single(values: Sequence[str], name: str) -> str | None:
     """Gives a header's value; None where there is none.
 

@@ -7,14 +7,16 @@ take nothing from elsewhere. Addresses in them are relative: other programs may 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
+from types import MappingProxyType
 from typing import Protocol
 
 from aiohttp import web
 
-from acprelay.errors import RelayError
+from acprelay.errors import RelayError, Unauthorized
 from acprelay.routing.logins import SESSION_S
-from acprelay.server.authentication import check_page, cookie_name, refused
+from acprelay.server.authentication import CHALLENGE, check_page, cookie_name, refused
 from acprelay.server.principals import known_principal_of
 
 LOGIN_PATH = "/login"
@@ -45,6 +47,16 @@ button {{ font: inherit; padding: .6rem 1.4rem }}
 {form}</html>
 """
 _FORM = '<form method="post" action="{action}"><button>{label}</button></form>\n'
+
+
+_NOBODY = (
+    "Nobody is logged in here. The command <code>acprelay login</code> gives an address that logs "
+    "a browser in."
+)
+_USED_UP = (
+    "This address was used already, or has expired. The command <code>acprelay login</code> gives "
+    "a new one."
+)
 
 
 class LoginDesk(Protocol):
@@ -93,21 +105,17 @@ class LoginPages:
         """Says who is logged in."""
         principal = known_principal_of(request)
         if principal is None:
-            return _page(
-                "Nobody is logged in here. The command <code>acprelay login</code> gives an "
-                "address that logs a browser in."
-            )
-        text = f"You are logged in as <b>{escape(principal.name)}</b>."
+            return _page(_NOBODY)
+        text = (
+            f"You are logged in as <b>{escape(principal.name)}</b>. "
+            '<a href="api/v1/docs">The control API</a> is open to this browser.'
+        )
         return _page(text, _FORM.format(action="logout", label="Log out"))
 
     async def offer(self, request: web.Request) -> web.Response:
         """Shows the button; uses nothing up."""
         if not self._desk.can_log_in(request.match_info["code"]):
-            return _page(
-                "This address was used already, or has expired. The command "
-                "<code>acprelay login</code> gives a new one.",
-                status=410,
-            )
+            return _page(_USED_UP, status=410)
         return _page("Log this browser in?", _FORM.format(action="", label="Log in"))
 
     async def log_in(self, request: web.Request) -> web.Response:
@@ -116,7 +124,8 @@ class LoginPages:
             check_page(request)
             session = self._desk.log_in(request.match_info["code"])
         except RelayError as error:
-            return refused(error)
+            is_used_up = isinstance(error, Unauthorized) and _is_for_people(request)
+            return _page(_USED_UP, status=410) if is_used_up else refused(request, error)
         answer = _see("../login")
         answer.set_cookie(
             cookie_name(request),
@@ -134,7 +143,7 @@ class LoginPages:
         try:
             check_page(request)
         except RelayError as error:
-            return refused(error)
+            return refused(request, error)
         await self._desk.log_out(request.cookies.get(cookie_name(request), ""))
         answer = _see("login")
         answer.del_cookie(
@@ -147,6 +156,19 @@ class LoginPages:
         return answer
 
 
+def refused_here(request: web.Request, error: RelayError) -> web.Response:
+    """Says why somebody is not let in: with a page to whoever opens an address in a browser."""
+    if isinstance(error, Unauthorized) and _is_for_people(request):
+        return _page(_NOBODY, status=401, headers=CHALLENGE)
+    return refused(request, error)
+
+
+def _is_for_people(request: web.Request) -> bool:
+    """Whether a browser opens a page: it shows no token, and names HTML before anything else."""
+    accept = request.headers.get("Accept", "")
+    return "Authorization" not in request.headers and accept.startswith("text/html")
+
+
 def _is_secure(request: web.Request) -> bool:
     """Whether the browser came over TLS, to the relay or to a proxy that stands before it."""
     return request.secure or request.headers.get("Origin", "").startswith("https:")
@@ -156,10 +178,16 @@ def _see(path: str) -> web.Response:
     return web.Response(status=303, headers={**_HEADERS, "Location": path})
 
 
-def _page(text: str, form: str = "", *, status: int = 200) -> web.Response:
+def _page(
+    text: str,
+    form: str = "",
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> web.Response:
     return web.Response(
         status=status,
         text=_PAGE.format(text=text, form=form),
         content_type="text/html",
-        headers=_HEADERS,
+        headers={**_HEADERS, **headers},
     )

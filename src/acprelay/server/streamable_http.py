@@ -23,6 +23,7 @@ from acprelay.server.choices import read_choice
 from acprelay.server.event_streams import EVENT_STREAM, HEADERS
 from acprelay.server.http_connections import HttpConnection, HttpConnections
 from acprelay.server.http_messages import accepts_events, is_batch, is_json, read_message
+from acprelay.server.losses import told_of_loss
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
 from acprelay.server.quotas import Quotas
@@ -100,7 +101,8 @@ class StreamableHttp:
                     last_event_id=request.headers.get("Last-Event-ID") or None,
                 )
                 try:
-                    return await _serve(request, stream, keep_alive_s=self._keep_alive_s)
+                    with told_of_loss(request, stream.end):
+                        return await _serve(request, stream, keep_alive_s=self._keep_alive_s)
                 finally:
                     connection.outbox.leave(stream)
         except RelayError as error:

@@ -16,6 +16,16 @@ DEFAULT_URL = f"ws://{DEFAULT_HOST}:{DEFAULT_PORT}/acp"
 FOUND = f"the relay (default: the one that you have started here, else {DEFAULT_URL})"
 
 
+_EXITS = """\
+exit codes:
+    0  done
+    1  an error: the relay refused, or could not do all of it
+    2  the options cannot be used
+    3  the relay cannot be reached, or went away
+  130  Ctrl-C
+  141  whoever read the output stopped reading"""
+
+
 def add_command(
     commands: Commands, name: str, *, summary: str, description: str, epilog: str | None = None
 ) -> argparse.ArgumentParser:
@@ -54,6 +64,8 @@ def add_relay(parser: argparse.ArgumentParser, *, text: str = FOUND) -> None:
         help="where a token stands that says who you are (default: $ACPRELAY_TOKEN, else that of "
         "a relay that you have started here)",
     )
+    if "exit codes:" not in (parser.epilog or ""):
+        parser.epilog = "\n\n".join(filter(None, (parser.epilog, _EXITS)))
 
 
 def add_pass_env(parser: argparse.ArgumentParser) -> None:

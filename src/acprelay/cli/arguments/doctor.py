@@ -24,7 +24,8 @@ examples:
 
 exit codes:
     0  nothing fails; there may be warnings
-    1  something fails"""
+    1  something fails
+    2  the options cannot be used"""
 
 
 def add(commands: Commands) -> None:

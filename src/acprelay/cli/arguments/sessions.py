@@ -29,8 +29,8 @@ Show everything that the relay tells of sessions."""
 _NEW = """\
 Open one or many sessions on one task, each with a role of its own.
 
-Nobody is attached to them: prompt them with any client. A session that cannot be
-opened leaves the others alone."""
+Nobody is attached to them: prompt them with any client. A session that cannot
+be opened leaves the others alone."""
 
 _NEW_EXAMPLES = """\
 examples:

@@ -21,6 +21,7 @@ from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.live_connections import LiveConnections
 from acprelay.server.api.operations import Call, Operation, Reach, Taken
 from acprelay.server.event_streams import EVENT_STREAM, HEADERS
+from acprelay.server.losses import told_of_loss
 from acprelay.server.quotas import Quota
 
 _BATCH = 256
@@ -123,16 +124,21 @@ class EventResource:
         begin = ring.start if place is None or is_lost else place
         greeting = _lost(ring, begin) if is_lost else _greeting(ring, begin)
         response = web.StreamResponse(headers=HEADERS)
-        severed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with self._connections.enter(call.principal, lambda: severed.set_result(None)):
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def end() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        with self._connections.enter(call.principal, end), told_of_loss(call.request, end):
             await response.prepare(call.request)
             interest = _Interest(call.principal, call.query)
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._deliver(response, greeting, begin, interest))
-                waited: list[asyncio.Future[Any]] = [reading, severed]
+                waited: list[asyncio.Future[Any]] = [reading, ended]
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
                 reading.cancel()
-        if severed.done() or not reading.result():
+        if ended.done() or not reading.result():
             _cut_off(call.request)
         return response
 
