@@ -497,7 +497,7 @@ class Unauthorized(ClientError):
 
 
 class Forbidden(ClientError):
-    """The request comes from where none is taken, or reaches for what is out of bounds."""
+    """The request comes from where none is taken, is out of bounds, or takes a missing grant."""
 
     code = "forbidden"
 

@@ -15,6 +15,7 @@ from acprelay.wire.sse import KEEP_ALIVE, bare_id, event, events, messages
 JSON_TEXT = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=4,
 )
 SPACE = st.sampled_from(["", " ", "\n", "\r", "\r\n", "\t", "\n\r\n", "\r\r"])
 
@@ -46,7 +47,7 @@ def spaced(value: object, space: str) -> bytes:
     return (space + json.dumps(value, ensure_ascii=False, separators=separators)).encode()
 
 
-@given(st.lists(st.tuples(JSON_TEXT, SPACE)), st.integers(0, 10**18))
+@given(st.lists(st.tuples(JSON_TEXT, SPACE), max_size=8), st.integers(0, 10**18))
 def test_a_run_of_frames_is_read_as_its_messages_under_their_numbers(
     values: list[tuple[object, str]], first: int
 ) -> None:
