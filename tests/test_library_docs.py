@@ -59,7 +59,7 @@ async def run_with_relay(script: str) -> list[str]:
 async def test_the_first_lines_for_the_client_open_a_crew_and_ask_it() -> None:
     output = await run_with_relay(block_with("client.md", "Role("))
     assert output[0] == "end_turn"
-    assert sorted(output[1:]) == ["login:auth active", "login:db active"]
+    assert sorted(output[1:]) == ["duo:auth active", "duo:db active"]
 
 
 async def test_the_lines_for_conversations_answer_a_permission_and_read_it_all_again() -> None:

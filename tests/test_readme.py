@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from pathlib import Path
@@ -24,13 +25,14 @@ def block_with(text: str) -> str:
     return block
 
 
-async def run_script(script: str) -> str:
+async def run_script(script: str, **environment: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         script,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment},
     )
     async with asyncio.timeout(60):
         output, errors = await process.communicate()
@@ -44,8 +46,9 @@ async def test_the_script_for_the_sdk_sees_the_updates_in_order_and_the_end_of_t
 ) -> None:
     script = block_with("create_websocket_stream")
     async with open_relay(RelayConfig(port=0, state_dir=tmp_path)) as relay:
+        assert relay.owner_token is not None
         shown = script.replace("ws://127.0.0.1:8137/acp", relay.url)
-        output = await run_script(shown.replace("~/.local/state/acprelay", str(tmp_path)))
+        output = await run_script(shown, ACPRELAY_TOKEN=relay.owner_token)
     lines = output.splitlines()
     assert lines[-1] == "end_turn"
     kinds = [line.split()[0] for line in lines if re.match(r"[A-Z]\w+(Update|Chunk)\b", line)]

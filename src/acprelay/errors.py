@@ -142,8 +142,8 @@ class SessionNotFound(SessionError):
     def __init__(self, *, key: str, what: str = "session") -> None:
         super().__init__(
             f"cannot find {what} {key!r}",
-            hint="see session/list; take part in one with session/load or session/resume, "
-            "or open one with session/new",
+            hint="see session/list or acprelay sessions list; take part in one with "
+            "session/load or session/resume, or open one with session/new",
             key=key,
         )
 
@@ -497,7 +497,7 @@ class Unauthorized(ClientError):
 
 
 class Forbidden(ClientError):
-    """The request comes from where none is taken, or reaches for what is out of bounds."""
+    """The request comes from where none is taken, is out of bounds, or takes a missing grant."""
 
     code = "forbidden"
 

@@ -13,7 +13,8 @@ import pytest
 from acprelay.cli.config_schema import json_schema
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.main import main
-from acprelay.cli.settings import AGENT_SETTINGS, OTHER_VARIABLES, SETTINGS, Setting
+from acprelay.cli.setting import Setting
+from acprelay.cli.settings import AGENT_SETTINGS, OTHER_VARIABLES, SETTINGS
 
 TEXT = """
 port = 9000

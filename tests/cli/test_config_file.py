@@ -115,10 +115,7 @@ def test_a_path_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatc
         (
             'defaultagent = "a"',
             "the key 'defaultagent' is not known",
-            "did you mean 'default-agent'? choose one of agents, limits, services, "
-            "default-agent, host, port, state-dir, ephemeral, worktree-dir, policy, auth, "
-            "tls-cert, tls-key, public-urls, insecure-without-tls, insecure-without-auth, "
-            "roots, mcp-commands, mcp-urls, log-format, log-level",
+            "did you mean 'default-agent'?",
         ),
         (
             "[agents.claude]\nargs = []",
@@ -263,7 +260,7 @@ def test_what_cannot_be_used_is_refused_with_its_place_and_what_to_write(
     error = refused(text)
     assert error.message == PREFIX + reason
     if hint is None:
-        assert error.hint.startswith("did you mean 'idle-s'? choose one of max-frame, ")
+        assert error.hint == "did you mean 'idle-s'?"
     else:
         assert error.hint == hint
 

@@ -8,7 +8,8 @@ import pytest
 
 from acprelay.cli.config_variables import read_variables
 from acprelay.cli.layers import Given, Layer
-from acprelay.cli.settings import OTHER_VARIABLES, SETTINGS, Setting
+from acprelay.cli.setting import Setting
+from acprelay.cli.settings import OTHER_VARIABLES, SETTINGS
 from acprelay.errors import ConfigError
 
 

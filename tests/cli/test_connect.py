@@ -231,6 +231,44 @@ async def test_requests_that_wait_are_answered_when_the_relay_goes_away(
     assert "(1001: bye)" in errors
 
 
+async def test_an_editor_that_says_nothing_for_too_long_is_connected_again_once_it_does(
+    cli: Cli, fake_relay: FakeRelay
+) -> None:
+    over = asyncio.Event()
+
+    async def grow_impatient(conversation: Conversation) -> None:
+        message = b"limit greeting-s: no initialize within 60 s"
+        await conversation.websocket.close(code=WSCloseCode.POLICY_VIOLATION, message=message)
+        fake_relay.script = _echo
+        over.set()
+
+    fake_relay.script = grow_impatient
+    command = await _connect(cli, fake_relay)
+    async with asyncio.timeout(60):
+        await over.wait()
+    command.stdin.write(INITIALIZE + b"\n")
+    assert await command.line() == INITIALIZE + b"\n"
+    command.stdin.close()
+    assert (await command.ended())[0] == ExitCode.OK
+
+
+async def test_an_editor_that_never_says_anything_may_end_without_a_relay(
+    cli: Cli, fake_relay: FakeRelay
+) -> None:
+    over = asyncio.Event()
+
+    async def go_away(conversation: Conversation) -> None:
+        await conversation.websocket.close(code=WSCloseCode.GOING_AWAY, message=b"bye")
+        over.set()
+
+    fake_relay.script = go_away
+    command = await _connect(cli, fake_relay)
+    async with asyncio.timeout(60):
+        await over.wait()
+    command.stdin.close()
+    assert await command.ended() == (ExitCode.OK, b"", "")
+
+
 async def test_a_relay_that_dies_ends_it_although_the_input_goes_on(
     cli: Cli, fake_relay: FakeRelay
 ) -> None:

@@ -50,8 +50,8 @@ def _fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
             SessionNotFound(key="a:b"),
             ExitCode.ERROR,
             "acprelay: cannot find session 'a:b'\n"
-            "  hint: see session/list; take part in one with session/load or session/resume, "
-            "or open one with session/new\n",
+            "  hint: see session/list or acprelay sessions list; take part in one with "
+            "session/load or session/resume, or open one with session/new\n",
         ),
         (
             RequestRefused("cannot finish the turn: it ended", stderr="one\ntwo\n"),

@@ -53,7 +53,7 @@ async def _serve(cli: Cli, *argv: str) -> tuple[Command, str]:
 @pytest.mark.requirement("edges.loopback-is-the-default")
 async def test_it_says_where_it_listens_and_how_to_try_it(cli: Cli) -> None:
     command, url = await _serve(cli)
-    said = [(await command.line()).decode() for _ in range(7)]
+    said = [(await command.line()).decode() for _ in range(8)]
     login = said.pop(2)
     base_url = url.replace("ws:", "http:").removesuffix("/acp")
     assert re.fullmatch(rf"  log in:     {base_url}/login/[\w-]{{43}}\n", login)
@@ -63,6 +63,7 @@ async def test_it_says_where_it_listens_and_how_to_try_it(cli: Cli) -> None:
         "              (once, within ten minutes; acprelay login gives another one)\n",
         f'  try it:     acprelay run --url {url} "hello"\n',
         f"  in editors: acprelay connect --url {url}\n",
+        f"  API:        {base_url}/api/v1/docs\n",
         "  stop it:    Ctrl-C\n",
     ]
     assert await cli.run("run", "--url", url, "hello") == (ExitCode.OK, HELLO, "")

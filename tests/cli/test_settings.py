@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from acprelay.cli.parser import build_parser
-from acprelay.cli.settings import SETTINGS, Kind, Setting
+from acprelay.cli.setting import Kind, Setting
+from acprelay.cli.settings import SETTINGS
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ async def test_a_token_is_made_shown_in_use_and_taken_back(cli: Cli) -> None:
     assert "the token was taken back" in errors
     code, _, errors = await cli.run("sessions", "list", "--token-file", "token")
     assert code == ExitCode.ERROR
-    assert "unknown, or was revoked" in errors
+    assert "unknown, has expired or was revoked" in errors
 
 
 async def test_a_browser_logs_in_by_the_address_of_the_greeting_or_of_the_command(

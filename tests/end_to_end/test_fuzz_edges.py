@@ -106,6 +106,7 @@ async def test_abuse_of_every_kind_leaves_the_relay_serving_and_as_large_as_befo
 
 
 @pytest.mark.process
+@pytest.mark.asyncio(loop_factories=["asyncio"])  # the program has a loop of its own
 async def test_a_signal_ends_the_program_and_its_relay() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "acprelay.testing.fuzz", "--rounds", "100"),

@@ -257,7 +257,7 @@ async def test_a_token_that_is_revoked_lets_nobody_in_and_lets_its_agent_go(
         assert "the relay has ended the agent" in process.told
     async with JoinProcess(dial.url, session, DEMO, token=token) as process:
         assert await process.wait() == 1
-        assert "the token is unknown, or was revoked" in process.told
+        assert "the token is unknown, has expired or was revoked" in process.told
 
 
 @pytest.mark.requirement("joining.given-up-links-end-agents", "joining.tokens-outlive-the-relay")

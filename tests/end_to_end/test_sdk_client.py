@@ -112,8 +112,8 @@ async def test_the_relays_own_errors_have_a_code_and_a_hint(desk: Desk) -> None:
         "key": "nobody:main",
         "code": "session_not_found",
         "retryable": False,
-        "hint": "see session/list; take part in one with session/load or session/resume, "
-        "or open one with session/new",
+        "hint": "see session/list or acprelay sessions list; take part in one with session/load "
+        "or session/resume, or open one with session/new",
     }
 
 

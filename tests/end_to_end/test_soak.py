@@ -576,6 +576,7 @@ async def test_a_soak_whose_relay_is_killed_finds_nothing_either(quick: Plan) ->
 
 
 @pytest.mark.process
+@pytest.mark.asyncio(loop_factories=["asyncio"])  # the program has a loop of its own
 async def test_the_program_reports_in_json_and_its_status_says_that_all_is_well() -> None:
     status, said = await run_program("--steps", "2", "--clients", "2", "--rate", "0", "--json")
     assert status == 0
@@ -584,6 +585,7 @@ async def test_the_program_reports_in_json_and_its_status_says_that_all_is_well(
 
 
 @pytest.mark.process
+@pytest.mark.asyncio(loop_factories=["asyncio"])  # the program has a loop of its own
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_the_program_and_its_relay(number: signal.Signals) -> None:
     process = await start_program("--clients", "2", "--seconds", "600")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import acprelay
 from acprelay.agents.models import AgentSpec
 from acprelay.cli.config_file import parse_config
 from acprelay.client import RelayClient
@@ -63,6 +64,16 @@ def test_the_page_on_limits_names_limits_that_there_are_and_their_defaults() -> 
     assert len(named) == len(rows), "a limit stands twice"
     since = [bound.name.replace("_", "-") for bound in fields(Limits)]
     assert set(since[since.index("connections") :]) <= named
+
+
+def test_each_limit_of_the_page_that_is_reached_is_named_by_what_refuses() -> None:
+    source = Path(acprelay.__file__).parent
+    code = "".join(module.read_text() for module in source.rglob("*.py"))
+    named = set(re.findall(r'setting="([a-z-]+)"', code))
+    assert named <= {bound.name.replace("_", "-") for bound in fields(Limits)}
+    page = (DOCS / "limits.md").read_text()
+    told = re.findall(r"^\| `([a-z-]+)` .*`limit_reached` \|$", page, re.MULTILINE)
+    assert [key for key in told if key not in named] == []
 
 
 def test_the_page_on_configuration_has_a_row_for_each_limit() -> None:

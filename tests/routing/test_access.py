@@ -69,3 +69,6 @@ def test_a_refusal_names_the_grant() -> None:
     error = lacking(Grant.APPROVE, "g:r")
     assert error.message == "cannot do that without the grant to approve 'g:r'"
     assert error.fields["grant"] == "approve"
+    for where in ("everything", "anything"):
+        message = f"cannot do that without the grant to manage {where}"
+        assert lacking(Grant.MANAGE, where).message == message

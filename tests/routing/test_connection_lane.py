@@ -35,6 +35,15 @@ def test_messages_are_given_in_order_under_numbers_from_one() -> None:
     assert lane.take(ALL) == b""
 
 
+def test_it_tells_the_number_of_what_was_given_last() -> None:
+    lane = lane_of(3)
+    assert lane.given == 0
+    lane.take(2)
+    assert lane.given == 2
+    lane.go_back(1)
+    assert lane.given == 1
+
+
 def test_it_stops_once_enough_is_given() -> None:
     lane = lane_of(3, size=10)
     assert numbers(lane.take(11)) == [1, 2]

@@ -67,6 +67,16 @@ def test_what_is_no_id_of_a_session_is_refused(text: str) -> None:
         SessionEventId.parse(text)
 
 
+def test_a_place_has_the_id_of_the_event_that_leads_there(log: MemoryLog) -> None:
+    ann = attach(log)
+    assert str(SessionEventId.of(ann)) == "g:0.0"
+    log.append(text_frame(b"1"), 1)
+    ann.push(b"2")
+    ids = [event_id for event_id, _ in hear(ann)]
+    assert ids == ["g:1.0", "g:1.1"]
+    assert str(SessionEventId.of(ann)) == ids[-1]
+
+
 def test_ids_of_a_connection_are_numbers() -> None:
     assert parse_connection_event("42") == 42
     for text in ("", "-1", "g:1.1", "1" * 19, "٣"):

@@ -69,7 +69,7 @@ def test_what_is_no_token_is_refused_without_being_repeated(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["acpr_b_s", "acpr_a_S", "acpr_a_ss", "acpr_A_s", "acpr_a_-"])
 def test_an_unknown_id_and_a_wrong_secret_are_told_alike(text: str) -> None:
-    with pytest.raises(Unauthorized, match="unknown, or was revoked"):
+    with pytest.raises(Unauthorized, match="unknown, has expired or was revoked"):
         Tokens([token()]).verify(text, 0.0)
 
 

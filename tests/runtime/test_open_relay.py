@@ -271,6 +271,15 @@ async def test_a_port_in_use_is_told_and_nothing_is_left() -> None:
             assert "choose another one" in raised.value.hint
 
 
+async def test_an_address_of_another_machine_is_told_apart_from_a_port_that_is_taken() -> None:
+    # RFC 5737: an address that no machine has
+    config = RelayConfig(host="192.0.2.1", port=0, insecure_without_tls=True)
+    with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.1") as raised:
+        async with open_relay(config):
+            pytest.fail("it listens on an address of another machine")
+    assert raised.value.hint == "name an address of this machine, such as 127.0.0.1"
+
+
 async def test_two_relays_may_run_in_one_process() -> None:
     async with leaving_nothing(), open_relay(CONFIG) as first, open_relay(CONFIG) as second:
         assert first.base_url != second.base_url

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from acprelay.errors import LocalProtocolError
 from acprelay.wire import text_frame
-from acprelay.wire.sse import KEEP_ALIVE, event, events, messages
+from acprelay.wire.sse import KEEP_ALIVE, bare_id, event, events, messages
 
 JSON_TEXT = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=4,
 )
 SPACE = st.sampled_from(["", " ", "\n", "\r", "\r\n", "\t", "\n\r\n", "\r\r"])
 
@@ -46,7 +47,7 @@ def spaced(value: object, space: str) -> bytes:
     return (space + json.dumps(value, ensure_ascii=False, separators=separators)).encode()
 
 
-@given(st.lists(st.tuples(JSON_TEXT, SPACE)), st.integers(0, 10**18))
+@given(st.lists(st.tuples(JSON_TEXT, SPACE), max_size=8), st.integers(0, 10**18))
 def test_a_run_of_frames_is_read_as_its_messages_under_their_numbers(
     values: list[tuple[object, str]], first: int
 ) -> None:
@@ -82,3 +83,8 @@ def test_what_is_no_run_of_frames_is_refused() -> None:
 
 def test_a_reader_is_told_nothing_by_a_comment() -> None:
     assert read(event(b"1", b"{}") + KEEP_ALIVE + event(b"2", b"[]")) == [("1", "{}"), ("2", "[]")]
+
+
+def test_an_id_without_an_event_gives_a_reader_nothing_but_a_place() -> None:
+    assert read(bare_id(b"g:7.2")) == []
+    assert read(bare_id(b"g:7.2") + b"data: 1\n\n") == [("g:7.2", "1")]

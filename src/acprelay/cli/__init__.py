@@ -1,1 +1,1 @@
-"""The command line: `acprelay serve`, `run`, `connect` and `demo-agent`."""
+"""The command line: a module for each command of `acprelay`, and what they share."""

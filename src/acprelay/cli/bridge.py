@@ -37,11 +37,43 @@ class Bridge:
         self._lines = lines
         self._output = output
         self._requests = OpenRequests()
+        self._ahead: bytes | None = None
+        self._has_spoken = False
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
         """Makes `run` return as if the lines had ended, without waiting for answers. Idempotent."""
         self._stopping.set()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the client has not written a line yet."""
+        return not self._has_spoken
+
+    async def first_line(self) -> bool:
+        """Waits for the client's first line, which the next `run` passes on.
+
+        Cancelling is safe.
+
+        Returns:
+            Whether it came; otherwise the lines ended, or `stop` was called.
+
+        Raises:
+            OSError: Nobody reads the output any more.
+        """
+        loop = asyncio.get_running_loop()
+        reading = loop.create_task(self._read_ahead())
+        unread = loop.create_task(self._output.failure())
+        stopping = loop.create_task(self._stopping.wait())
+        tasks: list[asyncio.Task[object]] = [reading, unread, stopping]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            _raise_failure(unread)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return self._ahead is not None
 
     async def run(self, socket: MessageSocket) -> None:
         """Passes messages on until the lines end.
@@ -96,14 +128,25 @@ class Bridge:
                 await self._output.write(response + b"\n")
             await self._flush()
 
+    async def _read_ahead(self) -> None:
+        self._ahead = await anext(self._lines, None)
+
+    async def _line(self) -> bytes | None:
+        """Gives the next line; None once they have ended."""
+        line, self._ahead = self._ahead, None
+        if line is None:
+            line = await anext(self._lines, None)
+        self._has_spoken = self._has_spoken or line is not None
+        return line
+
     async def _read_first_request(self) -> None:
-        async for line in self._lines:
+        while (line := await self._line()) is not None:
             self._requests.sent(line)
             if self._requests:
                 return
 
     async def _pass_lines(self, socket: MessageSocket) -> None:
-        async for line in self._lines:
+        while (line := await self._line()) is not None:
             if not _is_utf8(line):
                 # A text message that is not UTF-8 costs the connection (RFC 6455, section 8.1).
                 await self._output.write(_NOT_UTF8 + b"\n")

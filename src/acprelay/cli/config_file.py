@@ -32,7 +32,8 @@ from typing import Any, TypeVar
 from acprelay.agents.choosing import AgentSettings
 from acprelay.agents.models import DEFAULT_RESTARTS, AgentSpec
 from acprelay.cli.layers import Given, Layer, Problem, refusal, rivals
-from acprelay.cli.settings import AGENT_SETTINGS, Kind, Setting, in_section, sections
+from acprelay.cli.setting import Kind, Setting
+from acprelay.cli.settings import AGENT_SETTINGS, in_section, sections
 from acprelay.cli.toml_file import parse_toml, read_text
 from acprelay.cli.toml_table import Table
 from acprelay.directories import own_directory

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from acprelay.cli.settings import AGENT_SETTINGS, Kind, Setting, in_section, sections
+from acprelay.cli.setting import Kind, Setting
+from acprelay.cli.settings import AGENT_SETTINGS, in_section, sections
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT = {"type": "string", "minLength": 1}

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from acprelay.cli.layers import Given, Layer, Problem, refusal, rivals
-from acprelay.cli.settings import OTHER_VARIABLES, PREFIX, SETTINGS, Kind, Setting
+from acprelay.cli.setting import PREFIX, Kind, Setting
+from acprelay.cli.settings import OTHER_VARIABLES, SETTINGS
 from acprelay.cli.toml_file import choices, nearest
 from acprelay.errors import ConfigError
 

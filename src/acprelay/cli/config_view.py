@@ -16,7 +16,8 @@ from acprelay.agents.choosing import AgentSettings
 from acprelay.agents.models import AgentSpec
 from acprelay.cli.configuration import Configured, read_agents
 from acprelay.cli.layers import Given, Layer
-from acprelay.cli.settings import SETTINGS, Setting
+from acprelay.cli.setting import Setting
+from acprelay.cli.settings import SETTINGS
 from acprelay.directories import own_directory
 
 _HIDDEN = "***"

@@ -48,14 +48,21 @@ async def _connect(reach: Reach) -> int:
     try:
         async with interrupts, Output(descriptor=STANDARD_OUTPUT) as output:
             bridge = Bridge(lines=InputLines(descriptor=STANDARD_INPUT), output=output)
-            await _pass_on(bridge, reach, interrupts)
+            while not await _pass_on(bridge, reach, interrupts):
+                if not await bridge.first_line():
+                    break
     except asyncio.CancelledError:
         if interrupts.signal is None:
             raise
     return ExitCode.INTERRUPTED if interrupts.signal == signal.SIGINT else ExitCode.OK
 
 
-async def _pass_on(bridge: Bridge, reach: Reach, interrupts: Interrupts) -> None:
+async def _pass_on(bridge: Bridge, reach: Reach, interrupts: Interrupts) -> bool:
+    """Passes messages on; tells whether that is all.
+
+    It is not where the relay would not wait any longer for an editor that says nothing: some start
+    their agents long before they need them.
+    """
     connected = False
     try:
         async with open_socket(reach.url, token=reach.token, tls=reach.tls) as socket:
@@ -63,6 +70,9 @@ async def _pass_on(bridge: Bridge, reach: Reach, interrupts: Interrupts) -> None
             interrupts.appeal_to(bridge.stop)
             await bridge.run(socket)
     except RelayError as error:
+        if connected and bridge.is_silent and not sys.stdin.isatty():
+            return False
         # A person who typed the command sends no request, and need not wait for the reason.
         await bridge.refuse(error, await_first=not connected and not sys.stdin.isatty())
         raise
+    return True

@@ -133,6 +133,11 @@ async def _relay(arguments: argparse.Namespace) -> AsyncIterator[Reach]:
         reach = reach_of(arguments, os.environ)
         yield replace(reach, url=endpoint(reach.url, agent=agent, worktree=arguments.worktree))
         return
+    if arguments.token_file is not None:
+        raise ConfigError(
+            "cannot show a token without --url: the relay of this turn is one of its own",
+            hint="name the relay that the token is for with --url, or leave out --token-file",
+        )
     with tempfile.TemporaryDirectory(prefix="acprelay-") as state_dir:
         configured = find_config(arguments, os.environ)
         config = embedded(arguments, configured, os.environ, state_dir=Path(state_dir))

@@ -96,6 +96,7 @@ acprelay {__version__} listens on {relay.url}
 {configuration}{who}\
   try it:     acprelay run --url {relay.url} "hello"
   in editors: acprelay connect --url {relay.url}
+  API:        {relay.base_url}/api/v1/docs
   stop it:    Ctrl-C"""
 
 

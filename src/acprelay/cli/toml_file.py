@@ -68,10 +68,18 @@ def parse_toml(text: bytes, *, what: str, source: str) -> dict[str, object]:
         ) from None
 
 
+_FEW = 12
+
+
 def choices(word: str, known: Iterable[str]) -> str:
-    """Says what may be written instead of a word that is not known, the nearest first."""
+    """Says what may be written instead of a word that is not known, the nearest first.
+
+    Where there is a nearest one, a long list of all others would only hide it.
+    """
     known = tuple(known)
     near = nearest(word.lower(), known)
+    if near and len(known) > _FEW:
+        return f"did you mean {near!r}?"
     return (f"did you mean {near!r}? " if near else "") + f"choose one of {', '.join(known)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -42,6 +43,14 @@ async def open_relay(config: RelayConfig) -> AsyncIterator[RunningRelay]:
         yield relay
 
 
+_HINTS = {
+    errno.EADDRINUSE: "another program may have the port: choose another one, or 0 for any that is "
+    "free",
+    errno.EADDRNOTAVAIL: "name an address of this machine, such as 127.0.0.1",
+    errno.EACCES: "choose a port from 1024 on, or give the relay the right to use this one",
+}
+
+
 async def _listen(runner: web.AppRunner, config: RelayConfig, tls: ssl.SSLContext | None) -> int:
     """Begins to listen; gives the port."""
     # The name may stand for two addresses, and the system would choose a port for each.
@@ -61,7 +70,7 @@ async def _listen(runner: web.AppRunner, config: RelayConfig, tls: ssl.SSLContex
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise ConfigError(
             f"cannot listen on {config.host}:{config.port}: {reason}",
-            hint="another program may have the port: choose another one, or 0 for any that is free",
+            hint=_HINTS.get(error.errno or 0, "name an address of this machine, and a free port"),
         ) from error
     port: int = runner.addresses[0][1]
     return port

@@ -100,20 +100,8 @@ async def open_runtime(
     )
     stack.callback(archive.close)
     background = await stack.enter_async_context(Background())
-    launcher = LimitedLauncher(
-        launcher=WatchedLauncher(
-            launcher=parts.agent_launcher(config, owner),
-            on_start=metrics.agent_started,
-            on_failure=metrics.agent_failed,
-        ),
-        most=config.limits.processes,
-    )
-    pool = AgentPool(
-        launcher=launcher,
-        deadline_s=config.limits.start_s,
-        authenticate_s=config.limits.authenticate_s,
-        services=config.services,
-    )
+    launcher = _launcher(config, owner, metrics)
+    pool = _pool(config, launcher)
     desks = stack.enter_context(
         ServiceDesks(commands=parts.command_launcher(owner), ids=RandomIds(), limits=config.limits)
     )
@@ -168,6 +156,24 @@ async def open_runtime(
         draining=Draining(
             host=host, tell=clients.tell, turn_ends=turn_ends, grace_s=config.limits.drain_s
         ),
+    )
+
+
+def _launcher(config: RelayConfig, owner: str, metrics: Metrics) -> LimitedLauncher:
+    watched = WatchedLauncher(
+        launcher=parts.agent_launcher(config, owner),
+        on_start=metrics.agent_started,
+        on_failure=metrics.agent_failed,
+    )
+    return LimitedLauncher(launcher=watched, most=config.limits.processes)
+
+
+def _pool(config: RelayConfig, launcher: LimitedLauncher) -> AgentPool:
+    return AgentPool(
+        launcher=launcher,
+        deadline_s=config.limits.start_s,
+        authenticate_s=config.limits.authenticate_s,
+        services=config.services,
     )
 
 

@@ -124,15 +124,19 @@ def including(grants: Iterable[Grant]) -> frozenset[Grant]:
     return frozenset().union(*(_INCLUDED[grant] for grant in grants))
 
 
+_NO_NAMES = ("everything", "anything")
+
+
 def lacking(grant: Grant, what: str) -> Forbidden:
     """What somebody is told who does not have a grant.
 
     Args:
         grant: The grant.
-        what: What it would have to be for: a session, a group, or everything.
+        what: What it would have to be for: a session, a group, everything, or anything at all.
     """
+    where = what if what in _NO_NAMES else repr(what[:200])
     return Forbidden(
-        f"cannot do that without the grant to {grant} {what[:200]!r}",
+        f"cannot do that without the grant to {grant} {where}",
         hint="use a token that has this grant: acprelay token create makes one",
         grant=str(grant),
     )

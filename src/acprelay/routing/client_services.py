@@ -62,7 +62,9 @@ class ClientServices:
         if method not in FILES | TERMINALS:
             raise unserved(method)
         if method == TERMINAL_CREATE and len(self._makers) >= self._most_terminals:
-            raise LimitReached(limit="a session's terminals", most=self._most_terminals)
+            raise LimitReached(
+                limit="a session's terminals", most=self._most_terminals, setting="terminals"
+            )
         present = self._publisher.attachments
         able = [name for name, each in present.items() if method in each.serves]
         if owner in able:

@@ -97,7 +97,9 @@ class Invitations:
         digest = digest_of(token)
         found = [each for each in self._known if hmac.compare_digest(each.digest, digest)]
         if not found:
-            raise Unauthorized("cannot join: the token is unknown, or was revoked", hint=_HINT)
+            raise Unauthorized(
+                "cannot join: the token is unknown, has expired or was revoked", hint=_HINT
+            )
         [invitation] = found
         if invitation.expires_at <= now:
             raise Unauthorized("cannot join: the token has expired", hint=_HINT)

@@ -183,7 +183,8 @@ class Tokens:
         known = digest_of("") if token is None else token.digest
         if not hmac.compare_digest(known, digest_of(secret)) or token is None:
             raise Unauthorized(
-                "cannot tell who you are: the token is unknown, or was revoked", hint=_HINT
+                "cannot tell who you are: the token is unknown, has expired or was revoked",
+                hint=_HINT,
             )
         if token.has_expired(now):
             raise Unauthorized("cannot tell who you are: the token has expired", hint=_HINT)

@@ -89,7 +89,11 @@ class StreamedOutbox:
         """
         former = self._streams.get(session_id)
         if former is None and len(self._streams) >= self._most_streams:
-            raise LimitReached(limit="the open streams of a connection", most=self._most_streams)
+            raise LimitReached(
+                limit="the open streams of a connection",
+                most=self._most_streams,
+                setting="http-streams",
+            )
         if last_event_id is not None:
             self._go_back(session_id, last_event_id)
         begin = bare_id(self._place(session_id).encode())

@@ -71,8 +71,9 @@ class Identity:
         if session is None:
             raise Unauthorized(
                 "cannot tell who you are: there is no token",
-                hint="send the header Authorization: Bearer TOKEN; acprelay token create makes "
-                "one, and acprelay login logs a browser in",
+                hint="send the header Authorization: Bearer TOKEN, or name it to a command with "
+                "--token-file or ACPRELAY_TOKEN; acprelay token create makes one, and acprelay "
+                "login logs a browser in",
             )
         principal = self._desk.recognize(session)
         if request.method not in _SAFE or "Upgrade" in request.headers:

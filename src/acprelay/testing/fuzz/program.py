@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import signal
-import sys
 from collections.abc import Sequence
 
-from acprelay.testing.fuzz.report import Report
 from acprelay.testing.fuzz.run import Fuzz, Plan
-from acprelay.testing.soak.relay import RelayFailed
+from acprelay.testing.long_runs import carry_out
 
 _DESCRIPTION = """\
 Abuse a real relay over raw sockets, in every way there is a name for, while a
@@ -23,8 +18,6 @@ exit status:
     1  not so
     2  the options cannot be used
   130  Ctrl-C, or SIGTERM; no process is left"""
-
-_FAILED, _INTERRUPTED = 1, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,16 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seconds=options.seconds,
         crowd=max(1, options.crowd),
     )
-    try:
-        report = asyncio.run(_run(plan))
-    except RelayFailed as error:
-        sys.stderr.write(f"fuzz: {error}\n")
-        return _FAILED
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return _INTERRUPTED
-    shown = json.dumps(report.as_json(), indent=2) if options.json else report.as_text()
-    sys.stdout.write(f"{shown}\n")
-    return _FAILED if report.failures else 0
+    return carry_out(Fuzz(plan).run, name="fuzz", as_json=options.json)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -90,10 +74,3 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="report in JSON")
     return parser
-
-
-async def _run(plan: Plan) -> Report:
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await Fuzz(plan).run()

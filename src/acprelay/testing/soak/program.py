@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import signal
-import sys
 from collections.abc import Sequence
 
-from acprelay.testing.soak.relay import RelayFailed
-from acprelay.testing.soak.report import Report
+from acprelay.testing.long_runs import carry_out
 from acprelay.testing.soak.run import Plan, Soak
 
 _DESCRIPTION = """\
@@ -23,8 +18,6 @@ exit status:
     1  not so
     2  the options cannot be used
   130  Ctrl-C, or SIGTERM; no process is left"""
-
-_FAILED, _INTERRUPTED = 1, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,16 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: The arguments cannot be parsed, or ask for help.
     """
     options = build_parser().parse_args(argv)
-    try:
-        report = asyncio.run(_run(plan_of(options)))
-    except RelayFailed as error:
-        sys.stderr.write(f"soak: {error}\n")
-        return _FAILED
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return _INTERRUPTED
-    shown = json.dumps(report.as_json(), indent=2) if options.json else report.as_text()
-    sys.stdout.write(f"{shown}\n")
-    return _FAILED if report.failures else 0
+    return carry_out(Soak(plan_of(options)).run, name="soak", as_json=options.json)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -108,10 +92,3 @@ def plan_of(options: argparse.Namespace) -> Plan:
         ephemeral=options.ephemeral,
         kill_relay=options.kill_relay,
     )
-
-
-async def _run(plan: Plan) -> Report:
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await Soak(plan).run()
