@@ -136,6 +136,7 @@ def test_an_mcp_server_stands_on_the_allowlist(
 def test_servers_are_read() -> None:
     raw = msgspec.Raw(b'{"name":"n","command":"c","args":[],"env":[]}')
     assert read_servers([raw]) == [McpServer(name="n", command="c", env=[])]
+    assert read_servers([msgspec.Raw(b'{"url":"https://x"}')]) == [McpServer(url="https://x")]
 
 
 @pytest.mark.parametrize(
