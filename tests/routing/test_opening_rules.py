@@ -138,6 +138,11 @@ def test_servers_are_read() -> None:
     assert read_servers([raw]) == [McpServer(name="n", command="c", env=[])]
 
 
+def test_a_server_needs_no_variables() -> None:
+    raw = msgspec.Raw(b'{"name":"n","url":"https://x"}')
+    assert read_servers([raw]) == [McpServer(name="n", url="https://x")]
+
+
 @pytest.mark.parametrize(
     ("raw", "refusal"),
     [
