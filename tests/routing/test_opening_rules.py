@@ -139,6 +139,11 @@ def test_servers_are_read() -> None:
     assert read_servers([msgspec.Raw(b'{"url":"https://x"}')]) == [McpServer(url="https://x")]
 
 
+def test_a_server_needs_no_variables() -> None:
+    raw = msgspec.Raw(b'{"name":"n","url":"https://x"}')
+    assert read_servers([raw]) == [McpServer(name="n", url="https://x")]
+
+
 @pytest.mark.parametrize(
     ("raw", "refusal"),
     [
