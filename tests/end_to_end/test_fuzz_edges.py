@@ -106,6 +106,16 @@ async def test_abuse_of_every_kind_leaves_the_relay_serving_and_as_large_as_befo
 
 
 @pytest.mark.process
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+@pytest.mark.requirement("limits.abuse-is-borne")
+async def test_strangers_cost_a_relay_that_asks_for_tokens_no_more() -> None:
+    found = await Fuzz(Plan(seed=8, rounds=2, strangers=True)).run()
+    assert found.failures == [], found.as_text()
+    assert found.outcomes["random_posts"].keys() == {"401"}
+    assert found.newcomers == 2 * len(ATTACKS)
+
+
+@pytest.mark.process
 @pytest.mark.asyncio(loop_factories=["asyncio"])  # the program has a loop of its own
 async def test_a_signal_ends_the_program_and_its_relay() -> None:
     process = await asyncio.create_subprocess_exec(

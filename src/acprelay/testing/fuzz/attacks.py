@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from acprelay.testing.fuzz import crowds, frame_attacks, http_attacks, message_attacks
-from acprelay.testing.fuzz.line import HUNG_UP, Site
+from acprelay.testing.fuzz.line import HUNG_UP, NO_UPGRADE, Site
 from acprelay.testing.fuzz.message_attacks import ALIVE
 
 
@@ -55,6 +55,6 @@ ATTACKS = (
     Attack(message_attacks.random_bytes, frozenset({ALIVE})),
     Attack(crowds.silent_crowd, frozenset({"408", "503", HUNG_UP})),
     Attack(crowds.unfinished_crowd, frozenset({"408", "503", HUNG_UP})),
-    Attack(crowds.ungreeted_crowd, frozenset({"1008", "no upgrade", HUNG_UP})),
+    Attack(crowds.ungreeted_crowd, frozenset({"1008", NO_UPGRADE, HUNG_UP})),
     Attack(crowds.churn, frozenset()),
 )

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
-from acprelay.testing.fuzz.line import Line, Site, frame
+from acprelay.testing.fuzz.line import NO_UPGRADE, Line, Site, frame
 
 _AT_ONCE = 64
 
@@ -49,7 +49,7 @@ async def ungreeted_crowd(site: Site) -> Sequence[str]:
     """Connections that become WebSockets and never speak."""
 
     async def upgrade(line: Line) -> str:
-        return await line.end() if await line.upgrade() else "no upgrade"
+        return await line.end() if await line.upgrade() else NO_UPGRADE
 
     return await _each(site, upgrade)
 

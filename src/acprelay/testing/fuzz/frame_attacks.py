@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from acprelay.testing.fuzz.line import Opcode, Site, frame, noise
+from acprelay.testing.fuzz.line import NO_UPGRADE, Opcode, Site, frame, noise
 
 _PAUSE_S = 0.05
 
@@ -13,7 +13,7 @@ _PAUSE_S = 0.05
 async def _tell(site: Site, *frames: bytes, half_closes: bool = False) -> str:
     async with site.line() as line:
         if not await line.upgrade():
-            return "no upgrade"
+            return NO_UPGRADE
         for each in frames:
             await line.say(each)
         if half_closes:
@@ -75,7 +75,7 @@ async def control_floods(site: Site) -> Sequence[str]:
     for opcode in (Opcode.PING, Opcode.PONG):
         async with site.line() as line:
             if not await line.upgrade():
-                return ["no upgrade"]
+                return [NO_UPGRADE]
             for _ in range(20):
                 await line.say(frame(b"x" * 125, opcode) * 1_000)
             await line.say(frame((1000).to_bytes(2), Opcode.CLOSE))
@@ -89,7 +89,7 @@ async def slow_frames(site: Site) -> Sequence[str]:
     async def trickle() -> str:
         async with site.line() as line:
             if not await line.upgrade():
-                return "no upgrade"
+                return NO_UPGRADE
             async with line.saying_slowly(frame(b"x" * 100_000)[:400], _PAUSE_S):
                 return await line.end()
 

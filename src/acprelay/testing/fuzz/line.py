@@ -19,6 +19,9 @@ _MOST_READ = 1 << 20
 HUNG_UP = "hung up"
 """The relay closed the connection without a word."""
 
+NO_UPGRADE = "no upgrade"
+"""It made no WebSocket of the connection."""
+
 OPEN = "open"
 """It did not close the connection in time."""
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from random import Random
 
-from acprelay.testing.fuzz.line import Opcode, Site, frame, noise
+from acprelay.testing.fuzz.line import NO_UPGRADE, Opcode, Site, frame, noise
 
 _METHODS = (
     *("initialize", "authenticate", "logout", "session/new", "session/load", "session/resume"),
@@ -82,7 +82,7 @@ async def _tell(site: Site, messages: Sequence[bytes], opcode: int = Opcode.TEXT
     """Says messages, and tells whether the connection still does what it is for."""
     async with site.line() as line:
         if not await line.upgrade():
-            return "no upgrade"
+            return NO_UPGRADE
         await line.say(frame(_INITIALIZE))
         for each in messages:
             await line.say(frame(each, opcode))

@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rounds=max(1, options.rounds),
         seconds=options.seconds,
         crowd=max(1, options.crowd),
+        strangers=options.strangers,
     )
     return carry_out(Fuzz(plan).run, name="fuzz", as_json=options.json)
 
@@ -71,6 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--seed", type=int, default=standard.seed, help="decides every choice (default: 1)"
+    )
+    parser.add_argument(
+        "--strangers",
+        action="store_true",
+        help="have the relay ask everybody for a token, which those who abuse it do not have",
     )
     parser.add_argument("--json", action="store_true", help="report in JSON")
     return parser

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from acprelay.testing.fuzz.attacks import ATTACKS, Attack
-from acprelay.testing.fuzz.line import Site
+from acprelay.testing.fuzz.line import NO_UPGRADE, Site
 from acprelay.testing.fuzz.report import Report, Usage
 from acprelay.testing.fuzz.witness import Disturbed, Witness, newcomer
 from acprelay.testing.soak.connection import Connection
@@ -29,6 +29,9 @@ _LOOK_S = 0.1
 _ATTACK_S = 120.0
 _PAUSE_S = 0.05
 _SPARE_DESCRIPTORS = 200
+_REFUSALS = frozenset({"401", NO_UPGRADE})
+"""What strangers may be told in place of anything else."""
+
 _ODD = re.compile(r"Traceback|Exception|\b(ERROR|CRITICAL)\b")
 
 _CONFIGURATION = """\
@@ -57,6 +60,8 @@ class Plan:
         rounds: How often each attack is made, at least.
         seconds: For how long new rounds begin.
         crowd: How many connections a crowd has.
+        strangers: Whether the relay asks everybody for a token, which those who abuse it do not
+            have.
         growth: How much the relay's memory may grow, in bytes, after the first round.
     """
 
@@ -64,6 +69,7 @@ class Plan:
     rounds: int = 2
     seconds: float = 0.0
     crowd: int = 1000
+    strangers: bool = False
     growth: int = _GROWTH
 
 
@@ -79,6 +85,7 @@ class Fuzz:
         self._outcomes: dict[str, Counter[str]] = {attack.name: Counter() for attack in ATTACKS}
         self._complaints: list[str] = []
         self._newcomers = 0
+        self._token: str | None = None
         self._usages: list[Usage] = []
 
     async def run(self) -> Report:
@@ -94,9 +101,12 @@ class Fuzz:
             folder = Path(name)
             configuration = folder / "config.toml"
             configuration.write_text(_CONFIGURATION)
-            options = ("--config", str(configuration))
-            relay = Relay(folder=folder, ephemeral=True, options=options)
+            auth = ("--auth",) if self._plan.strangers else ()
+            options = ("--config", str(configuration), *auth)
+            relay = Relay(folder=folder, ephemeral=not self._plan.strangers, options=options)
             async with relay:
+                if self._plan.strangers:
+                    self._token = (folder / "state/owner-token").read_text().strip()
                 witness = await self._abuse(relay, begun)
                 await self._stop(relay)
         return Report(
@@ -117,7 +127,7 @@ class Fuzz:
         site = Site(
             host=parts.hostname or "", port=parts.port or 0, random=chance, crowd=plan.crowd
         )
-        connection = await Connection.open(relay.url)
+        connection = await Connection.open(relay.url, token=self._token)
         witness = Witness(connection)
         try:
             await witness.greet()
@@ -142,7 +152,7 @@ class Fuzz:
             async with self._watched(witness), asyncio.timeout(_ATTACK_S):
                 seen = await attack.run(site)
             await witness.turn()
-            await newcomer(relay.url)
+            await newcomer(relay.url, token=self._token)
             self._newcomers += 1
         except Disturbed as error:
             self._complaints.append(f"{attack.name}: {error}")
@@ -151,7 +161,8 @@ class Fuzz:
             self._complaints.append(f"{attack.name}: it was not over within {_ATTACK_S:g} s")
             return
         self._outcomes[attack.name].update(seen)
-        odd = sorted(set(seen) - attack.allowed)
+        known = attack.allowed | _REFUSALS if self._plan.strangers else attack.allowed
+        odd = sorted(set(seen) - known)
         if odd:
             self._complaints.append(f"{attack.name}: the relay took it with {', '.join(odd)}")
 

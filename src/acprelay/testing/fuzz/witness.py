@@ -94,14 +94,18 @@ class Witness:
             self._seen.append(params["_meta"]["acprelay"]["seq"])
 
 
-async def newcomer(url: str) -> None:
+async def newcomer(url: str, *, token: str | None) -> None:
     """Does all that a witness does, over a connection of its own.
+
+    Args:
+        url: The relay's address.
+        token: Says who comes; None for a relay that asks nobody.
 
     Raises:
         Disturbed: The relay does not serve it.
     """
     try:
-        connection = await Connection.open(url)
+        connection = await Connection.open(url, token=token)
     except Lost as error:
         raise Disturbed(f"a new client cannot connect: {error}") from None
     try:

@@ -41,13 +41,16 @@ class Connection:
         self._websocket = websocket
 
     @classmethod
-    async def open(cls, url: str, *, receive_buffer: int | None = None) -> Self:
+    async def open(
+        cls, url: str, *, receive_buffer: int | None = None, token: str | None = None
+    ) -> Self:
         """Connects.
 
         Args:
             url: A `ws:` address.
             receive_buffer: The size of the socket's receive buffer in bytes; None leaves it to the
                 system. A small one is full soon.
+            token: Says who connects; None for a relay that asks nobody.
 
         Raises:
             Lost: Nobody listens there.
@@ -60,6 +63,7 @@ class Connection:
             return made
 
         http = aiohttp.ClientSession(
+            headers=None if token is None else {"Authorization": f"Bearer {token}"},
             connector=aiohttp.TCPConnector(socket_factory=make_socket),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_OPEN_S),
         )
