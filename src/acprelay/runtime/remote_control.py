@@ -1,7 +1,8 @@
 """What can be done in a conversation without being a client of it: prompts, permissions, turns.
 
 Who asks is a name, not a presence: nothing is delivered to it, and what it has begun goes on
-without it. The rules are those that hold for clients; who may do what is decided before.
+without it. What clients ask about turns, by the turns' ids, is answered here, too. The rules are
+those that hold for clients; who may do what is decided before.
 """
 
 from __future__ import annotations
