@@ -287,6 +287,8 @@ class ConversationDriver:
     def _clients_changed(self) -> None:
         self._consequences.carry_out()
 
+    # -- ends, and the record
+
     def end_session(self, reason: str) -> None:
         """Answers every prompt with `cancelled`, and has the run ended. Idempotent."""
         self.supervisor.stand_down()
@@ -299,6 +301,10 @@ class ConversationDriver:
         self.supervisor.retire()
         self._conversation.drain()
         self._consequences.carry_out()
+
+    def save(self) -> None:
+        """Stores the record as things stand."""
+        self._consequences.save()
 
     def mark_interrupted(self, turn: str) -> None:
         """Takes note that a relay which has died was in the middle of a turn."""
@@ -325,10 +331,6 @@ class ConversationDriver:
     def _tick(self) -> None:
         self._conversation.tick(_now())
         self._consequences.carry_out()
-
-    def save(self) -> None:
-        """Stores the record as things stand."""
-        self._consequences.save()
 
 
 def _now() -> float:
