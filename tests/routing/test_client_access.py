@@ -275,7 +275,7 @@ def test_and_the_one_that_it_prompted_without_a_connection(scene: Scene) -> None
     scene.grants = {"ann": {Grant.PROMPT}, "bob": {Grant.PROMPT}}
     scene.principals = {"ann": "ann", "bob": "bob"}
     scene.open("ann", "bob")
-    scene.conversation.submit_prompt(remote_name("ann"), peek(PROMPT))
+    scene.conversation.outsiders.submit_prompt(remote_name("ann"), peek(PROMPT))
     assert len(scene.agent_gets()) == 1
     scene.client("bob", CANCEL)
     assert scene.agent_gets() == []
@@ -314,7 +314,7 @@ def test_prompts_of_a_principal_that_wait_are_never_begun_once_it_is_gone(scene:
     scene.client("long gone", PROMPT)
     scene.presence.give_up("long gone")
     scene.client("ann", PROMPT)
-    scene.conversation.submit_prompt(remote_name("ann"), peek(PROMPT))
+    scene.conversation.outsiders.submit_prompt(remote_name("ann"), peek(PROMPT))
     scene.client("bob", PROMPT.replace(b'"id":1', b'"id":2'))
     assert len(scene.agent_gets()) == 1
     scene.conversation.forsake("ann", now=0.0)

@@ -37,7 +37,9 @@ def answer(option_id: str | None) -> bytes:
 
 
 def decide(scene: Scene, option_id: str | None, *, ask: str = "g-1") -> bool | None:
-    return scene.conversation.decide(ask, peek(answer(option_id)), by="api:me", now=scene.now)
+    return scene.conversation.outsiders.decide(
+        ask, peek(answer(option_id)), by="api:me", now=scene.now
+    )
 
 
 def chosen(scene: Scene) -> object:
@@ -50,7 +52,7 @@ def chosen(scene: Scene) -> object:
 
 def test_a_prompt_of_an_outsider_is_a_turn_that_every_client_sees(scene: Scene) -> None:
     scene.join("ann")
-    turn = scene.conversation.submit_prompt("api:me", peek(PROMPT % b'{"type":"text"}'))
+    turn = scene.conversation.outsiders.submit_prompt("api:me", peek(PROMPT % b'{"type":"text"}'))
 
     kinds = [each["method"] for each in scene.reads("ann")]
     assert kinds == ["_acprelay/turn_started", "session/update"]
@@ -60,7 +62,7 @@ def test_a_prompt_of_an_outsider_is_a_turn_that_every_client_sees(scene: Scene) 
 
 def test_a_prompt_of_an_outsider_asks_for_a_run_where_there_is_none() -> None:
     scene = Scene()
-    scene.conversation.submit_prompt("api:me", peek(PROMPT % b""))
+    scene.conversation.outsiders.submit_prompt("api:me", peek(PROMPT % b""))
 
     assert scene.events() == [RunWanted()]
 
@@ -70,10 +72,10 @@ def test_the_queue_has_the_same_bound_for_outsiders() -> None:
     scene.open()
     for number in range(2):
         line = PROMPT.replace(b'"p"', b"%d" % number) % b""
-        scene.conversation.submit_prompt("api:me", peek(line))
+        scene.conversation.outsiders.submit_prompt("api:me", peek(line))
 
     with pytest.raises(LimitReached):
-        scene.conversation.submit_prompt("api:me", peek(PROMPT % b""))
+        scene.conversation.outsiders.submit_prompt("api:me", peek(PROMPT % b""))
 
 
 # -- permissions
@@ -83,14 +85,14 @@ def test_the_queue_has_the_same_bound_for_outsiders() -> None:
 def test_an_outsider_s_answer_decides_and_is_on_record(scene: Scene) -> None:
     scene.join("ann")
     scene.agent(ASK)
-    assert [ask.id for ask in scene.conversation.asks()] == ["g-1"]
+    assert [ask.id for ask in scene.conversation.outsiders.asks()] == ["g-1"]
 
     assert decide(scene, "yes") is True
 
     assert chosen(scene) == {"outcome": "selected", "optionId": "yes"}
     [event] = [each for each in scene.conversation.take_events() if isinstance(each, AskDecided)]
     assert (event.decision.by, event.decision.client) == (Decider.CLIENT, "api:me")
-    assert scene.conversation.asks() == []
+    assert scene.conversation.outsiders.asks() == []
 
 
 @pytest.mark.requirement("api.permissions-are-decided-once")
@@ -132,7 +134,7 @@ def test_cancelled_waits_for_those_who_are_asked(scene: Scene) -> None:
 @pytest.mark.parametrize("ask", ["g-2", "", "g-1"])
 def test_what_is_no_open_permission_cannot_be_answered(scene: Scene, ask: str) -> None:
     scene.join("ann")
-    scene.conversation.submit_prompt("ann", peek(PROMPT % b""))
+    scene.conversation.outsiders.submit_prompt("ann", peek(PROMPT % b""))
     scene.agent(ELICITATION)  # g-1 is no permission
 
     assert decide(scene, "yes", ask=ask) is None
@@ -143,7 +145,7 @@ def test_what_is_no_open_permission_cannot_be_answered(scene: Scene, ask: str) -
 
 def test_turns_permissions_and_notices_are_told_once_and_in_order(scene: Scene) -> None:
     scene.conversation.take_told()
-    scene.conversation.submit_prompt("api:me", peek(PROMPT % b""))
+    scene.conversation.outsiders.submit_prompt("api:me", peek(PROMPT % b""))
     scene.agent(ASK)
     scene.agent(scene.said("hello"))
     decide(scene, "yes")

@@ -10,8 +10,10 @@ from acprelay.routing.agent_output import AgentOutput
 from acprelay.routing.asks import Asks
 from acprelay.routing.choosing import JOINED
 from acprelay.routing.client_access import ClientAccess
+from acprelay.routing.client_requests import ClientRequests
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.log import PublicLog
+from acprelay.routing.outsiders import Outsiders
 from acprelay.routing.policy import Policy
 from acprelay.routing.presence import Presence
 from acprelay.routing.publisher import Publisher
@@ -90,7 +92,7 @@ def build_conversation(
         rules: What holds in every conversation.
     """
     publisher = Publisher(public_id=public_id, log=log)
-    requests = RequestLedger(most=rules.most_requests, most_of_one=rules.most_requests_of_one)
+    ledger = RequestLedger(most=rules.most_requests, most_of_one=rules.most_requests_of_one)
     link = AgentLink()
     asks = Asks(
         prefix=prefix,
@@ -112,7 +114,7 @@ def build_conversation(
             end_s=rules.cancel_end_s,
         ),
         publisher=publisher,
-        requests=requests,
+        requests=ledger,
         link=link,
         asks=asks,
     )
@@ -121,7 +123,7 @@ def build_conversation(
     output = AgentOutput(
         agent=agent,
         publisher=publisher,
-        requests=requests,
+        requests=ledger,
         turns=turns,
         asks=asks,
         services=services,
@@ -136,6 +138,10 @@ def build_conversation(
         most=rules.most_clients,
         linger_s=rules.linger_s,
     )
+    access = ClientAccess(publisher=publisher, turns=turns)
+    requests = ClientRequests(
+        publisher=publisher, ledger=ledger, link=link, turns=turns, access=access
+    )
     return Conversation(
         publisher=publisher,
         requests=requests,
@@ -146,5 +152,6 @@ def build_conversation(
         agent=output,
         presence=presence,
         snapshot=snapshot,
-        access=ClientAccess(publisher=publisher, turns=turns),
+        access=access,
+        outsiders=Outsiders(publisher=publisher, requests=requests, turns=turns, asks=asks),
     )

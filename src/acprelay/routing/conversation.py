@@ -6,40 +6,30 @@ each thing once; attachments give what is due to clients. There is no clock, no 
 process here, and no lifecycle: whoever owns a conversation brings those.
 
 A conversation outlives the runs of its agent. While none serves it is dormant: it is read from its
-log, and whatever a client wants of the agent waits for the next run, which it asks for.
+log, and whatever a client wants of the agent waits for the next run (`ClientRequests`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from acprelay.errors import LimitReached, RelayDraining, RelayError, RequestCancelled
+from acprelay.errors import RelayError
 from acprelay.routing.access import Grant
 from acprelay.routing.agent_link import AgentLink, Output
 from acprelay.routing.agent_output import AgentOutput
 from acprelay.routing.asks import Asks
 from acprelay.routing.client_access import ClientAccess
-from acprelay.routing.events import (
-    AskDecided,
-    Event,
-    Oddities,
-    RunUnwanted,
-    RunWanted,
-    Told,
-    TurnChanged,
-)
-from acprelay.routing.frames import TURN_ENDED, cancel_request, error_reply
-from acprelay.routing.open_asks import Ask
+from acprelay.routing.client_requests import ClientRequests
+from acprelay.routing.events import AskDecided, Event, Oddities, RunUnwanted, Told, TurnChanged
+from acprelay.routing.frames import TURN_ENDED
+from acprelay.routing.outsiders import Outsiders
 from acprelay.routing.presence import Presence
 from acprelay.routing.publisher import Publisher
-from acprelay.routing.requests import Outstanding, RequestLedger, request_id_in_use
 from acprelay.routing.service_asks import ServiceAsks
 from acprelay.routing.snapshot import Snapshot
 from acprelay.routing.turn_taking import TurnTaking
 from acprelay.routing.turns import TurnList
-from acprelay.wire import Envelope, MessageKind, OversizedFrame
-
-_MOST_HELD = 64
+from acprelay.wire import Envelope, OversizedFrame
 
 
 class Conversation:
@@ -47,7 +37,7 @@ class Conversation:
 
     Args:
         publisher: Writes the log and the lanes.
-        requests: The requests that the agent has not answered.
+        requests: What clients ask of the agent.
         link: The way to the agent.
         turns: Takes turns.
         asks: The open asks.
@@ -56,13 +46,14 @@ class Conversation:
         presence: The attachments.
         snapshot: What the agent has told of its state.
         access: What clients may do.
+        outsiders: Acts for those who are no clients.
     """
 
     def __init__(
         self,
         *,
         publisher: Publisher,
-        requests: RequestLedger,
+        requests: ClientRequests,
         link: AgentLink,
         turns: TurnTaking,
         asks: Asks,
@@ -71,9 +62,11 @@ class Conversation:
         presence: Presence,
         snapshot: Snapshot,
         access: ClientAccess,
+        outsiders: Outsiders,
     ) -> None:
         self.presence = presence
         self.snapshot = snapshot
+        self.outsiders = outsiders
         self._access = access
         self._publisher = publisher
         self._requests = requests
@@ -82,9 +75,6 @@ class Conversation:
         self._asks = asks
         self._services = services
         self._agent = agent
-        self._held: list[Outstanding] = []
-        self._is_draining = False
-        self._run_is_wanted = False
         self._events: list[Event] = []
         self._told_turn: str | None = None
 
@@ -96,6 +86,8 @@ class Conversation:
 
     def take_events(self) -> list[Event]:
         """Gives what has happened since the last call."""
+        self._events += self._requests.events
+        self._requests.events = []
         self._events += [AskDecided(decision) for decision in self._asks.take_decisions()]
         if self._turns.turn != self._told_turn:
             self._told_turn = self._turns.turn
@@ -139,7 +131,7 @@ class Conversation:
     def is_idle(self) -> bool:
         """Whether nobody waits for the agent, and the agent for nobody."""
         waits = self._asks.is_open or self._services.is_open
-        return self._turns.is_idle and not (self._held or waits or self._is_asked)
+        return self._turns.is_idle and self._requests.is_idle and not waits
 
     @property
     def open_asks(self) -> int:
@@ -151,17 +143,13 @@ class Conversation:
         """How many prompts wait."""
         return self._turns.queued
 
-    @property
-    def _is_asked(self) -> bool:
-        return next(iter(self._requests), None) is not None
-
     def tick(self, now: float) -> None:
         """Does what is due."""
         if self._turns.tick(now):
             self._events.append(RunUnwanted("its agent did not stop its turn when it was told to"))
         self._asks.tick(now)
         self.presence.tick(now)
-        self._go_on()
+        self._requests.go_on()
 
     # -- runs
 
@@ -174,14 +162,9 @@ class Conversation:
             news: Updates, raw, that tell clients what is otherwise than an earlier run left it.
         """
         self._link.session_id = agent_session_id
-        self._requests.skip_to(last_id)
-        self._run_is_wanted = False
         for update in news:
             self._publisher.publish_update(update)
-        held, self._held = self._held, []
-        for request in held:
-            self._link.forward(request.envelope, self._requests.add(request))
-        self._go_on()
+        self._requests.begin_run(last_id=last_id)
 
     def end_run(self, error: RelayError, *, now: float) -> None:
         """Tells everybody that no agent serves any more: what waits for it fails, asks close.
@@ -190,13 +173,9 @@ class Conversation:
             error: Why; it answers every request in flight, and stands in the log as a notice.
             now: The time.
         """
-        self._run_is_wanted = False
         self._publisher.publish_notice(error)
         self._turns.fail(error)
-        held, self._held = self._held, []
-        for request in [*self._requests.settle_all(), *held]:
-            if request.method != "session/prompt":
-                self._answer(request, error_reply(request.id, error))
+        self._requests.end_run(error)
         self._asks.close(now=now)
         self._services.close()
         self._link.close()
@@ -217,9 +196,7 @@ class Conversation:
 
         Does nothing while one serves or comes, or while the relay drains.
         """
-        if not (self.is_served or self._run_is_wanted or self._is_draining):
-            self._run_is_wanted = True
-            self._events.append(RunWanted())
+        self._requests.want_run()
 
     def mark_interrupted(self, turn: str) -> None:
         """Takes note that a turn was cut off, as the relay that carried it died."""
@@ -239,12 +216,12 @@ class Conversation:
         """
         if self.is_served:
             self._agent.receive(lines, oversized, now=now)
-            self._go_on()
+            self._requests.go_on()
 
     def output_refused(self, error: RelayError) -> None:
         """Takes note that what `take_agent_output` gave could not be written."""
         self._agent.refused(error)
-        self._go_on()
+        self._requests.go_on()
 
     def settle_service(self, number: int, outcome: bytes | RelayError) -> None:
         """Answers what a `ServiceAsked` asked for; nothing if the run that asked is over."""
@@ -261,57 +238,7 @@ class Conversation:
             LimitReached: As much waits for the agent as may.
             RelayDraining: It would begin a turn, or a run, and the relay is about to stop.
         """
-        attachment = self._access.admit(attachment_id, envelope.method or "")
-        envelope = self._access.cleaned(attachment_id, envelope)
-        if envelope.kind is MessageKind.REQUEST:
-            self._request(Outstanding(attachment_id, envelope))
-            attachment.expect_reply(envelope.id or b"null")
-        elif envelope.method == "session/cancel":
-            may_stop_others = self._access.may_stop_others(attachment_id)
-            self._turns.cancel(attachment_id, now=now, may_stop_others=may_stop_others)
-        elif self.is_served and envelope.method != "session/prompt":
-            self._link.forward(envelope)
-        self._go_on()
-
-    def submit_prompt(self, owner: str, envelope: Envelope) -> str:
-        """Takes a prompt of somebody who is no client, and waits for no answer.
-
-        Args:
-            owner: Who that is.
-            envelope: A `session/prompt`, with an id that none of this owner's in flight has.
-
-        Returns:
-            The id of its turn.
-
-        Raises:
-            LimitReached: As many prompts wait as may.
-        """
-        turn = self._turns.submit(owner, envelope)
-        self._go_on()
-        return turn
-
-    def asks(self) -> list[Ask]:
-        """Gives the requests of the agent that wait for clients, the oldest first."""
-        return self._asks.open()
-
-    def decide(self, ask: str, answer: Envelope, *, by: str, now: float) -> bool | None:
-        """Takes an answer to a permission from somebody who is no client.
-
-        Args:
-            ask: The id of the ask.
-            answer: What a client would answer.
-            by: Who that is.
-            now: The time.
-
-        Returns:
-            Whether it is settled now; None where no such permission is open.
-
-        Raises:
-            InvalidParams: It is no answer to this permission; nothing has changed.
-        """
-        settled = self._asks.decide(ask, answer, by=by, now=now)
-        self._publisher.flush()
-        return settled
+        self._requests.receive(attachment_id, envelope, now=now)
 
     def receive_ask_answer(self, attachment_id: str, envelope: Envelope, *, now: float) -> bool:
         """Takes a client's answer to an ask.
@@ -330,19 +257,7 @@ class Conversation:
         Returns:
             Whether that request is in flight here.
         """
-        if self._turns.cancel_request(attachment_id, request_id, now=now):
-            self._publisher.flush()
-            return True
-        for request in self._held:
-            if (request.attachment_id, request.id) == (attachment_id, request_id):
-                self._held.remove(request)
-                error = RequestCancelled(method=request.method)
-                self._answer(request, error_reply(request.id, error))
-                return True
-        minted = self._requests.minted(attachment_id, request_id)
-        if minted is not None:
-            self._link.send(cancel_request(minted))
-        return minted is not None
+        return self._requests.cancel(attachment_id, request_id, now=now)
 
     def describe_turns(self, attachment_id: str) -> TurnList:
         """The turn that runs and those that wait, as one client sees them."""
@@ -357,10 +272,7 @@ class Conversation:
             principal: The principal's id.
             now: The time.
         """
-        names = self._access.owners_of(principal)
-        for name in names:
-            self._turns.withdraw(name, now=now)
-        self._held = [each for each in self._held if each.attachment_id not in names]
+        self._requests.withdraw(self._access.owners_of(principal), now=now)
         self.presence.forsake(principal)
         self._publisher.flush()
 
@@ -383,8 +295,7 @@ class Conversation:
 
         The prompts that wait are answered with an error, and so is every later one.
         """
-        self._is_draining = True
-        self._turns.drain()
+        self._requests.drain()
         self._publisher.flush()
 
     def close_turns(self, *, now: float) -> None:
@@ -392,40 +303,3 @@ class Conversation:
         self._asks.cancel(now=now)
         self._turns.close()
         self._publisher.flush()
-
-    def _request(self, request: Outstanding) -> None:
-        self._check(request)
-        if self._is_draining and not (self.is_served and request.method != "session/prompt"):
-            raise RelayDraining
-        if request.method == "session/prompt":
-            self._turns.submit(request.attachment_id, request.envelope)
-        elif self.is_served:
-            self._requests.check_room(request.attachment_id)
-            self._link.forward(request.envelope, self._requests.add(request))
-        elif len(self._held) < _MOST_HELD:
-            if not self._run_is_wanted:
-                self._access.check_beginning(request.attachment_id)
-            self._held.append(request)
-        else:
-            raise LimitReached(limit="requests that wait for an agent", most=_MOST_HELD)
-
-    def _check(self, request: Outstanding) -> None:
-        """Raises where the same client has a request with this id waiting."""
-        self._requests.check(request.attachment_id, request.id)
-        self._turns.check(request.attachment_id, request.id)
-        if any(
-            (each.attachment_id, each.id) == (request.attachment_id, request.id)
-            for each in self._held
-        ):
-            raise request_id_in_use(request.id)
-
-    def _go_on(self) -> None:
-        """Begins what can begin now."""
-        if self.is_served:
-            self._turns.begin_next()
-        elif self._held or not self._turns.is_idle:
-            self.want_run()
-        self._publisher.flush()
-
-    def _answer(self, request: Outstanding, reply: bytes) -> None:
-        self._publisher.push(request.attachment_id, reply, reply_to=request.id)

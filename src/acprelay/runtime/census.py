@@ -41,16 +41,16 @@ class RelayCensus:
             StoreError: The sessions are out of reach.
         """
         runs = await self._manager.state_counts()
-        drivers = self._archive.drivers()
+        loads = [driver.workload for driver in self._archive.drivers()]
         return Levels(
             runs=runs,
             conversations=self._archive.count,
-            turns=sum(driver.is_in_turn for driver in drivers),
-            queued_prompts=sum(driver.queued_prompts for driver in drivers),
-            open_asks=sum(driver.open_asks for driver in drivers),
+            turns=sum(load.is_in_turn for load in loads),
+            queued_prompts=sum(load.queued_prompts for load in loads),
+            open_asks=sum(load.open_asks for load in loads),
             connections=self._clients.count,
-            attachments=sum(driver.attendance.count for driver in drivers),
+            attachments=sum(load.clients for load in loads),
             lane_bytes=self._clients.backlog_bytes,
             log_bytes=self._store.backlog_bytes,
-            stdin_bytes=sum(driver.stdin_bytes for driver in drivers),
+            stdin_bytes=sum(load.stdin_bytes for load in loads),
         )

@@ -1,8 +1,8 @@
-"""One conversation at work: feeds its router, and carries out what that decides.
+"""One conversation at work: feeds its router, and has carried out what that decides.
 
 It joins what is connected at this moment (clients, the run of an agent, the log's storage, a timer)
-to the pure `Conversation`, and keeps the conversation's record. When runs begin and end is the
-host's business.
+to the pure `Conversation`. What follows from its decisions is the business of `Consequences`; when
+runs begin and end is the host's.
 """
 
 from __future__ import annotations
@@ -12,26 +12,15 @@ import logging
 from collections.abc import Iterable, Sequence
 from time import perf_counter
 
-from acprelay.errors import AgentError, RelayError, SessionEnded
-from acprelay.routing.access import Principal
+from acprelay.errors import RelayError, SessionEnded
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.conversation import Conversation
-from acprelay.routing.events import (
-    AskDecided,
-    RunUnwanted,
-    RunWanted,
-    ServiceAsked,
-    ServiceWithdrawn,
-    TurnChanged,
-    TurnEnded,
-    TurnStarted,
-)
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord
-from acprelay.routing.turns import TurnList
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.alarm import Alarm
 from acprelay.runtime.attendance import Attendance
+from acprelay.runtime.consequences import Consequences
 from acprelay.runtime.feed import EventFeed
 from acprelay.runtime.observation import Observer, Scene
 from acprelay.runtime.ports import ConversationStore
@@ -40,6 +29,7 @@ from acprelay.runtime.remote_control import RemoteControl
 from acprelay.runtime.run_ports import Runs
 from acprelay.runtime.run_slot import RunSlot
 from acprelay.runtime.supervisor import Supervisor
+from acprelay.runtime.workload import Workload
 from acprelay.session.models import SessionKey
 from acprelay.session.ports import Clock, IdGenerator
 from acprelay.wire import Envelope, OversizedFrame
@@ -63,9 +53,14 @@ class ConversationDriver:
         feed: Is told of turns, permissions and notices.
 
     Attributes:
+        snapshot: What its agents have told of their state.
         keeper: Keeps its record.
         sponsor: The id of the principal that runs begin for: whose client said something last, or
             has opened the session; None where nobody has, since the relay was started.
+        attendance: Its clients; this and what follows is there once it is open.
+        supervisor: Watches over its runs.
+        control: What can be done in it, also by those who are no clients.
+        workload: How much it has to do.
     """
 
     def __init__(
@@ -90,7 +85,6 @@ class ConversationDriver:
         self._ids = ids
         self._rules = rules
         self._observer = observer
-        self._turn_began_at = 0.0
         self._sample_at = 0.0
         self._feed = feed
         self._is_open = False
@@ -98,8 +92,10 @@ class ConversationDriver:
         self.attendance: Attendance
         self.supervisor: Supervisor
         self.control: RemoteControl
+        self.workload: Workload
         self._log: PublicLog
         self._conversation: Conversation
+        self._consequences: Consequences
 
     @property
     def record(self) -> ConversationRecord:
@@ -115,32 +111,6 @@ class ConversationDriver:
     def key(self) -> SessionKey:
         """The conversation's name."""
         return self.record.key
-
-    @property
-    def scene(self) -> Scene:
-        """Where it is that something happens."""
-        return Scene(key=self.key, agent=self.record.agent, run=self.record.run)
-
-    @property
-    def is_in_turn(self) -> bool:
-        """Whether a turn runs, as clients are told."""
-        return self._is_open and self._conversation.turn is not None
-
-    @property
-    def queued_prompts(self) -> int:
-        """How many prompts wait."""
-        return self._conversation.queued_prompts if self._is_open else 0
-
-    @property
-    def open_asks(self) -> int:
-        """How many requests of the agent wait for clients."""
-        return self._conversation.open_asks if self._is_open else 0
-
-    @property
-    def stdin_bytes(self) -> int:
-        """How much waits for the agent to read it."""
-        run = self._slot.serving
-        return 0 if run is None else run.input_waiting_bytes
 
     def open(self, *, is_new: bool) -> None:
         """Opens the log.
@@ -169,7 +139,21 @@ class ConversationDriver:
             log=self._log,
             presence=self._conversation.presence,
             ids=self._ids,
-            on_change=self._carry_out,
+            on_change=self._clients_changed,
+        )
+        self._consequences = Consequences(
+            conversation=self._conversation,
+            slot=self._slot,
+            keeper=self.keeper,
+            attendance=self.attendance,
+            alarm=self._alarm,
+            observer=self._observer,
+            feed=self._feed,
+            on_run_wanted=self._begin_run,
+            on_run_unwanted=self.end_run,
+        )
+        self.workload = Workload(
+            conversation=self._conversation, attendance=self.attendance, slot=self._slot
         )
         self.supervisor = Supervisor(
             record=lambda: self.record,
@@ -177,8 +161,8 @@ class ConversationDriver:
             attendance=self.attendance,
             slot=self._slot,
             rules=self._rules,
-            on_restart=lambda: self._observer.restarted(self.scene),
-            on_change=self._carry_out,
+            on_restart=lambda: self._observer.restarted(Scene.of(self.record)),
+            on_change=self._consequences.carry_out,
         )
         self.control = RemoteControl(
             session_id=str(self.key),
@@ -186,7 +170,7 @@ class ConversationDriver:
             log=self._log,
             ids=self._ids,
             clock=self._clock,
-            on_change=self._carry_out,
+            on_change=self._consequences.carry_out,
         )
         self._is_open = True
 
@@ -194,10 +178,10 @@ class ConversationDriver:
         """Lets go of the log, and of clients, who are told why; changes nothing any more."""
         if not self._is_open:
             return
-        self._save_if_changed()
+        self._consequences.save_if_changed()
         self._is_open = self.keeper.is_kept = False
         self._slot.vacate()
-        self._alarm.set(None)
+        self._consequences.stop()
         self.supervisor.stand_down()
         self.attendance.dismiss(why)
         self._store.close_log(self.key)
@@ -220,7 +204,7 @@ class ConversationDriver:
         self.supervisor.run_began()
         own_id = self.record.agent_session_id
         self._conversation.begin_run(own_id, last_id=last_id, news=news)
-        self._carry_out()
+        self._consequences.carry_out()
 
     def lines_received(
         self, run: AgentRun, lines: list[bytes], oversized: Sequence[OversizedFrame]
@@ -233,7 +217,7 @@ class ConversationDriver:
         if read_at >= self._sample_at and self.attendance.has_clients:
             self._sample_at = read_at + _SAMPLE_S
             self.attendance.sample(read_at)
-        self._carry_out()
+        self._consequences.carry_out()
         if self._log.is_congested:
             # An agent may wait for the disk, never for a client.
             self._slot.pause()
@@ -247,7 +231,7 @@ class ConversationDriver:
         self.supervisor.run_lost(run, error)
         self._slot.vacate()
         self._conversation.end_run(error, now=_now())
-        self._carry_out()
+        self._consequences.carry_out()
 
     def end_run(self, reason: str) -> None:
         """Lets go of the run, also of one that is on its way, and has it ended. Idempotent.
@@ -259,13 +243,17 @@ class ConversationDriver:
             self.run_over(run, SessionEnded(key=str(self.key), reason=reason))
             self._runs.abandon(run, reason)
 
+    def _begin_run(self) -> None:
+        self.supervisor.run_wanted()
+        self._slot.coming = self._runs.begin_run(self)
+
     def _log_troubled(self, error: RelayError) -> None:
-        self._observer.storage_failed(self.scene, error)
+        self._observer.storage_failed(Scene.of(self.record), error)
         if self._is_open:
             self._conversation.publish_notice(error)
-            self._carry_out()
+            self._consequences.carry_out()
 
-    # -- what clients say
+    # -- the clients' side
 
     def receive(self, attachment_id: str, envelope: Envelope) -> None:
         """Takes a client's request or notification for the agent.
@@ -277,57 +265,46 @@ class ConversationDriver:
         """
         self.sponsor = self.attendance.principal_of(attachment_id) or self.sponsor
         self._conversation.receive_client(attachment_id, envelope, now=_now())
-        self._carry_out()
+        self._consequences.carry_out()
 
     def receive_ask_answer(self, attachment_id: str, envelope: Envelope) -> bool:
         """Takes a client's answer to an ask; tells whether it was one of this session's."""
         taken = self._conversation.receive_ask_answer(attachment_id, envelope, now=_now())
-        self._carry_out()
+        self._consequences.carry_out()
         return taken
 
     def cancel_client_request(self, attachment_id: str, request_id: bytes) -> bool:
         """Takes a client's `$/cancel_request`; tells whether that request is in flight here."""
         taken = self._conversation.cancel_client_request(attachment_id, request_id, now=_now())
-        self._carry_out()
+        self._consequences.carry_out()
         return taken
 
     def forsake(self, principal: str) -> None:
         """Lets a principal go for good, by its id; see `Conversation.forsake`. Idempotent."""
         self._conversation.forsake(principal, now=_now())
-        self._carry_out()
+        self._consequences.carry_out()
 
-    def describe_turns(self, attachment_id: str) -> TurnList:
-        """Serves `_acprelay/turns`."""
-        return self._conversation.describe_turns(attachment_id)
+    def _clients_changed(self) -> None:
+        self._consequences.carry_out()
 
-    def cancel_turn(self, turn: str, *, principal: Principal) -> bool:
-        """Serves `_acprelay/cancel_turn`; tells whether there is such a turn.
-
-        Args:
-            turn: The turn's id.
-            principal: Who wants it stopped.
-
-        Raises:
-            Forbidden: It is another principal's, and this one lacks the grant to approve.
-        """
-        grants = principal.grants_for(self.key)
-        self._conversation.check_stop(turn, principal=principal.id, grants=grants)
-        cancelled = self._conversation.cancel_turn(turn, now=_now())
-        self._carry_out()
-        return cancelled
+    # -- ends, and the record
 
     def end_session(self, reason: str) -> None:
         """Answers every prompt with `cancelled`, and has the run ended. Idempotent."""
         self.supervisor.stand_down()
         self._conversation.close_turns(now=_now())
-        self._carry_out()
+        self._consequences.carry_out()
         self.end_run(reason)
 
     def drain(self) -> None:
         """Begins no turn and no run any more; the turn that runs goes on. Idempotent."""
         self.supervisor.retire()
         self._conversation.drain()
-        self._carry_out()
+        self._consequences.carry_out()
+
+    def save(self) -> None:
+        """Stores the record as things stand."""
+        self._consequences.save()
 
     def mark_interrupted(self, turn: str) -> None:
         """Takes note that a relay which has died was in the middle of a turn."""
@@ -343,81 +320,17 @@ class ConversationDriver:
             now: The event loop's time.
             idle_s: How long a run may be of no use to anybody before it is ended.
         """
-        self._save_if_changed()
+        self._consequences.save_if_changed()
         self.supervisor.observe()
         if self._slot.latest is None:
-            return not (self._is_used or self._conversation.presence.is_awaited)
-        if self._slot.unused_s(now, is_used=self._is_used) >= idle_s:
+            return not (self.workload.is_used or self._conversation.presence.is_awaited)
+        if self._slot.unused_s(now, is_used=self.workload.is_used) >= idle_s:
             self.end_run(f"nobody has used it for {idle_s:g} s")
         return False
 
-    @property
-    def _is_used(self) -> bool:
-        is_busy = self._slot.coming is not None or not self._conversation.is_idle
-        return is_busy or self.attendance.has_clients
-
     def _tick(self) -> None:
         self._conversation.tick(_now())
-        self._carry_out()
-
-    # -- what follows
-
-    def _carry_out(self) -> None:
-        """Does what the conversation has decided, clients last."""
-        if not self._is_open:
-            return
-        self._heed_events()  # first: a turn is on record before its agent hears of it
-        self._write_agent()
-        self._alarm.set(self._conversation.deadline_at)
-        self.attendance.flush()
-
-    def _write_agent(self) -> None:
-        # What is refused may have ended one turn, and made room for the next.
-        while (output := self._conversation.take_agent_output()) and self._slot.serving:
-            try:
-                self._slot.serving.send(output.lines, is_owed=output.is_owed)
-            except AgentError as error:
-                logger.warning("session %s: %s", self.key, error.message)
-                self._conversation.output_refused(error)
-                self._heed_events()
-
-    def _heed_events(self) -> None:
-        for event in self._conversation.take_events():
-            match event:
-                case RunWanted():
-                    self.supervisor.run_wanted()
-                    self._slot.coming = self._runs.begin_run(self)
-                case RunUnwanted(reason):
-                    self.end_run(reason)
-                case TurnChanged():
-                    self.save()
-                    self.keeper.sync()
-                case TurnStarted():
-                    self._turn_began_at = _now()
-                    self._observer.turn_started(self.scene, event)
-                case TurnEnded():
-                    lasted_s = _now() - self._turn_began_at
-                    self._observer.turn_ended(self.scene, event, lasted_s=lasted_s)
-                case AskDecided(decision):
-                    self.keeper.audit(decision, now=_now())
-                    self._observer.permission_decided(self.scene, decision)
-                case ServiceAsked() | ServiceWithdrawn():
-                    self._slot.heed(event, roots=self.record.roots, settle=self._service_settled)
-
-        for told in self._conversation.take_told():
-            self._feed.tell(self.key, told)
-
-    def _service_settled(self, number: int, outcome: bytes | RelayError) -> None:
-        self._conversation.settle_service(number, outcome)
-        self._carry_out()
-
-    def save(self) -> None:
-        """Stores the record as things stand."""
-        self.keeper.save(turn=self._conversation.turn, snapshot=self.snapshot)
-
-    def _save_if_changed(self) -> None:
-        if self._conversation.take_snapshot_changed():
-            self.save()
+        self._consequences.carry_out()
 
 
 def _now() -> float:

@@ -300,7 +300,8 @@ class ConversationHost:
 
     def turns(self) -> list[str]:
         """The public ids of the sessions whose turns run."""
-        return [str(driver.key) for driver in self._archive.drivers() if driver.is_in_turn]
+        drivers = self._archive.drivers()
+        return [str(driver.key) for driver in drivers if driver.workload.is_in_turn]
 
     async def aclose(self, *, reason: str) -> None:
         """Begins no run any more, ends every one, and returns once they are gone. Idempotent."""

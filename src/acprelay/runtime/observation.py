@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from acprelay.errors import RelayError
 from acprelay.routing.audit import Decision
 from acprelay.routing.events import TurnEnded, TurnStarted
+from acprelay.routing.records import ConversationRecord
 from acprelay.session.models import SessionKey
 
 
@@ -28,6 +29,11 @@ class Scene:
     key: SessionKey
     agent: str
     run: int
+
+    @classmethod
+    def of(cls, record: ConversationRecord) -> Scene:
+        """The conversation that a record is of, as it stands."""
+        return cls(key=record.key, agent=record.agent, run=record.run)
 
 
 class Observer:

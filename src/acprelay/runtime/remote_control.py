@@ -1,7 +1,8 @@
 """What can be done in a conversation without being a client of it: prompts, permissions, turns.
 
 Who asks is a name, not a presence: nothing is delivered to it, and what it has begun goes on
-without it. The rules are those that hold for clients; who may do what is decided before.
+without it. What clients ask about turns, by the turns' ids, is answered here, too. The rules are
+those that hold for clients; who may do what is decided before.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class RemoteControl:
         frame = request(
             json_string(self._ids.mint()), "session/prompt", msgspec.json.encode(params)
         )
-        turn = self._conversation.submit_prompt(owner, peek(frame))
+        turn = self._conversation.outsiders.submit_prompt(owner, peek(frame))
         self._on_change()
         return turn
 
@@ -128,7 +129,7 @@ class RemoteControl:
         offset = self._clock.now() - _now()
         return [
             _open(ask, ask.permission, offset)
-            for ask in self._conversation.asks()
+            for ask in self._conversation.outsiders.asks()
             if ask.permission is not None
         ]
 
@@ -148,7 +149,7 @@ class RemoteControl:
             InvalidParams: The option was not offered; nothing has changed.
         """
         answer = peek(outcome_reply(json_string(ask), option_id))
-        settled = self._conversation.decide(ask, answer, by=by, now=_now())
+        settled = self._conversation.outsiders.decide(ask, answer, by=by, now=_now())
         self._on_change()
         return settled
 

@@ -108,7 +108,7 @@ class SessionRequests:
                 self._delete(driver, envelope)
             case Destination.DESCRIBE_TURNS:
                 place = self._sessions.find(envelope)
-                _reply(place, envelope, driver.describe_turns(place.attachment.id))
+                _reply(place, envelope, driver.control.turns(place.attachment.id))
             case Destination.DESCRIBE_RUN:
                 self._describe_run(driver, envelope)
             case _:
@@ -215,7 +215,8 @@ class SessionRequests:
     def _cancel_turn(self, driver: ConversationDriver, envelope: Envelope) -> None:
         place = self._sessions.find(envelope)
         asked = read_cancel_turn(envelope.member("params"))
-        cancelled = driver.cancel_turn(asked.turn, principal=self._principal)
+        whose, grants = self._principal.id, self._principal.grants_for(driver.key)
+        cancelled = driver.control.cancel_turn(asked.turn, principal=whose, grants=grants)
         _reply(place, envelope, {"cancelled": cancelled})
 
 
