@@ -292,7 +292,9 @@ async def test_a_tree_that_goes_on_and_on_is_looked_at_for_a_bounded_time(
         await ending.carry_out()
 
 
-@pytest.mark.parametrize(("parent", "reaped"), [(os.getpid(), [101]), (1, [])])
+@pytest.mark.parametrize(
+    ("parent", "reaped"), [(os.getpid(), [101]), (1, [])], ids=["its own", "another one's"]
+)
 async def test_a_zombie_is_gone_and_is_reaped_where_the_relay_is_its_parent(
     system: FakeSystem, process: FakeProcess, ending: Ending, parent: int, reaped: list[int]
 ) -> None:

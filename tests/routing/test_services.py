@@ -109,7 +109,7 @@ class TestAgentsFromElsewhere:
 
 
 class TestModes:
-    @pytest.mark.parametrize("method", [*EVERYTHING, "fs/x", "terminal/x", "fs/"])
+    @pytest.mark.parametrize("method", [*sorted(EVERYTHING), "fs/x", "terminal/x", "fs/"])
     def test_files_and_terminals_are_services(self, method: str) -> None:
         assert is_service(method)
 
