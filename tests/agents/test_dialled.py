@@ -132,6 +132,7 @@ async def test_an_agent_waits_while_its_link_is_cut(
     agent.attach(sink)
     await sink.line_count(1)
     agent.cable.cut()
+    await until_lost(agent)
     os.kill(agent.pid, signal.SIGUSR1)
     await turns_until(lambda: start.left_in_pipe(agent) > 60_000)
     agent.cable.mend()
