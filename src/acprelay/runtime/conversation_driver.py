@@ -262,6 +262,7 @@ class ConversationDriver:
             Forbidden: The client lacks the grant for it.
             InvalidRequest: The client still waits for a request with this id.
             LimitReached: As much waits for the agent as may.
+            RelayDraining: It would begin a turn, or a run, and the relay is about to stop.
         """
         self.sponsor = self.attendance.principal_of(attachment_id) or self.sponsor
         self._conversation.receive_client(attachment_id, envelope, now=_now())

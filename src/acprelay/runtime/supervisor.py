@@ -35,7 +35,6 @@ class Supervisor:
         attendance: Its clients.
         slot: Has its run.
         rules: How often runs are restarted, and when a run is not well.
-        on_restart: Callable[[], None],
         on_restart: Called when an agent was restarted unasked.
         on_change: Called when the conversation has something to be carried out.
     """
