@@ -33,7 +33,8 @@ _RUN_SIZE = 64 * 1024
 _MAX_RUN = 256
 # Lines up to so many bytes are compared by joining them, which costs a copy, not a call for each.
 _MAX_JOINED = 1024
-_THREE_DIGITS = [b"%03d" % number for number in range(1000)]
+_LAST_DIGITS = 3
+_ENDINGS = [b"%03d" % number for number in range(10**_LAST_DIGITS)]
 
 # How deep a value may nest depends on the caller's stack. A few levels more around it make the
 # short way give up before the long way does, which may be called from deeper inside.
@@ -68,10 +69,11 @@ class _Template(NamedTuple):
 
     Attributes:
         prefix: What a line of this shape begins with; reaches into the value.
-        suffix: What it ends with; likewise.
+        suffix: What it ends with, with its newline; likewise.
         rest: Where in the line is what differs: the rest of the value.
-        opening: What `prefix` has of the value.
-        closing: What `suffix` has of it.
+        opening: What stands for what `prefix` has of the value, when the value is checked.
+        closing: What stands for what `suffix` has of it.
+        around: How much longer a line is than what is checked of it.
         new_prefix: What the client's frame has before the rest.
         before_seq: What it has between the rest and the number.
         after_seq: What it has after the number.
@@ -82,6 +84,7 @@ class _Template(NamedTuple):
     rest: slice
     opening: bytes
     closing: bytes
+    around: int
     new_prefix: bytes
     before_seq: bytes
     after_seq: bytes
@@ -121,7 +124,7 @@ class UpdateStream:
         """Takes as many lines as have a known shape, up to the first that has none.
 
         Args:
-            lines: Lines as `LineSplitter` gives them.
+            lines: Lines as `LineSplitter` gives them; one without a newline has no known shape.
             start: Which one comes first.
             first_seq: Its number in the public log; the following ones count up from it.
 
@@ -163,21 +166,25 @@ class UpdateStream:
             return None
         id_start, id_stop = body["sessionId"]
         start, stop = body["update"]
-        closing = top["params"][1] - 1
+        params_end = top["params"][1] - 1
         prefix, suffix = _marks(raw, start, stop)
         if not prefix or len(prefix) + len(suffix) > _MAX_TEMPLATE_SIZE:
             return None
         before, after = self._stamp
+        # The shortest that has the same place in a value: as good to tell whether it is whole.
+        opening = b'{"":0,' if start < len(prefix) else b""
         closing_at = len(raw) - len(suffix)
+        closing = b',"":0}' if closing_at < stop else b""
         return _Template(
             prefix=prefix,
-            suffix=suffix,
-            rest=slice(len(prefix), -len(suffix)),
-            opening=prefix[start:],
-            closing=raw[closing_at:stop],
+            suffix=suffix + b"\n",
+            rest=slice(len(prefix), closing_at - len(raw) - 1),
+            opening=opening,
+            closing=closing,
+            around=len(prefix) + len(suffix) + 1 - len(opening) - len(closing),
             new_prefix=raw[:id_start] + self._public_id + raw[id_stop : len(prefix)],
-            before_seq=raw[closing_at:closing] + b',"_meta":{"acprelay":' + before,
-            after_seq=after + b"}" + raw[closing:],
+            before_seq=raw[closing_at:params_end] + b',"_meta":{"acprelay":' + before,
+            after_seq=after + b"}" + raw[params_end:],
         )
 
 
@@ -213,7 +220,7 @@ def _cut(template: _Template, lines: Sequence[bytes]) -> _Run:
     if (
         len(lines[0]) > _MAX_JOINED
         # Equal in all means equal one by one: no line has more bytes than its parts, so none less.
-        or b"".join([prefix, (suffix + prefix).join(rests), suffix]) != b"".join(lines)
+        or _between(prefix, suffix + prefix, suffix, rests) != b"".join(lines)
     ):
         lines = list(takewhile(template.fits, lines))
         rests = list(map(getitem, lines, repeat(template.rest)))
@@ -238,35 +245,45 @@ def _are_whole(run: _Run) -> bool:
     """
     template, rests, sizes = run
     opening, closing = template.opening, template.closing
-    values = (closing + b"," + opening).join(rests)
-    text = b"".join([b"[[[[[[[[", opening, values, closing, b"]]]]]]]]"])
+    text = _between(b"[[[[[[[[" + opening, closing + b"," + opening, closing + b"]]]]]]]]", rests)
     try:
         [[[[[[[elements]]]]]]] = _decode_nested(text)
         if not text.isascii():  # msgspec does not check what it does not decode
             text.decode()
     except (msgspec.DecodeError, ValueError, RecursionError):
         return False
-    around = len(template.prefix) - len(opening) + len(template.suffix) - len(closing)
-    return list(map(around.__add__, map(len, elements))) == sizes
+    return list(map(template.around.__add__, map(len, elements))) == sizes
+
+
+def _between(begin: bytes, joint: bytes, end: bytes, parts: list[bytes]) -> bytes:
+    """Joins parts, with something before and after; what comes of it is copied only once."""
+    first, *others = parts
+    first = begin + first
+    if others:
+        others[-1] += end
+    else:
+        first += end
+    return joint.join([first, *others])
 
 
 def _count_alike(seq: int) -> int:
-    """Tells how many numbers from this one on differ in nothing but their last three digits."""
-    return 10 ** min(3, len(str(seq))) - seq % 1000
+    """Tells how many numbers from this one on differ in nothing but their last digits."""
+    return 10 ** min(_LAST_DIGITS, len(str(seq))) - seq % 10**_LAST_DIGITS
 
 
-def _last_digits(seq: int, count: int) -> list[bytes]:
-    if seq < 1000:
-        return [b"%d" % number for number in range(seq, seq + count)]
-    first = seq % 1000
-    return _THREE_DIGITS[first : first + count]
+def _digits(seq: int, count: int) -> tuple[bytes, list[bytes]]:
+    """Writes numbers that are alike: what they share, and the last digits of each."""
+    leading, first = divmod(seq, 10**_LAST_DIGITS)
+    if not leading:
+        return b"", [b"%d" % number for number in range(seq, seq + count)]
+    return b"%d" % leading, _ENDINGS[first : first + count]
 
 
 def _frames(run: _Run, seq: int) -> bytes:
     """Builds the frames of a run whose seqs are alike."""
     template, rests, sizes = run
     prefix, suffix, *_, new_prefix, before_seq, after_seq = template
-    leading = b"%d" % (seq // 1000) if seq >= 1000 else b""
+    leading, endings = _digits(seq, len(rests))
     fixed = len(new_prefix) + len(before_seq) + len(str(seq)) + len(after_seq)
     longer = fixed - len(prefix) - len(suffix)
     # What stands between two rests, as far as it hangs on nothing but the second one's length.
@@ -274,7 +291,7 @@ def _frames(run: _Run, seq: int) -> bytes:
     parts = [before_seq + leading] * (4 * len(rests))
     parts[0::4] = map(joints.__getitem__, sizes)
     parts[1::4] = rests
-    parts[3::4] = _last_digits(seq, len(rests))
+    parts[3::4] = endings
     parts[0] = parts[0][len(after_seq) :]
     parts.append(after_seq)
     return b"".join(parts)
