@@ -25,7 +25,7 @@ from acprelay.errors import (
 from acprelay.routing.capabilities import check_agent, initialize_params
 from acprelay.routing.frames import error_reply
 from acprelay.routing.service_modes import NOT_SERVED, Services
-from acprelay.wire import Envelope, MessageKind, OversizedFrame, peek, request, to_line
+from acprelay.wire import Envelope, MessageKind, OversizedFrame, bare, peek, request, to_line
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Handshake:
         """Takes what the agent wrote."""
         for line in lines:
             try:
-                envelope = peek(line)
+                envelope = peek(bare(line))
             except RemoteProtocolError:
                 continue
             if envelope.kind is MessageKind.RESPONSE:
