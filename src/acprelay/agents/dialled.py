@@ -220,7 +220,8 @@ class DialledAgent:
                 self._stderr_tail.append(parcel.body)
             case ParcelKind.EXIT:
                 told = read_exit(parcel.body)
-                self._conclude(AgentExit(returncode=told.returncode, signal=told.signal))
+                how = AgentExit(returncode=told.returncode, signal=told.signal, closed=told.closed)
+                self._conclude(how)
                 self._begin_ending()
             case ParcelKind.GONE if self.exit is not None:
                 self.give_up()
