@@ -20,7 +20,7 @@ from acprelay.wire import (
     TruncatedEnvelope,
     bare,
     peek,
-    peek_refused,
+    peek_refused_of_agent,
     peek_truncated,
     to_line,
     update_kind,
@@ -96,7 +96,8 @@ class SessionOpening:
         try:
             envelope = peek(bare(line))
         except RemoteProtocolError as error:
-            self._report_loss(peek_refused(line), f"a malformed message ({error.message})")
+            reason = f"a malformed message ({error.message})"
+            self._report_loss(peek_refused_of_agent(line), reason)
             return
         if envelope.kind is MessageKind.RESPONSE:
             if envelope.id == self._request_id:

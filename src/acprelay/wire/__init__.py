@@ -21,7 +21,12 @@ from acprelay.wire.methods import (
     describe,
     lookup,
 )
-from acprelay.wire.salvage import TruncatedEnvelope, peek_refused, peek_truncated
+from acprelay.wire.salvage import (
+    TruncatedEnvelope,
+    peek_refused,
+    peek_refused_of_agent,
+    peek_truncated,
+)
 from acprelay.wire.splice import keep_meta, rewrite
 from acprelay.wire.stream import Rewritten, UpdateStream
 from acprelay.wire.updates import update_kind
@@ -51,6 +56,7 @@ __all__ = [
     "notification",
     "peek",
     "peek_refused",
+    "peek_refused_of_agent",
     "peek_truncated",
     "request",
     "response",
