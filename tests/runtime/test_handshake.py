@@ -100,7 +100,34 @@ async def test_an_agent_of_another_version_or_of_none_is_refused(
     assert handshake.initialize_result == b"null"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"jsonrpc":"2.0","id":1}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1},"error":{"code":1,"message":""}}',
+    ],
+)
+async def test_an_answer_that_cannot_be_read_is_a_refusal_at_once(
+    agent: FakeAgent, handshake: Handshake, answer: bytes
+) -> None:
+    agent.react("initialize", lambda agent, _asked: agent.say(answer, answer))
+    with pytest.raises(AgentRefused, match="answered initialize with a malformed message"):
+        await handshake.initialize()
+
+
 # --- silence, and ends
+
+
+async def test_whoever_waits_in_vain_is_told_what_the_agent_wrote_instead(agent: FakeAgent) -> None:
+    headers = (b"Content-Length: 90\r", b'{"jsonrpc":"2.0","id":7}')
+    agent.react("initialize", lambda agent, _asked: agent.say(*headers))
+    handshake = attached(agent, deadline_s=0.01)
+    agent.say(b"Content-Length: 80\r")
+    with pytest.raises(AgentUnresponsive) as raised:
+        await handshake.initialize()
+    assert raised.value.hint == (
+        "it wrote 'Content-Length: 80\\r'; ACP has one JSON message in UTF-8 on each line"
+    )
 
 
 async def test_silence_ends_with_the_deadline(agent: FakeAgent) -> None:

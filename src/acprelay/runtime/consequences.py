@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from acprelay.errors import AgentError, RelayError
+from acprelay.errors import AgentBackedUp, AgentError, RelayError
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.events import (
     AskDecided,
@@ -140,6 +140,9 @@ class Consequences:
             try:
                 self._slot.serving.send(output.lines, is_owed=output.is_owed)
             except AgentError as error:
+                if output.is_owed and isinstance(error, AgentBackedUp):
+                    self._on_run_unwanted("its agent asks on and on, and reads no answer")
+                    return
                 logger.warning("session %s: %s", self._keeper.record.key, error.message)
                 self._conversation.output_refused(error)
                 self._heed_events()

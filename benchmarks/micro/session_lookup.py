@@ -1,6 +1,6 @@
 """Time the lookups of a session manager with few and with many sessions stored.
 
-Run it with `python benchmarks/session_lookup.py`. It prints a table: microseconds a call, the best
+Run it with `python -m benchmarks.micro.session_lookup`. It prints a table: microseconds a call, the best
 of several rounds, and how many times as long the larger store takes.
 """
 

@@ -1,0 +1,14 @@
+"""Everything that is measured, one module each. To add one: its module, and its name here."""
+
+from benchmarks.peers.acpremote import ACPREMOTE
+from benchmarks.peers.direct import DIRECT
+from benchmarks.peers.model import Peer, Running, Stage
+from benchmarks.peers.relay import RELAY
+from benchmarks.peers.sandbox_agent import SANDBOX_AGENT
+from benchmarks.peers.stdio_to_ws import STDIO_TO_WS
+from benchmarks.peers.websocat import WEBSOCAT
+from benchmarks.peers.websocketd import WEBSOCKETD
+
+PEERS = (DIRECT, RELAY, WEBSOCKETD, WEBSOCAT, ACPREMOTE, STDIO_TO_WS, SANDBOX_AGENT)
+
+__all__ = ["PEERS", "Peer", "Running", "Stage"]
