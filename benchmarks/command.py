@@ -13,14 +13,13 @@ from benchmarks.building import CannotBuild, build
 from benchmarks.installing import CannotInstall, Shop
 from benchmarks.machine import describe
 from benchmarks.measures import MEASURES, Driver, Measure
-from benchmarks.peers import PEERS, Peer
+from benchmarks.peers import OWN, PEERS, Peer
 from benchmarks.places import CACHE
 from benchmarks.results import Results
 from benchmarks.runner import Runner
 
 ROUNDS = 5
 QUICK_ROUNDS = 1
-ALWAYS = ("direct", "acprelay")
 
 
 def _names(text: str) -> list[str]:
@@ -41,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "--peers",
         type=_names,
         metavar="PEER,…",
-        help="besides the direct pipe and the relay: " + ", ".join(p.name for p in PEERS[2:]),
+        help="beside the relay and the pipe: " + ", ".join(p.name for p in PEERS),
     )
     made.add_argument(
         "--json", type=Path, default=CACHE / "results.json", help="where results are written"
@@ -66,7 +65,7 @@ def chosen_peers(names: Sequence[str] | None) -> list[Peer]:
         SystemExit: There is none of that name; the message names those there are.
     """
     _refuse_unknown("peer", names, [peer.name for peer in PEERS])
-    return [peer for peer in PEERS if names is None or peer.name in names or peer.name in ALWAYS]
+    return [*OWN, *(peer for peer in PEERS if names is None or peer.name in names)]
 
 
 def _refuse_unknown(kind: str, asked: Sequence[str] | None, there: Sequence[str]) -> None:
