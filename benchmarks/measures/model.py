@@ -90,7 +90,7 @@ class Measure:
         title: What the table calls it.
         figures: Its columns, the first one first.
         take: Does it once, on a peer at work; may raise `CannotMeasure`.
-        peers: Who takes part, by name; none for everybody.
+        peers: Who takes part, by name; none for everybody who need not be named.
         most_rounds: How many rounds it is worth at most.
         settings: What the relay is configured with for it, in TOML; limits that it is about.
         prewarm: How many agents the relay keeps ready.

@@ -19,4 +19,10 @@ def _start(_: Path, stage: Stage) -> Iterator[Running]:
     yield Running(reach=tuple, tree=None, agent=stage.tools.agent)
 
 
-PARTS = Peer(name="parts", origin="functions of this project", install=_install, start=_start)
+PARTS = Peer(
+    name="parts",
+    origin="functions of this project",
+    install=_install,
+    start=_start,
+    only_named=True,
+)

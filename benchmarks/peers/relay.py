@@ -52,4 +52,5 @@ AGENTLESS_RELAY = Peer(
     origin="this project, with agents in the relay's memory",
     install=_install,
     start=lambda _, stage: _serve([sys.executable, "-m", AGENTLESS], stage),
+    only_named=True,
 )
