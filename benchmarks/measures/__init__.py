@@ -5,11 +5,11 @@ from benchmarks.measures.crowds import FAN_OUT, LIVE, MANY_SESSIONS
 from benchmarks.measures.idle import IDLE
 from benchmarks.measures.model import CannotMeasure, Driver, Figure, Figures, Measure
 from benchmarks.measures.parts import EXACT_PATH
-from benchmarks.measures.streams import KIB_20, MIB_1, MIXED, STREAM
+from benchmarks.measures.streams import KIB_20, LIMIT, MIB_1, MIXED, STREAM
 from benchmarks.measures.trips import FIRST, TRIPS
 
 MEASURES = (
-    *(STREAM, MIXED, EXACT_PATH, FAN_OUT, TRIPS, FIRST, KIB_20, MIB_1),
+    *(LIMIT, STREAM, MIXED, EXACT_PATH, FAN_OUT, TRIPS, FIRST, KIB_20, MIB_1),
     *(MANY_SESSIONS, IDLE, LIVE, ATTACH, PAUSE, LONG_STREAM),
 )
 

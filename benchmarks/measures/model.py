@@ -78,7 +78,10 @@ class Driver:
             raise CannotMeasure(f"cannot finish {mode} within {limit_s} s") from error
         if done.returncode:
             raise CannotMeasure(done.stderr.strip()[-500:] or f"the load client left {mode}")
-        return dict(json.loads(done.stdout))
+        try:
+            return dict(json.loads(done.stdout))
+        except ValueError as error:
+            raise CannotMeasure(f"cannot read what {mode} gave: {done.stdout[:500]}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
