@@ -89,7 +89,11 @@ class Consequences:
     def save(self) -> None:
         """Stores the record as things stand."""
         conversation = self._conversation
-        self._keeper.save(turn=conversation.turn, snapshot=conversation.snapshot)
+        self._keeper.save(
+            turn=conversation.turn,
+            position=conversation.position,
+            snapshot=conversation.snapshot,
+        )
 
     def save_if_changed(self) -> None:
         """Stores the record where the snapshot has changed since the last call."""
