@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
 from tests.server.peers import PATIENCE_S
 
 DOCS = Path(__file__).parents[2] / "docs"
