@@ -7,7 +7,7 @@ PY := $(BIN)/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test third-party lint types cover raise-floor bench format lock clean
+.PHONY: help install serve test third-party lint types cover raise-floor bench profile format lock clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) \
@@ -48,6 +48,9 @@ raise-floor: $(INSTALLED) ## After make cover: hold on to the coverage that was 
 bench: $(INSTALLED) ## Measure the relay beside its peers; ARGS="--quick --only stream" and more
 	@$(PY) -m benchmarks $(ARGS)
 
+profile: $(INSTALLED) ## Show where a message's time goes; ARGS="--only stream" and more
+	@$(PY) -m benchmarks.profiling $(ARGS)
+
 format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
@@ -58,5 +61,5 @@ lock: $(INSTALLED) ## Write requirements.lock from pyproject.toml; ARGS=--upgrad
 
 clean: ## Remove .venv, caches and reports
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \
-	    .coverage* dist build
+	    .coverage* .bench dist build
 	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

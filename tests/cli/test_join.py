@@ -15,9 +15,8 @@ from acprelay.cli.join import read_token
 from acprelay.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Cli
-
     from acprelay.compose import RunningRelay
+    from tests.cli.conftest import Cli
 
 pytestmark = pytest.mark.process
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.repositories import a_repository, git
 
 from acprelay.agents.models import AgentSpec
 from acprelay.cli.exits import ExitCode
@@ -19,6 +18,7 @@ from acprelay.errors import StoreError
 from acprelay.routing.group_params import GroupSpec, RoleSpec
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.session.models import SessionKey
+from tests.repositories import a_repository, git
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

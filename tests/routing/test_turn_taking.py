@@ -6,6 +6,9 @@ import json
 from dataclasses import replace
 
 import pytest
+
+from acprelay.errors import AgentExited, LimitReached, SessionEnded
+from acprelay.routing.events import RunUnwanted, TurnChanged
 from tests.routing.conftest import (
     RULES,
     Scene,
@@ -17,9 +20,6 @@ from tests.routing.conftest import (
     refused,
     started,
 )
-
-from acprelay.errors import AgentExited, LimitReached, SessionEnded
-from acprelay.routing.events import RunUnwanted, TurnChanged
 
 PROMPT = b'{"id":%b,"method":"session/prompt","params":{"sessionId":"s:main","prompt":%b}}'
 SENT = b'{"id":%b,"method":"session/prompt","params":{"sessionId":"own","prompt":%b}}'
