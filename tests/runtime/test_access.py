@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.runtime.conftest import a_storage
 
 from acprelay.config import Limits
 from acprelay.errors import Forbidden, SessionNotFound
@@ -21,7 +22,6 @@ from acprelay.runtime.opening_checks import OpeningChecks
 from acprelay.session.models import SessionKey
 from acprelay.testing.session import FakeIds
 from acprelay.wire.methods import METHODS, MethodKind
-from tests.runtime.conftest import a_storage
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Client, World
@@ -216,7 +216,7 @@ async def test_a_turn_is_stopped_by_its_owner_and_by_who_may_approve(
     for client in others.values():
         await client.call("session/load", {"sessionId": "task:main"})
     owner.prompt("task:main")
-    [turn] = owner.markers("_acprelay/turn_started")
+    turn = (await owner.called("_acprelay/turn_started"))["params"]
     asked = {"sessionId": "task:main", "turn": turn["turn"]}
     for grant in (Grant.OBSERVE, Grant.PROMPT):
         others[grant].notify("session/cancel", sessionId="task:main")
