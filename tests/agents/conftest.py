@@ -16,11 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 import uvloop
+from tests.agents.cable import CabledAgent, dial_in
 
 from acprelay.agents import AgentExit, AgentLimits, AgentSpec, Catalog, StdioAgent, StdioLauncher
 from acprelay.agents.models import MARKER
 from acprelay.wire.framing import OversizedFrame, bare
-from tests.agents.cable import CabledAgent, dial_in
 
 PATIENCE_S = 30.0
 

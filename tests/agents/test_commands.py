@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.agents.conftest import PATIENCE_S
 
 from acprelay.agents import commands as module
 from acprelay.agents.commands import Command, CommandLauncher
 from acprelay.agents.models import MARKER, AgentExit, AgentLimits
 from acprelay.agents.process_table import read_process_table
 from acprelay.errors import AgentError, SpawnFailed
-from tests.agents.conftest import PATIENCE_S
 
 pytestmark = pytest.mark.process
 

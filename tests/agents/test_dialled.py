@@ -12,6 +12,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.agents.cable import CabledAgent, dial_in, turns_until
 
 from acprelay.agents import AgentExit, AgentLimits
 from acprelay.agents.dialled import LOST, DialledAgent
@@ -28,7 +29,6 @@ from acprelay.errors import (
 from acprelay.wire.bare_link import BareEnd
 from acprelay.wire.link import WINDOW, LinkEnd, ParcelKind
 from acprelay.wire.link_greeting import Exit, write
-from tests.agents.cable import CabledAgent, dial_in, turns_until
 
 if TYPE_CHECKING:
     from tests.agents.conftest import FakeSink, Starter, Witness

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import NoReturn
 
 import pytest
+from tests.agents.cable import FakeObserver
 
 from acprelay.agents.joiner import Joiner
 from acprelay.errors import RelayError, RelayUnreachable, RemoteProtocolError, RequestRefused
 from acprelay.wire.link_greeting import Claim
-from tests.agents.cable import FakeObserver
 
 
 class Scripted:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from tests.agents.conftest import Starter, starting
 
 from acprelay.agents import (
     AgentLauncher,
@@ -23,7 +24,6 @@ from acprelay.agents import (
 )
 from acprelay.agents.child import Child
 from acprelay.errors import AgentError, SpawnFailed
-from tests.agents.conftest import Starter, starting
 
 if TYPE_CHECKING:
     from tests.agents.conftest import FakeSink

@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 from aiohttp import WSCloseCode, WSMsgType, web
+from tests.ports import kept_port
 
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
-from tests.ports import kept_port
 
 PATIENCE_S = 60.0
 PROGRAM = Path(sys.executable).with_name("acprelay")

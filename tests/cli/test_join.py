@@ -15,8 +15,9 @@ from acprelay.cli.join import read_token
 from acprelay.errors import ConfigError
 
 if TYPE_CHECKING:
-    from acprelay.compose import RunningRelay
     from tests.cli.conftest import Cli
+
+    from acprelay.compose import RunningRelay
 
 pytestmark = pytest.mark.process
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from aiohttp import WSCloseCode
+from tests.repositories import a_repository, git
 
 from acprelay.cli.exits import ExitCode
 from acprelay.compose import RunningRelay
-from tests.repositories import a_repository, git
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli, Conversation, FakeRelay, Json

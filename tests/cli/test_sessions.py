@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.repositories import a_repository, git
 
 from acprelay.agents.models import AgentSpec
 from acprelay.cli.exits import ExitCode
@@ -18,7 +19,6 @@ from acprelay.errors import StoreError
 from acprelay.routing.group_params import GroupSpec, RoleSpec
 from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.session.models import SessionKey
-from tests.repositories import a_repository, git
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

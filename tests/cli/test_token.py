@@ -13,11 +13,11 @@ from typing import NamedTuple
 import aiohttp
 import psutil
 import pytest
+from tests.cli.conftest import PATIENCE_S, Cli, Command
 
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.token import read_duration
 from acprelay.errors import ConfigError
-from tests.cli.conftest import PATIENCE_S, Cli, Command
 
 pytestmark = pytest.mark.process
 

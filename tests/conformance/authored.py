@@ -18,10 +18,10 @@ from types import FunctionType
 from typing import Any
 
 import pytest
+from tests.conformance import schema
 
 import acprelay
 from acprelay.wire import envelope, messages
-from tests.conformance import schema
 
 _ROOMS = ("runtime", "routing", "server", "compose")
 

@@ -13,16 +13,16 @@ import signal
 from pathlib import Path
 
 import pytest
-
-from acprelay.agents.models import AgentSpec
-from acprelay.compose import DEMO_AGENT, RunningRelay
-from acprelay.config import Limits, RelayConfig
 from tests.conformance.authored import Ear
 from tests.end_to_end.relays import raw_agent
 from tests.server.clients import AcpClient
 from tests.server.http_clients import HttpClient, until_method
 from tests.server.peers import PATIENCE_S, Message
 from tests.server.relays import Dialler, serve
+
+from acprelay.agents.models import AgentSpec
+from acprelay.compose import DEMO_AGENT, RunningRelay
+from acprelay.config import Limits, RelayConfig
 
 pytestmark = pytest.mark.process
 

@@ -16,7 +16,6 @@ from acp.connection import StreamDirection, StreamEvent
 from acp.core import ClientSideConnection
 from acp.http import create_http_stream
 from acp.ws import create_websocket_stream
-
 from tests.server.peers import PATIENCE_S, Message
 
 

@@ -16,14 +16,14 @@ from typing import Self
 from urllib.parse import parse_qsl
 
 import psutil
-
-from acprelay.agents.models import AgentSpec
-from acprelay.compose import DEMO_AGENT, RunningRelay
-from acprelay.config import RelayConfig
 from tests.end_to_end.relays import RelayProcess
 from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, connect
 from tests.server.relays import Dialler, serve
+
+from acprelay.agents.models import AgentSpec
+from acprelay.compose import DEMO_AGENT, RunningRelay
+from acprelay.config import RelayConfig
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "acprelay"
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-
 from tests.ports import kept_port
 from tests.server.peers import PATIENCE_S
 

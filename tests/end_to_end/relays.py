@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import IO, Self
 
 import psutil
-
-from acprelay.agents.models import AgentSpec
 from tests.server.peers import PATIENCE_S
 from tests.server.relays import count_sessions
+
+from acprelay.agents.models import AgentSpec
 
 AGENTS = Path(__file__).parent / "agents"
 SDK_EXAMPLES = Path(sysconfig.get_path("data")) / "share" / "sdk-examples"

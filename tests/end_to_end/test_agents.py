@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-from acprelay.agents.models import AgentSpec
-from acprelay.config import RelayConfig
 from tests.end_to_end.joining import Serve
 from tests.end_to_end.relays import raw_agent, sdk_agent
 from tests.server.clients import AcpClient
 from tests.server.peers import Message
 from tests.server.relays import Dialler, serve
+
+from acprelay.agents.models import AgentSpec
+from acprelay.config import RelayConfig
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

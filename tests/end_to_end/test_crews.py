@@ -9,13 +9,13 @@ import signal
 from pathlib import Path
 
 import pytest
-
-from acprelay.config import RelayConfig
 from tests.end_to_end.relays import RelayProcess, raw_agent, tagged
 from tests.repositories import a_repository, branches, git, locks, worktrees
 from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, Message, frame
 from tests.server.relays import Dialler, count_sessions, serve
+
+from acprelay.config import RelayConfig
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

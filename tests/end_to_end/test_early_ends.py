@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-
-from acprelay.compose import RunningRelay
-from acprelay.config import RelayConfig
 from tests.end_to_end.relays import RelayProcess, raw_agent, tagged
 from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, frame
 from tests.server.relays import Dialler, count_by_state, count_sessions, serve
+
+from acprelay.compose import RunningRelay
+from acprelay.config import RelayConfig
 
 pytestmark = pytest.mark.process
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-
-from acprelay.config import Limits, RelayConfig
 from tests.end_to_end.relays import raw_agent
 from tests.server.clients import AcpClient
 from tests.server.relays import Dialler, serve
+
+from acprelay.config import Limits, RelayConfig
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.end_to_end.relays import RelayProcess, Witness, raw_agent, until_no_session_is_left
+from tests.server.relays import Dialler, serve
 
 from acprelay.agents.models import AgentSpec
 from acprelay.config import Limits, RelayConfig
-from tests.end_to_end.relays import RelayProcess, Witness, raw_agent, until_no_session_is_left
-from tests.server.relays import Dialler, serve
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

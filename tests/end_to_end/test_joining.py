@@ -12,9 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-
-from acprelay.compose import DEMO_AGENT
-from acprelay.config import Limits, RelayConfig
 from tests.end_to_end.cutting import CuttingProxy
 from tests.end_to_end.joining import JoinProcess, invite
 from tests.end_to_end.relays import (
@@ -28,6 +25,9 @@ from tests.end_to_end.relays import (
 from tests.ports import kept_port
 from tests.server.clients import AcpClient
 from tests.server.relays import Dialler, serve
+
+from acprelay.compose import DEMO_AGENT
+from acprelay.config import Limits, RelayConfig
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

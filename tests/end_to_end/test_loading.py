@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-
-from acprelay.config import Limits, RelayConfig
 from tests.end_to_end.editors import position, sit_down, stamp
 from tests.end_to_end.joining import Serve
 from tests.end_to_end.relays import raw_agent
 from tests.server.peers import Message
 from tests.server.relays import Dialler
+
+from acprelay.config import Limits, RelayConfig
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

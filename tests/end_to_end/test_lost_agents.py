@@ -8,9 +8,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from acprelay.agents.models import AgentSpec
-from acprelay.config import Limits, RelayConfig
 from tests.end_to_end.joining import AnyRelay
 from tests.end_to_end.relays import (
     RelayProcess,
@@ -23,6 +20,9 @@ from tests.end_to_end.relays import (
 from tests.server.clients import AcpClient
 from tests.server.peers import Message
 from tests.server.relays import Dialler, serve
+
+from acprelay.agents.models import AgentSpec
+from acprelay.config import Limits, RelayConfig
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-from acprelay.config import RelayConfig
-from acprelay.routing.policy import Action, Policy, Rule
 from tests.end_to_end.joining import Serve
 from tests.server.clients import AcpClient
 from tests.server.peers import Message
 from tests.server.relays import Dialler, serve
+
+from acprelay.config import RelayConfig
+from acprelay.routing.policy import Action, Policy, Rule
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-
 from tests.end_to_end.relays import (
     Held,
     RelayProcess,

@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 import pytest
 import websockets
-
 from tests.end_to_end.editors import sit_down_over_http
 from tests.end_to_end.proxies import PROXIES, Configure, certify, proxied
 from tests.end_to_end.relays import RelayProcess

@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-
-from acprelay.cli.exits import ExitCode
 from tests.end_to_end.relays import RelayProcess, Witness, raw_agent, tagged, until_gone
 from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, Message
 from tests.server.relays import Dialler, count_sessions
+
+from acprelay.cli.exits import ExitCode
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import acp
 import pytest
-
 from tests.end_to_end.editors import Desk, sit_down
 from tests.end_to_end.relays import RelayProcess
 from tests.server.peers import PATIENCE_S

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from tests.end_to_end.editors import Desk, sit_down_over_http
 from tests.end_to_end.relays import RelayProcess
 from tests.server.peers import PATIENCE_S

@@ -11,13 +11,13 @@ from typing import Any
 
 import psutil
 import pytest
-
-from acprelay.config import Limits, RelayConfig
-from acprelay.routing.service_modes import ServiceMode, Services
 from tests.end_to_end.relays import TAG, RelayProcess, raw_agent, tagged, until_gone
 from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, Message
 from tests.server.relays import Dialler, serve
+
+from acprelay.config import Limits, RelayConfig
+from acprelay.routing.service_modes import ServiceMode, Services
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

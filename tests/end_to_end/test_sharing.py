@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import acp
 import pytest
 from acp import schema
-
 from tests.end_to_end.editors import Desk, position, sit_down, stamp
 from tests.end_to_end.joining import AnyRelay
 from tests.end_to_end.relays import until_gone, until_no_session_is_left

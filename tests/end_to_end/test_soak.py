@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import psutil
 import pytest
+from tests.server.peers import PATIENCE_S
 
 from acprelay.testing.soak.ear import Ear
 from acprelay.testing.soak.history import History
@@ -40,7 +41,6 @@ from acprelay.testing.soak.program import build_parser, plan_of
 from acprelay.testing.soak.report import Report
 from acprelay.testing.soak.run import Plan, Soak
 from acprelay.testing.soak.stream import Counts, Stream
-from tests.server.peers import PATIENCE_S
 
 UPDATES = 20
 TURNS = ("one", "two")

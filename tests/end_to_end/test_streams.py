@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-
-from acprelay.config import RelayConfig
 from tests.end_to_end.relays import RelayProcess, raw_agent
 from tests.server.clients import AcpClient
 from tests.server.relays import Dialler, serve
+
+from acprelay.config import RelayConfig
 
 pytestmark = pytest.mark.process
 

@@ -12,10 +12,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from acprelay.agents.models import AgentLimits, AgentSpec
-from acprelay.compose import DEMO_AGENT
-from acprelay.config import Limits, RelayConfig
 from tests.end_to_end.relays import (
     TAG,
     RelayProcess,
@@ -26,6 +22,10 @@ from tests.end_to_end.relays import (
 )
 from tests.server.peers import PATIENCE_S, Message
 from tests.server.relays import count_sessions, serve
+
+from acprelay.agents.models import AgentLimits, AgentSpec
+from acprelay.compose import DEMO_AGENT
+from acprelay.config import Limits, RelayConfig
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-from acprelay.agents.models import AgentSpec
-from acprelay.config import RelayConfig
 from tests.end_to_end.relays import AGENTS, until_no_session_is_left
 from tests.server.clients import AcpClient
 from tests.server.peers import Message
 from tests.server.relays import Dialler, serve
+
+from acprelay.agents.models import AgentSpec
+from acprelay.config import RelayConfig
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from tests.fault.nursery import Diary, Life
+from tests.server.clients import AcpClient
+from tests.server.peers import Message, WebSocketPeer, connect, request_http
 
 from acprelay.agents.models import AgentSpec
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
-from tests.fault.nursery import Diary, Life
-from tests.server.clients import AcpClient
-from tests.server.peers import Message, WebSocketPeer, connect, request_http
 
 AGENT = Path(__file__).with_name("mortal_agent.py")
 YES = {"outcome": {"outcome": "selected", "optionId": "yes"}}

@@ -20,7 +20,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-
 from tests.fault.failpoints import Failpoints
 
 PATIENCE_S = 60

@@ -8,7 +8,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-
 from tests.fault.nursery import Death, Life, Nursery
 from tests.fault.verdict import judge, known_to_clients
 

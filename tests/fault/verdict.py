@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.fault.nursery import Death
+
 from acprelay.storage.batches import (
     BATCH_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
     parse_batch_header,
 )
 from acprelay.wire.sse import messages
-from tests.fault.nursery import Death
 
 Message = dict[str, Any]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.project.faults import COLUMNS, disagreements, read_table
 
 PROJECT = Path(__file__).parents[2]

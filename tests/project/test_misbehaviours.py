@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from acprelay.testing.misbehaviours import MISBEHAVIOURS
 from tests.fault.agents.endings import ENDED, GOES_ON, NO_SESSION, STOPPED
 from tests.project.faults import read_table
+
+from acprelay.testing.misbehaviours import MISBEHAVIOURS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 

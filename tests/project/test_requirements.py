@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.project.requirements import disagreements, read_claims, read_requirements
 
 PROJECT = Path(__file__).parents[2]

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from tests.routing.conftest import ended, failed, marked, noticed, stamp, started
+from tests.routing.core_streams import Kind, Stream
 
 from acprelay.errors import (
     AgentBackedUp,
@@ -43,8 +45,6 @@ from acprelay.routing.log_memory import MemoryLog
 from acprelay.routing.service_modes import unserved
 from acprelay.routing.snapshot import Snapshot
 from acprelay.wire import OversizedFrame, peek, walk
-from tests.routing.conftest import ended, failed, marked, noticed, stamp, started
-from tests.routing.core_streams import Kind, Stream
 
 EXITED = AgentExited(agent="coder", status="exit status 3", stderr="boom")
 BACKED_UP = AgentBackedUp(agent="coder", waiting=9, limit=8)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from tests.routing.conftest import Scene
 
 from acprelay.errors import LimitReached
 from acprelay.routing.building import Rules
 from acprelay.routing.events import AskDecided, RunUnwanted
 from acprelay.routing.policy import Action, Policy, Rule
 from acprelay.wire import OversizedFrame
-from tests.routing.conftest import Scene
 
 PROMPT = b'{"id":%d,"method":"session/prompt","params":{"sessionId":"s:main","prompt":[]}}'
 CANCEL = b'{"method":"session/cancel","params":{"sessionId":"s:main"}}'

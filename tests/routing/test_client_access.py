@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from tests.routing.conftest import Scene
 
 from acprelay.errors import Forbidden, RelayError
 from acprelay.routing.access import Grant, remote_name
 from acprelay.routing.access_rules import rule_for
 from acprelay.routing.destinations import Destination, destination
 from acprelay.wire import METHODS, MethodKind, Sender, peek
-from tests.routing.conftest import Scene
 
 PROMPT = (
     b'{"id":1,"method":"session/prompt","params":{"sessionId":"s:main","prompt":[{"type":"text",'

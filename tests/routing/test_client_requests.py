@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.routing.conftest import ALL, ended, failed, refused, started
 
 from acprelay.errors import AgentBackedUp, Forbidden, InvalidRequest
 from acprelay.wire import peek
-from tests.routing.conftest import ALL, ended, failed, refused, started
 
 if TYPE_CHECKING:
     from tests.routing.conftest import Scene

@@ -14,7 +14,6 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.routing.conftest import ALL
 from tests.routing.core_world import SAID, World, mode_of
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.routing.conftest import Scene, failed, noticed, refused, started
 
 from acprelay.errors import AgentExited, InvalidRequest, LimitReached, RequestCancelled, SpawnFailed
 from acprelay.routing.events import RunWanted, TurnChanged
-from tests.routing.conftest import Scene, failed, noticed, refused, started
 
 PROMPT = b'{"id":%b,"method":"session/prompt","params":{"sessionId":"s:main","prompt":[]}}'
 SENT = b'{"id":%b,"method":"session/prompt","params":{"sessionId":"own","prompt":[]}}'

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.routing.conftest import Scene
 
 from acprelay.errors import RelayDraining
 from acprelay.routing.draining import Drain, DrainProgress, notice
 from acprelay.routing.events import RunWanted, TurnEnded, TurnOutcome, TurnStarted
-from tests.routing.conftest import Scene
 
 PROMPT = b'{"id":%b,"method":"session/prompt","params":{"sessionId":"s:main","prompt":[]}}'
 SET_MODE = b'{"id":9,"method":"session/set_mode","params":{"sessionId":"s:main","modeId":"m"}}'

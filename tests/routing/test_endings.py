@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.routing.conftest import closed, failed, marked, noticed, refused, started
 
 from acprelay.errors import AgentExited, FrameTooLarge, RequestCancelled
 from acprelay.wire import OversizedFrame
-from tests.routing.conftest import closed, failed, marked, noticed, refused, started
 
 if TYPE_CHECKING:
     from tests.routing.conftest import Scene

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.routing.conftest import Scene
 
 from acprelay.errors import InvalidParams, LimitReached
 from acprelay.routing.audit import Decider
 from acprelay.routing.building import Rules
 from acprelay.routing.events import AskDecided, RunWanted
 from acprelay.wire import peek
-from tests.routing.conftest import Scene
 
 PROMPT = b'{"id":"p","method":"session/prompt","params":{"sessionId":"s:main","prompt":[%b]}}'
 ASK = (

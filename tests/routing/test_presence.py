@@ -6,10 +6,10 @@ import json
 from dataclasses import replace
 
 import pytest
+from tests.routing.conftest import RULES, Scene, closed, marked
 
 from acprelay.errors import CursorExpired, Forbidden, InvalidParams, LimitReached
 from acprelay.routing.frames import loss_notice
-from tests.routing.conftest import RULES, Scene, closed, marked
 
 COMMANDS = b'{"sessionUpdate":"available_commands_update","availableCommands":[]}'
 MODE = b'{"sessionUpdate":"current_mode_update","currentModeId":"code"}'

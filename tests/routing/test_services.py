@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from tests.routing.conftest import RULES, Scene, refused
 
 from acprelay.errors import (
     AgentBackedUp,
@@ -35,7 +36,6 @@ from acprelay.routing.service_modes import (
     unserved,
 )
 from acprelay.wire import peek
-from tests.routing.conftest import RULES, Scene, refused
 
 READ, WRITE = "fs/read_text_file", "fs/write_text_file"
 CREATE, OUTPUT, RELEASE = "terminal/create", "terminal/output", "terminal/release"

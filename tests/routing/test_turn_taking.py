@@ -6,9 +6,6 @@ import json
 from dataclasses import replace
 
 import pytest
-
-from acprelay.errors import AgentExited, LimitReached, SessionEnded
-from acprelay.routing.events import RunUnwanted, TurnChanged
 from tests.routing.conftest import (
     RULES,
     Scene,
@@ -20,6 +17,9 @@ from tests.routing.conftest import (
     refused,
     started,
 )
+
+from acprelay.errors import AgentExited, LimitReached, SessionEnded
+from acprelay.routing.events import RunUnwanted, TurnChanged
 
 PROMPT = b'{"id":%b,"method":"session/prompt","params":{"sessionId":"s:main","prompt":%b}}'
 SENT = b'{"id":%b,"method":"session/prompt","params":{"sessionId":"own","prompt":%b}}'

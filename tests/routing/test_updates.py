@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.routing.conftest import Scene
 
 STAMP = b'"acprelay":{"generation":"g","seq":1,"outOfTurn":true}'

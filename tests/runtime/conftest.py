@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from tests.conformance.authored import ear, tapped_wire  # noqa: F401  # fixtures of every test here
 
 from acprelay.agents.commands import CommandLauncher
 from acprelay.agents.dialled import DialledAgent
@@ -62,7 +63,6 @@ from acprelay.testing.outlet import MemoryOutlet
 from acprelay.testing.session import FakeClock, FakeIds, RecordingHooks
 from acprelay.wire.bare_link import BareEnd
 from acprelay.wire.link import LinkEnd
-from tests.conformance.authored import ear, tapped_wire  # noqa: F401  # fixtures of every test here
 
 PATIENCE_S = 30.0
 MOST_STEPS = 2_000

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.runtime.conftest import a_storage
 
 from acprelay.config import Limits
 from acprelay.errors import Forbidden, SessionNotFound
@@ -21,7 +22,6 @@ from acprelay.runtime.opening_checks import OpeningChecks
 from acprelay.session.models import SessionKey
 from acprelay.testing.session import FakeIds
 from acprelay.wire.methods import METHODS, MethodKind
-from tests.runtime.conftest import a_storage
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Client, World

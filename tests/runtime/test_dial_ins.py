@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
 
 import pytest
+from tests.runtime.conftest import KEY, World
 
 from acprelay.agents.dialled import LOST
 from acprelay.agents.link_connection import LinkConnection
@@ -24,7 +25,6 @@ from acprelay.errors import (
 from acprelay.runtime.application import Application
 from acprelay.session.models import SessionKey
 from acprelay.testing.agents import Message
-from tests.runtime.conftest import KEY, World
 
 OpenWorld: TypeAlias = Callable[..., AbstractAsyncContextManager[World]]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.runtime.conftest import PATIENCE_S
 
 from acprelay.agents.commands import CommandLauncher
 from acprelay.agents.models import AgentLimits
@@ -26,7 +27,6 @@ from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.services.terminal_orders import read_order
 from acprelay.services.text_files import TextFiles
 from acprelay.testing.session import FakeIds
-from tests.runtime.conftest import PATIENCE_S
 
 pytestmark = pytest.mark.process
 

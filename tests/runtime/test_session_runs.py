@@ -24,8 +24,9 @@ from acprelay.testing.agents import FakeAgent, Message
 from acprelay.testing.session import FakeScheduler
 
 if TYPE_CHECKING:
-    from acprelay.runtime.run_ports import Purpose
     from tests.runtime.conftest import Client, World
+
+    from acprelay.runtime.run_ports import Purpose
 from acprelay.runtime.service_desk import ServiceDesk
 
 KEY = SessionKey("task", "main")

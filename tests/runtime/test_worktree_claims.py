@@ -11,8 +11,9 @@ from acprelay.errors import WorkspaceError
 from acprelay.session.models import SessionKey
 
 if TYPE_CHECKING:
-    from acprelay.testing.agents import Message
     from tests.runtime.conftest import Client, World
+
+    from acprelay.testing.agents import Message
 
 KEY = SessionKey("task", "main")
 RESTORED = {"cwd": "/", "mcpServers": []}

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 import uvloop
-
-from acprelay.compose import RunningRelay, open_relay
-from acprelay.config import RelayConfig
 from tests.conformance.authored import ear, tapped_wire  # noqa: F401  # fixtures of every test here
 from tests.server.http_clients import HttpClient
 from tests.server.relays import Complaints, Dialler
+
+from acprelay.compose import RunningRelay, open_relay
+from acprelay.config import RelayConfig
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from acprelay.compose import RunningRelay, open_relay
-from acprelay.config import RelayConfig
 from tests.server.clients import AcpClient
 from tests.server.peers import WebSocketPeer, connect, request_http
+
+from acprelay.compose import RunningRelay, open_relay
+from acprelay.config import RelayConfig
 
 
 class Complaints(logging.Handler):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.server.clients import AcpClient
+from tests.server.peers import Message, Opcode, WebSocketPeer, connect, refused, request_http
+from tests.server.relays import Dialler, serve
 
 from acprelay.compose import RunningRelay
 from acprelay.config import Limits, RelayConfig
 from acprelay.wire.link import SUBPROTOCOL
-from tests.server.clients import AcpClient
-from tests.server.peers import Message, Opcode, WebSocketPeer, connect, refused, request_http
-from tests.server.relays import Dialler, serve
 
 LINK = {"Sec-WebSocket-Protocol": SUBPROTOCOL}
 PATH = "/agents/task/main"

@@ -14,10 +14,10 @@ from typing import cast
 import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
+from tests.server.peers import PATIENCE_S, Opcode, WebSocketPeer, connect
 
 from acprelay.server.acp import SocketOutlet
 from acprelay.wire import text_frame
-from tests.server.peers import PATIENCE_S, Opcode, WebSocketPeer, connect
 
 FRAME = text_frame(b"x" * 10_000)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.server.api_client import ApiClient, api_client, crew
 
 from acprelay.compose import RunningRelay
-from tests.server.api_client import ApiClient, api_client, crew
 
 pytestmark = pytest.mark.process
 

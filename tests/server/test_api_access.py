@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import pytest
 from aiohttp import web
+from tests.server.api_client import Answer, ApiClient, api_client, crew
 
 from acprelay.compose import Relay, RunningRelay
 from acprelay.config import RelayConfig
 from acprelay.routing.access import LOCAL, Grant, Principal, Scope, including
 from acprelay.server.api.operations import PREFIX, Operation, Reach
 from acprelay.server.api.serving import OPERATIONS
-from tests.server.api_client import Answer, ApiClient, api_client, crew
 
 pytestmark = pytest.mark.process
 

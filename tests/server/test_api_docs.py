@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.server.api_client import api_client
 
 from acprelay.compose import RunningRelay
-from tests.server.api_client import api_client
 
 pytestmark = [
     pytest.mark.process,

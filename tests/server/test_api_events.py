@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from tests.server.api_client import ApiClient, api_client, crew
 
 from acprelay.compose import RunningRelay
 from acprelay.config import Limits
@@ -23,7 +24,6 @@ from acprelay.server.principals import admit
 from acprelay.server.quotas import Quotas
 from acprelay.session.models import SessionKey
 from acprelay.testing.feed import memory_feed
-from tests.server.api_client import ApiClient, api_client, crew
 
 KEY = SessionKey("login", "auth")
 

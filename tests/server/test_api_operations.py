@@ -8,13 +8,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from tests.repositories import a_repository, branches, git
+from tests.server.api_client import ApiClient, api_client, crew
+from tests.server.relays import serve
 
 from acprelay.compose import RunningRelay
 from acprelay.config import Limits, RelayConfig
 from acprelay.routing.policy import Action, Policy, Rule
-from tests.repositories import a_repository, branches, git
-from tests.server.api_client import ApiClient, api_client, crew
-from tests.server.relays import serve
 
 pytestmark = pytest.mark.process
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from tests.server.clients import AcpClient
 from tests.server.peers import Message, Opcode, WebSocketPeer, frame
 from tests.server.relays import Dialler

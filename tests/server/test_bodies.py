@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from tests.server.peers import Answer, request_raw
 
 from acprelay.errors import RelayError
 from acprelay.server.bodies import read_body
 from acprelay.server.logs import http_logger
 from acprelay.server.problems import problem
-from tests.server.peers import Answer, request_raw
 
 LONG_S = 600.0
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"

@@ -9,9 +9,6 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
-
-from acprelay.config import Limits, RelayConfig
-from acprelay.server.first_frame import FirstFrame
 from tests.server.peers import (
     PATIENCE_S,
     UPGRADE,
@@ -23,6 +20,9 @@ from tests.server.peers import (
     request_raw,
 )
 from tests.server.relays import serve
+
+from acprelay.config import Limits, RelayConfig
+from acprelay.server.first_frame import FirstFrame
 
 LONG_S = 600.0
 """A deadline that no test reaches."""

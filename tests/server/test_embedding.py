@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from tests.server.clients import AcpClient
+from tests.server.peers import connect, refused, request_http
 
 from acprelay.compose import Relay, RunningRelay
 from acprelay.config import RelayConfig
 from acprelay.errors import ConfigError
 from acprelay.routing.access import LOCAL, Principal
-from tests.server.clients import AcpClient
-from tests.server.peers import connect, refused, request_http
 
 PATIENCE_S = 30.0
 CONFIG = RelayConfig(port=0, auth=False)

@@ -8,14 +8,14 @@ from typing import Never, cast
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from tests.server.peers import UPGRADE, refused, request_http, request_raw
+from tests.server.relays import Complaints, Dialler
 
 from acprelay.compose import RunningRelay
 from acprelay.errors import Unavailable
 from acprelay.server.app import Health
 from acprelay.session.models import SessionState
 from acprelay.session.ports import SessionManager
-from tests.server.peers import UPGRADE, refused, request_http, request_raw
-from tests.server.relays import Complaints, Dialler
 
 NO_SESSIONS = {"CREATED": 0, "SPAWNING": 0, "ACTIVE": 0, "TERMINATING": 0, "CLEANED": 0}
 

@@ -12,18 +12,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-
-from acprelay.agents.models import AgentSpec
-from acprelay.compose import RunningRelay, open_relay
-from acprelay.config import Limits, RelayConfig
-from acprelay.runtime.conversation_host import ConversationHost
-from acprelay.runtime.token_desk import TokenDesk
 from tests.server.api_client import Answer as ApiAnswer
 from tests.server.api_client import ApiClient, api_client
 from tests.server.clients import AcpClient
 from tests.server.http_clients import HttpClient
 from tests.server.peers import PATIENCE_S, UPGRADE, Answer, connect, request_http
 from tests.server.relays import Complaints
+
+from acprelay.agents.models import AgentSpec
+from acprelay.compose import RunningRelay, open_relay
+from acprelay.config import Limits, RelayConfig
+from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.runtime.token_desk import TokenDesk
 
 COOKIE = re.compile(r"(acprelay-\d+)=([^;]*); HttpOnly; (?:Max-Age=\d+; )?Path=/; SameSite=Strict")
 

@@ -10,12 +10,12 @@ from aiohttp import web
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
+from tests.server.peers import Answer, request_http
+from tests.server.relays import Dialler
 
 from acprelay.compose import Relay, RunningRelay
 from acprelay.config import RelayConfig
 from acprelay.routing.access import Grant, Principal, Scope, including
-from tests.server.peers import Answer, request_http
-from tests.server.relays import Dialler
 
 DOCS = Path(__file__).parents[2] / "docs"
 OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}

@@ -12,6 +12,9 @@ from typing import Self, cast
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from tests.server.clients import AcpClient
+from tests.server.peers import PATIENCE_S, WebSocketPeer, connect, refused, request_http
+from tests.server.relays import serve
 
 from acprelay.compose import open_relay
 from acprelay.config import Limits, RelayConfig
@@ -27,9 +30,6 @@ from acprelay.server.principals import admit
 from acprelay.server.quotas import Quotas
 from acprelay.server.streamable_http import StreamableHttp
 from acprelay.wire import text_frame
-from tests.server.clients import AcpClient
-from tests.server.peers import PATIENCE_S, WebSocketPeer, connect, refused, request_http
-from tests.server.relays import serve
 
 
 async def test_clients_are_told_that_the_relay_goes_away() -> None:

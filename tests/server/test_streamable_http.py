@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-
-from acprelay.compose import RunningRelay
-from acprelay.config import Limits, RelayConfig
 from tests.server.http_clients import (
     CONNECTION,
     EVENTS,
@@ -20,6 +17,9 @@ from tests.server.http_clients import (
 )
 from tests.server.peers import request_http, request_raw
 from tests.server.relays import serve
+
+from acprelay.compose import RunningRelay
+from acprelay.config import Limits, RelayConfig
 
 LIST = b'{"jsonrpc":"2.0","id":1,"method":"session/list","params":{}}'
 

@@ -11,10 +11,6 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
-
-from acprelay.compose import RunningRelay
-from acprelay.config import Limits, RelayConfig
-from acprelay.server.http_connections import HttpConnection
 from tests.server.http_clients import (
     EVENTS,
     INITIALIZE,
@@ -32,6 +28,10 @@ from tests.server.peers import (
     request_http,
 )
 from tests.server.relays import count_sessions, serve
+
+from acprelay.compose import RunningRelay
+from acprelay.config import Limits, RelayConfig
+from acprelay.server.http_connections import HttpConnection
 
 _KEEP_ALIVE_S = 15.0
 

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from random import Random
 
 import pytest
-
-from acprelay.config import Limits, RelayConfig
 from tests.server.http_clients import HttpClient
 from tests.server.relays import serve
 from tests.server.wandering import WanderingClient
+
+from acprelay.config import Limits, RelayConfig
 
 MOVES = 40
 

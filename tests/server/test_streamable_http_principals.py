@@ -10,6 +10,8 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from tests.server.http_clients import EVENTS, JSON, HttpClient
+from tests.server.peers import PATIENCE_S, Answer, request_http
 
 from acprelay.config import Limits
 from acprelay.routing.access import LOCAL, Principal
@@ -22,8 +24,6 @@ from acprelay.server.principals import admit
 from acprelay.server.quotas import Quotas
 from acprelay.server.streamable_http import StreamableHttp
 from acprelay.wire import Envelope
-from tests.server.http_clients import EVENTS, JSON, HttpClient
-from tests.server.peers import PATIENCE_S, Answer, request_http
 
 ANN = {"X-Test-Principal": "ann"}
 BEN = {"X-Test-Principal": "ben"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
-from acprelay.compose import RunningRelay
 from tests.server.http_clients import EVENTS, HttpClient, until_answer, until_method
 from tests.server.peers import Event, request_http
 from tests.server.relays import Dialler
+
+from acprelay.compose import RunningRelay
 
 # -- which stream carries what
 

@@ -12,13 +12,13 @@ import aiohttp
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
+from tests.server.test_identity import bearer
 
 from acprelay.client.websocket import open_socket
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig, Tls
 from acprelay.errors import ConfigError, RelayUnreachable
 from acprelay.server.tls import tls_context
-from tests.server.test_identity import bearer
 
 PATIENCE_S = 30.0
 

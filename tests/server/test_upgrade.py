@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from tests.server.peers import refused
+from tests.server.relays import Dialler, serve
 
 from acprelay.agents.models import AgentSpec
 from acprelay.compose import DEMO_AGENT, RunningRelay
 from acprelay.config import RelayConfig
-from tests.server.peers import refused
-from tests.server.relays import Dialler, serve
 
 
 async def test_every_connection_is_told_an_id_of_its_own(dial: Dialler) -> None:

@@ -7,11 +7,11 @@ import json
 from contextlib import suppress
 
 import pytest
+from tests.server.peers import Opcode, WebSocketPeer, frame
+from tests.server.relays import Dialler, count_sessions, serve
 
 from acprelay.compose import RunningRelay
 from acprelay.config import Limits, RelayConfig
-from tests.server.peers import Opcode, WebSocketPeer, frame
-from tests.server.relays import Dialler, count_sessions, serve
 
 INITIALIZE = b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1}}'
 MAX_FRAME = 65_536

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.services.conftest import Files, tree
 
 from acprelay.errors import Forbidden, InvalidParams, RelayError, ServiceError
 from acprelay.services import text_files
 from acprelay.services.confinement import Place, locate
 from acprelay.services.terminal_orders import read_order
-from tests.services.conftest import Files, tree
 
 
 @pytest.mark.requirement("files.stay-in-the-worktree")

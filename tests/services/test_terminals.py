@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.services.conftest import PATIENCE_S
 
 from acprelay.agents.models import AgentExit
 from acprelay.errors import AgentError, InvalidParams, LimitReached, RelayError, ServiceError
 from acprelay.services.terminal_orders import TerminalOrder
 from acprelay.services.terminals import Terminals
-from tests.services.conftest import PATIENCE_S
 
 SURVIVES = AgentError("cannot end command 'a': processes 7 survive SIGKILL", hint="look at them")
 

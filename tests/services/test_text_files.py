@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.services.conftest import Files, as_nobody, tree
 
 from acprelay.errors import FileMissing, Forbidden, InvalidParams, RequestCancelled, ServiceError
 from acprelay.services import text_files
-from tests.services.conftest import Files, as_nobody, tree
 
 # --- reading
 

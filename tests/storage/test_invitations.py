@@ -6,13 +6,13 @@ import errno
 from pathlib import Path
 
 import pytest
+from tests.storage.conftest import FakeDisk
 
 from acprelay.errors import ConfigError, Unavailable
 from acprelay.routing.invitations import Invitation, digest_of
 from acprelay.session.models import SessionKey
 from acprelay.storage.disk import SystemDisk
 from acprelay.storage.invitations import ForgetfulInvitations, InvitationFile
-from tests.storage.conftest import FakeDisk
 
 KEPT = [
     Invitation(key=SessionKey("a", "main"), digest=digest_of("secret"), expires_at=1.5),

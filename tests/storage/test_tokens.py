@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.storage.conftest import FakeDisk
 
 from acprelay.errors import ConfigError, Unavailable
 from acprelay.routing.access import Grant, Scope
@@ -14,7 +15,6 @@ from acprelay.routing.tokens import Token, digest_of
 from acprelay.storage.disk import SystemDisk
 from acprelay.storage.secrets import MemorySecret, SecretFile
 from acprelay.storage.tokens import ForgetfulTokens, TokenFile
-from tests.storage.conftest import FakeDisk
 
 KEPT = [
     Token(

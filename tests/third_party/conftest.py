@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from tests.end_to_end.relays import tagged
 from tests.server.peers import PATIENCE_S
 

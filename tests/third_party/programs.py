@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-from acprelay.agents.models import AgentSpec
 from tests.end_to_end.relays import TAG
 from tests.server.peers import PATIENCE_S
+
+from acprelay.agents.models import AgentSpec
 
 SHARE = Path(sysconfig.get_path("data")) / "share" / "third-party"
 FAST_AGENT = SHARE / "fast-agent/bin/fast-agent-acp"

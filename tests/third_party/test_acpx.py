@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.end_to_end.relays import RelayProcess
 from tests.third_party.programs import ACPX, NODE, Acpx, needs
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.end_to_end.relays import RelayProcess, tagged, until_gone
 from tests.server.clients import AcpClient
 from tests.server.peers import Message

@@ -15,9 +15,6 @@ import pytest
 from acp.http.client import create_http_stream
 from acp.transports import spawn_stdio_transport
 from acp.ws import create_websocket_stream
-
-from acprelay.agents.models import AgentSpec
-from acprelay.compose import DEMO_AGENT
 from tests.end_to_end.editors import Editor
 from tests.end_to_end.relays import SDK_EXAMPLES, RelayProcess
 from tests.server.peers import PATIENCE_S
@@ -30,6 +27,9 @@ from tests.third_party.programs import (
     needs,
     typescript_client,
 )
+
+from acprelay.agents.models import AgentSpec
+from acprelay.compose import DEMO_AGENT
 
 pytestmark = pytest.mark.process
 

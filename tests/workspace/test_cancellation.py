@@ -7,13 +7,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.workspace.conftest import KEY, PATIENCE_S, Bench, FakeGit, Repo, is_directory
 
 from acprelay.errors import WorkspaceError
 from acprelay.routing.records import Worktree
 from acprelay.workspace import names
 from acprelay.workspace.git import Git, PatientGit
 from acprelay.workspace.process import Ended
-from tests.workspace.conftest import KEY, PATIENCE_S, Bench, FakeGit, Repo, is_directory
 
 pytestmark = pytest.mark.process
 

@@ -14,6 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.workspace.conftest import PATIENCE_S, Bench
+from tests.workspace.test_process import appears
+from tests.workspace.test_removal import CLEAN, HALF_MADE, MERGED, UNMERGED
 
 from acprelay.cli.exits import ExitCode, of_signal
 from acprelay.cli.main import main
@@ -21,9 +24,6 @@ from acprelay.cli.worktrees_view import as_table, leftover, merge_as_text
 from acprelay.routing.records import Worktree
 from acprelay.workspace.merging import Merged
 from acprelay.workspace.models import WorktreeStatus
-from tests.workspace.conftest import PATIENCE_S, Bench
-from tests.workspace.test_process import appears
-from tests.workspace.test_removal import CLEAN, HALF_MADE, MERGED, UNMERGED
 
 pytestmark = pytest.mark.process
 

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.workspace.conftest import Repo
 
 from acprelay.errors import WorkspaceError
 from acprelay.workspace import commands
 from acprelay.workspace.commands import Command
 from acprelay.workspace.git import Git, PatientGit
 from acprelay.workspace.process import Ended, Sink
-from tests.workspace.conftest import Repo
 
 pytestmark = pytest.mark.process
 

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.workspace.conftest import Bench
 
 from acprelay.workspace.holds import hold, is_held
 from acprelay.workspace.removal import refusal
-from tests.workspace.conftest import Bench
 
 pytestmark = pytest.mark.process
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.workspace.conftest import Bench, Repo, is_directory
 
 from acprelay.errors import WorkspaceError
 from acprelay.workspace import names
@@ -19,7 +20,6 @@ from acprelay.workspace.process import Ended, Sink
 from acprelay.workspace.records import Record, choose, join
 from acprelay.workspace.removal import refusal, remove
 from acprelay.workspace.repository import Repository
-from tests.workspace.conftest import Bench, Repo, is_directory
 
 X, Y = "1" * 40, "2" * 40
 

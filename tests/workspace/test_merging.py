@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.workspace.conftest import PATIENCE_S, Bench, FakeGit
+from tests.workspace.test_cancellation import appears
+from tests.workspace.test_removal import CLEAN
 
 from acprelay.errors import WorkspaceError
 from acprelay.workspace.git import GitRunner
@@ -15,9 +18,6 @@ from acprelay.workspace.models import WorktreeStatus
 from acprelay.workspace.parsing import TreeStatus
 from acprelay.workspace.process import Ended
 from acprelay.workspace.repository import Repository
-from tests.workspace.conftest import PATIENCE_S, Bench, FakeGit
-from tests.workspace.test_cancellation import appears
-from tests.workspace.test_removal import CLEAN
 
 pytestmark = pytest.mark.process
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.workspace.conftest import PATIENCE_S
 
 from acprelay.cli.loop import run_async
 from acprelay.workspace.process import Ended, NotStarted, Sink, run_process
-from tests.workspace.conftest import PATIENCE_S
 
 pytestmark = pytest.mark.process
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.workspace.conftest import Bench, FakeGit, Repo, is_directory
 
 from acprelay.errors import WorkspaceError
 from acprelay.workspace.git import GitRunner
@@ -15,7 +16,6 @@ from acprelay.workspace.models import WorktreeStatus
 from acprelay.workspace.process import Ended
 from acprelay.workspace.removal import refusal, remove
 from acprelay.workspace.repository import Repository
-from tests.workspace.conftest import Bench, FakeGit, Repo, is_directory
 
 pytestmark = pytest.mark.process
 

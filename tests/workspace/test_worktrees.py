@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.workspace.conftest import KEY, Bench, FakeGit, Repo, is_directory
 
 from acprelay.errors import WorkspaceError
 from acprelay.session.models import SessionKey
 from acprelay.workspace import names
 from acprelay.workspace.git import Git, PatientGit
 from acprelay.workspace.process import Ended
-from tests.workspace.conftest import KEY, Bench, FakeGit, Repo, is_directory
 
 pytestmark = pytest.mark.process
 

@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 import psutil
 import pytest
-
-from acprelay.agents.models import AgentSpec
-from acprelay.compose import DEMO_AGENT
 from tests.end_to_end.relays import TAG, RelayProcess, tagged, until_gone
 from tests.fault.agents.endings import ENDED, GOES_ON, NO_SESSION, STOPPED, Ending, Refusal
 from tests.server.clients import AcpClient, prompt_params
 from tests.server.peers import Message
 from tests.server.relays import Dialler
+
+from acprelay.agents.models import AgentSpec
+from acprelay.compose import DEMO_AGENT
 
 pytestmark = pytest.mark.process
 
