@@ -166,4 +166,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _as_make(arguments: Sequence[str]) -> list[str]:
-    return [f"ARGS={shlex.quote(shlex.join(arguments))}"] if arguments else []
+    return [f'ARGS="{shlex.join(arguments)}"'] if arguments else []
