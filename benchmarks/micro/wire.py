@@ -66,8 +66,8 @@ def seconds(work: Callable[[], object], times: int) -> float:
 def measure_messages(size: int) -> None:
     line = update(size)
     spaced = update(size, spaced=True)
-    lines = [line] * BATCH
-    chunk = b"".join(one + b"\n" for one in lines)
+    lines = [line + b"\n"] * BATCH
+    chunk = b"".join(lines)
     splitter = LineSplitter(max_frame=64 * MIB)
     stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
     envelope = peek(line)
