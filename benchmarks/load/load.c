@@ -147,7 +147,8 @@ static void print_clients(int64_t begun, client *sleeper, double cpu) {
         printf(", \"tenths\": [");
         for (int i = 1; i <= 10; i++) {
             int64_t from = i > 1 ? clients[0].milestones[i - 1] : clients[0].first_at;
-            printf("%s%.1f", i > 1 ? ", " : "", clients[0].milestone * 1e9 / (clients[0].milestones[i] - from));
+            int64_t took = clients[0].milestones[i] - from; /* nothing, where updates were lost */
+            printf("%s%.1f", i > 1 ? ", " : "", took > 0 ? clients[0].milestone * 1e9 / took : 0);
         }
         printf("]");
     }
