@@ -242,6 +242,37 @@ async def test_a_turn_is_on_record_before_the_agent_hears_of_it_and_until_it_has
     await client.answer(client.prompt(session))
     [started] = client.markers("_acprelay/turn_started")
     assert turns == [started["turn"]]
+    await world.at_rest()
+
+
+async def test_the_record_of_fast_turns_is_stored_now_and_then_and_at_the_end(
+    world: World, client: Client, session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[str | None] = []
+    save = world.storage.save
+
+    def note_and_save(record: ConversationRecord) -> None:
+        stored.append(record.turn)
+        save(record)
+
+    monkeypatch.setattr(world.storage, "save", note_and_save)
+    loop = asyncio.get_running_loop()
+    with monkeypatch.context() as moment:
+        now = loop.time()
+        moment.setattr(loop, "time", lambda: now)
+        for _ in range(20):
+            await client.answer(client.prompt(session))
+    turns = [turn["turn"] for turn in client.markers("_acprelay/turn_ended")]
+    assert (len(turns), stored) == (20, turns[:1])
+    await world.at_rest()
+    assert stored == [turns[0], None]
+
+
+async def test_what_is_not_stored_yet_is_stored_as_the_conversation_is_let_go_of(
+    world: World, client: Client, session: str
+) -> None:
+    await client.answer(client.prompt(session))
+    world.archive.close()
     assert world.record().turn is None
 
 

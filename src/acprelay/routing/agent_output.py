@@ -6,7 +6,6 @@ The order of the agent's pipe is kept. What cannot be relayed is told to whoever
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from acprelay.errors import (
     AgentRefused,
@@ -29,9 +28,10 @@ from acprelay.wire import (
     MessageKind,
     OversizedFrame,
     TruncatedEnvelope,
+    bare,
     describe,
     peek,
-    peek_refused,
+    peek_refused_of_agent,
     peek_truncated,
     rewrite,
     update_kind,
@@ -88,7 +88,7 @@ class AgentOutput:
         """Routes one batch.
 
         Args:
-            lines: Whole lines, in order.
+            lines: Lines as `LineSplitter` gives them, in order.
             oversized: What was skipped among them because it was over the limit.
             now: The time.
         """
@@ -112,7 +112,7 @@ class AgentOutput:
         while index < len(lines):
             taken = self._publisher.publish_lines(lines, index)
             if not taken:
-                self._receive_line(lines[index], now)
+                self._receive_line(bare(lines[index]), now)
             index += taken or 1
 
     def _receive_line(self, line: bytes, now: float) -> None:
@@ -120,11 +120,7 @@ class AgentOutput:
             envelope = peek(line)
         except RemoteProtocolError as error:
             self._note_noise(line)
-            known = peek_refused(line)
-            if known.kind is None and known.method is None and b'"jsonrpc"' in line:
-                # It asks nothing, so it answers: some agents leave an empty result out.
-                known = replace(known, kind=MessageKind.RESPONSE)
-            self._report_loss(known, error)
+            self._report_loss(peek_refused_of_agent(line), error)
             return
         if envelope.kind is MessageKind.RESPONSE:
             self._receive_answer(envelope)

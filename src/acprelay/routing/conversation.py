@@ -217,7 +217,7 @@ class Conversation:
         """Routes one batch of what the agent wrote; drops it while no run serves.
 
         Args:
-            lines: Whole lines, in order.
+            lines: Lines as `LineSplitter` gives them, in order.
             oversized: What was skipped among them because it was over the limit.
             now: The time.
         """

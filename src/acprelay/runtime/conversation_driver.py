@@ -267,7 +267,7 @@ class ConversationDriver:
         """
         self.sponsor = self.attendance.principal_of(attachment_id) or self.sponsor
         self._conversation.receive_client(attachment_id, envelope, now=_now())
-        self._consequences.carry_out()
+        self._consequences.carry_out(has_time=True)
 
     def receive_ask_answer(self, attachment_id: str, envelope: Envelope) -> bool:
         """Takes a client's answer to an ask; tells whether it was one of this session's."""

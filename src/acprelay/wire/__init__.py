@@ -1,7 +1,7 @@
 """The wire: frames, their envelopes, and ACP's methods. Pure: bytes in, bytes out."""
 
 from acprelay.wire.envelope import Envelope, MessageKind, peek
-from acprelay.wire.framing import LineSplitter, OversizedFrame, to_line
+from acprelay.wire.framing import LineSplitter, OversizedFrame, bare, to_line
 from acprelay.wire.messages import (
     error_response,
     json_string,
@@ -21,7 +21,12 @@ from acprelay.wire.methods import (
     describe,
     lookup,
 )
-from acprelay.wire.salvage import TruncatedEnvelope, peek_refused, peek_truncated
+from acprelay.wire.salvage import (
+    TruncatedEnvelope,
+    peek_refused,
+    peek_refused_of_agent,
+    peek_truncated,
+)
 from acprelay.wire.splice import keep_meta, rewrite
 from acprelay.wire.stream import Rewritten, UpdateStream
 from acprelay.wire.updates import update_kind
@@ -41,6 +46,7 @@ __all__ = [
     "Server",
     "TruncatedEnvelope",
     "UpdateStream",
+    "bare",
     "describe",
     "error_response",
     "frames_size",
@@ -50,6 +56,7 @@ __all__ = [
     "notification",
     "peek",
     "peek_refused",
+    "peek_refused_of_agent",
     "peek_truncated",
     "request",
     "response",
