@@ -10,15 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.end_to_end.relays import RelayProcess, until_gone
+from tests.fault.clients import ENDED, WHERE, greeted, load, notice
 from tests.fault.limits import descriptors, processes, relay_that_can_be_limited
-from tests.server.clients import AcpClient
-from tests.server.peers import PATIENCE_S, Message, request_http
+from tests.server.peers import PATIENCE_S, request_http
 from tests.server.relays import Dialler
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio]
-
-WHERE: Message = {"cwd": "/", "mcpServers": []}
-ENDED: Message = {"stopReason": "end_turn"}
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -31,12 +28,6 @@ async def until(condition: Callable[[], bool]) -> None:
 async def relay(log: Path) -> AsyncIterator[RelayProcess]:
     with RelayProcess(log=log) as it:
         yield it
-
-
-async def load(client: AcpClient, session_id: str) -> list[Message]:
-    client.heard.clear()
-    await client.result("session/load", {"sessionId": session_id, **WHERE})
-    return client.heard
 
 
 async def test_a_start_without_enough_descriptors_is_refused_and_leaves_nothing(
@@ -104,19 +95,13 @@ async def test_what_could_not_be_stored_for_want_of_descriptors_is_told_and_stor
         session_id = await client.open_session()
         with descriptors(relay.process):
             assert (await client.prompt(session_id, "hello"))["result"] == ENDED
-            notice = await client.until("_acprelay/notice")
-            assert notice["params"]["code"] == "unavailable"
-            assert notice["params"]["message"].endswith("Too many open files")
-            assert "open files" in notice["params"]["hint"]
-        entries = await load(await greeted(dial), session_id)
+            told = await notice(client)
+            assert told["code"] == "unavailable"
+            assert told["message"].endswith("Too many open files")
+            assert "open files" in told["hint"]
+        entries = await load(await greeted(await dial()), session_id)
     with RelayProcess(log=log) as relay, Dialler(relay.url) as dial:
-        assert (await load(await greeted(dial), session_id))[: len(entries)] == entries
-
-
-async def greeted(dial: Dialler) -> AcpClient:
-    client = await dial()
-    await client.initialize()
-    return client
+        assert (await load(await greeted(await dial()), session_id))[: len(entries)] == entries
 
 
 async def test_a_session_is_ended_without_descriptors_and_what_cannot_be_seen_is_told(

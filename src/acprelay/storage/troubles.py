@@ -20,6 +20,7 @@ _REMEDIES = {
     errno.EMFILE: "raise the relay's limit of open files (ulimit -n)",
     errno.ENFILE: "close files of other programs, or raise the system's limit of open files",
     errno.EROFS: "mount the disk for writing",
+    errno.ESTALE: "put the state directory back, or start the relay again",
 }
 
 
