@@ -1,4 +1,4 @@
-"""Compiles the agent and the load client, which are written in C so that they are not what is measured."""
+"""Compiles the agent and the load client: in C, so that they are not what is measured."""
 
 from __future__ import annotations
 

@@ -1,30 +1,39 @@
-"""The command: what to measure, on whom and how often; then the table and the JSON."""
+"""The command: what to measure, on whom and how often; then the table, the JSON, the page."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import pkgutil
+import shlex
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import micro, page, report
 from benchmarks.building import CannotBuild, build
+from benchmarks.charts import charts, draw
 from benchmarks.installing import CannotInstall, Shop
 from benchmarks.machine import describe
 from benchmarks.measures import MEASURES, Driver, Measure
-from benchmarks.peers import PEERS, Peer
-from benchmarks.places import CACHE
+from benchmarks.peers import OWN, PEERS, Peer
+from benchmarks.places import CACHE, DOCS, PROJECT
 from benchmarks.results import Results
 from benchmarks.runner import Runner
 
 ROUNDS = 5
 QUICK_ROUNDS = 1
-ALWAYS = ("direct", "acprelay")
+PAGE = DOCS / "performance.md"
 
 
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
+
+
+def micro_names() -> list[str]:
+    """Gives the names of the programs that measure one part of the relay by itself."""
+    return [module.name for module in pkgutil.iter_modules(micro.__path__)]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,10 +50,19 @@ def parser() -> argparse.ArgumentParser:
         "--peers",
         type=_names,
         metavar="PEER,…",
-        help="besides the direct pipe and the relay: " + ", ".join(p.name for p in PEERS[2:]),
+        help="beside the relay and the pipe: " + ", ".join(p.name for p in PEERS),
     )
     made.add_argument(
         "--json", type=Path, default=CACHE / "results.json", help="where results are written"
+    )
+    made.add_argument(
+        "--micro", choices=micro_names(), help="only this part of the relay, by itself"
+    )
+    made.add_argument(
+        "--write-docs", action="store_true", help=f"write them into {PAGE.relative_to(PROJECT)}"
+    )
+    made.add_argument(
+        "--again", action="store_true", help="measure nothing; tell what was measured last"
     )
     return made
 
@@ -66,7 +84,7 @@ def chosen_peers(names: Sequence[str] | None) -> list[Peer]:
         SystemExit: There is none of that name; the message names those there are.
     """
     _refuse_unknown("peer", names, [peer.name for peer in PEERS])
-    return [peer for peer in PEERS if names is None or peer.name in names or peer.name in ALWAYS]
+    return [*OWN, *(peer for peer in PEERS if names is None or peer.name in names)]
 
 
 def _refuse_unknown(kind: str, asked: Sequence[str] | None, there: Sequence[str]) -> None:
@@ -92,18 +110,17 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs the command; gives its exit code, which is 1 where the load tools cannot be built."""
-    options = parser().parse_args(arguments)
+def measured(options: argparse.Namespace, command: str, shop: Shop) -> Results:
+    """Takes the measures that were asked for.
+
+    Raises:
+        CannotBuild: There is no compiler for the load tools.
+        SystemExit: A measure or a peer is not known.
+    """
     measures, peers = chosen_measures(options.only), chosen_peers(options.peers)
-    CACHE.mkdir(exist_ok=True)
-    try:
-        tools = build(CACHE)
-    except CannotBuild as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return 1
-    results = Results(machine=describe(" ".join(["python -m benchmarks", *arguments])))
-    programs = installed(peers, Shop(CACHE), results)
+    tools = build(CACHE)
+    results = Results(machine=describe(command))
+    programs = installed(peers, shop, results)
     for name, tried in results.missing.items():
         _say(f"without {name}: {tried}")
     runner = Runner(
@@ -116,6 +133,37 @@ def main(arguments: Sequence[str]) -> int:
     )
     for measure in measures:
         runner.run(measure)
-    options.json.write_text(json.dumps(results.to_json(), indent=1, ensure_ascii=False))
-    _say(f"\n{report.in_terminal(results)}\n\nwritten: {options.json}")
+    return results
+
+
+def _write_docs(results: Results, shop: Shop) -> None:
+    drawn = charts(results)
+    draw(drawn, DOCS / page.CHARTS, shop)
+    page.write(PAGE, results, drawn)
+    _say(f"written: {PAGE}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; gives its exit code, which is 1 where something it needs is not there."""
+    options = parser().parse_args(arguments)
+    if options.micro:
+        return subprocess.call([sys.executable, "-m", f"{micro.__name__}.{options.micro}"])
+    CACHE.mkdir(exist_ok=True)
+    shop = Shop(CACHE)
+    try:
+        if options.again:
+            results = Results.from_json(json.loads(options.json.read_text()))
+        else:
+            results = measured(options, " ".join(["make bench", *_as_make(arguments)]), shop)
+            options.json.write_text(json.dumps(results.to_json(), indent=1, ensure_ascii=False))
+        _say(f"\n{report.in_terminal(results)}\n\nwritten: {options.json}")
+        if options.write_docs:
+            _write_docs(results, shop)
+    except (CannotBuild, CannotInstall, page.CannotWrite, OSError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _as_make(arguments: Sequence[str]) -> list[str]:
+    return [f'ARGS="{shlex.join(arguments)}"'] if arguments else []

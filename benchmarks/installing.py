@@ -9,7 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.places import PROJECT
+
 INSTALL_S = 300.0
+DONE = ".installed"
+"""Marks an environment in which everything is."""
 
 
 class CannotInstall(Exception):
@@ -32,14 +36,15 @@ class Shop:
         Raises:
             CannotInstall: It cannot be installed.
         """
-        home = self._cache / f"pip-{requirement}"
-        found = home / "bin" / program
-        if not found.exists():
-            uv = Path(sys.executable).with_name("uv")
-            self._run(home, [uv, "venv", "--quiet", "--python", sys.executable, home])
-            python = home / "bin" / "python"
-            self._run(home, [uv, "pip", "install", "--quiet", "--python", python, requirement])
-        return _expected(found, f"pip install {requirement}")
+        return self._environment(requirement, program, [requirement])
+
+    def group(self, name: str, program: str) -> Path:
+        """Gives a program of an environment with a dependency group of this project.
+
+        Raises:
+            CannotInstall: It cannot be installed.
+        """
+        return self._environment(name, program, ["--group", f"{PROJECT / 'pyproject.toml'}:{name}"])
 
     def npm(self, requirement: str, program: str) -> Path:
         """Gives a file of a package of npm, named from its `node_modules` on.
@@ -74,6 +79,17 @@ class Shop:
         if found is None:
             raise CannotInstall(f"tried apt-get install {package}: it has no {program}")
         return Path(found)
+
+    def _environment(self, name: str, program: str, wanted: Sequence[str]) -> Path:
+        home = self._cache / f"pip-{name}"
+        found = home / "bin" / program
+        if not (home / DONE).exists():
+            uv = Path(sys.executable).with_name("uv")
+            self._run(home, [uv, "venv", "--quiet", "--clear", "--python", sys.executable, home])
+            python = home / "bin" / "python"
+            self._run(home, [uv, "pip", "install", "--quiet", "--python", python, *wanted])
+            (home / DONE).touch()
+        return _expected(found, f"pip install {' '.join(wanted)}")
 
     def _run(self, home: Path | None, command: Sequence[str | Path]) -> None:
         """Runs an installer; what it leaves half made is removed."""

@@ -21,6 +21,11 @@ def interleaved(names: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
             yield number, name
 
 
+def takes_part(peer: Peer, measure: Measure) -> bool:
+    """Tells whether a measure is taken of a peer."""
+    return peer.name in measure.peers if measure.peers else not peer.only_named
+
+
 class Runner:
     """Takes measures, and notes what comes of them.
 
@@ -52,9 +57,7 @@ class Runner:
 
     def run(self, measure: Measure) -> None:
         """Takes a measure of every peer that takes part in it."""
-        taking_part = [
-            peer for peer in self._programs if not measure.peers or peer.name in measure.peers
-        ]
+        taking_part = [peer for peer in self._programs if takes_part(peer, measure)]
         for peer in taking_part:
             if measure.name in peer.cannot:
                 self._fail(measure, peer.name, peer.cannot[measure.name])

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 64 * 1024, LONGEST_INPUT = 4 * 1024 * 1024, MOST_SHAPES = 4096, DIGITS = 9 };
+enum { BATCH = 64 * 1024, LONGEST_INPUT = 4 * 1024 * 1024, MOST_SHAPES = 4096, DIGITS = 9, MOST_ASKS = 32 };
 
 typedef struct {
     long count, size, rate;
@@ -176,11 +176,11 @@ static void sleep_until(int64_t due) {
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR) {}
 }
 
-/* Takes the answers that are there to what was asked; waits for one if told to. */
-static void take_answers(bool waits) {
+/* Takes the answers to what was asked: those that are there, and as many as leave at most so many open. */
+static void take_answers(long most_open) {
     static char input[LONGEST_INPUT];
     struct pollfd in = {STDIN_FILENO, POLLIN, 0};
-    while (answered < asked && poll(&in, 1, waits ? 10000 : 0) > 0) {
+    while (asked > answered && poll(&in, 1, asked - answered > most_open ? 10000 : 0) > 0) {
         ssize_t got = read(STDIN_FILENO, input, sizeof input);
         if (got <= 0) exit(0);
         for (ssize_t i = 0; i < got; i++) answered += input[i] == '\n';
@@ -197,14 +197,15 @@ static long take_turn(turn what) {
         }
         if (what.seconds > 0 && sent % 100 == 0 && now_ns() >= end) break;
         if (what.mixed) {
+            if (asked - answered >= MOST_ASKS) flush_out();
+            if (sent % 100 == 0 || asked - answered >= MOST_ASKS) take_answers(MOST_ASKS - 1);
             say_shape(sent);
-            if (sent % 100 == 0) take_answers(false);
         } else {
             say_update(sent, what.size, what.rate > 0);
         }
     }
     flush_out();
-    take_answers(true);
+    take_answers(0);
     return sent;
 }
 

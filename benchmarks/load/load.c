@@ -147,7 +147,8 @@ static void print_clients(int64_t begun, client *sleeper, double cpu) {
         printf(", \"tenths\": [");
         for (int i = 1; i <= 10; i++) {
             int64_t from = i > 1 ? clients[0].milestones[i - 1] : clients[0].first_at;
-            printf("%s%.1f", i > 1 ? ", " : "", clients[0].milestone * 1e9 / (clients[0].milestones[i] - from));
+            int64_t took = clients[0].milestones[i] - from; /* nothing, where updates were lost */
+            printf("%s%.1f", i > 1 ? ", " : "", took > 0 ? clients[0].milestone * 1e9 / took : 0);
         }
         printf("]");
     }
@@ -183,6 +184,7 @@ static void trips(void) {
     char text[64];
     client *c = join(NULL);
     snprintf(text, sizeof text, "n=1 size=%ld", size);
+    double cpu = cpu_s();
     int64_t until = seconds > 0 ? now_ns() + (int64_t)(seconds * 1e9) : INT64_MAX;
     for (long i = -count / 10; i < count && (now_ns() < until || !answers.count); i++) {
         int64_t begun = now_ns();
@@ -196,7 +198,7 @@ static void trips(void) {
     print_times("update", &updates);
     printf(", ");
     print_times("answer", &answers);
-    printf(", \"lost\": %zu}\n", answers.count - updates.count);
+    printf(", \"cpu_s\": %.6f, \"lost\": %zu}\n", cpu_s() - cpu, answers.count - updates.count);
 }
 
 static void first(void) {

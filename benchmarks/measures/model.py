@@ -78,7 +78,10 @@ class Driver:
             raise CannotMeasure(f"cannot finish {mode} within {limit_s} s") from error
         if done.returncode:
             raise CannotMeasure(done.stderr.strip()[-500:] or f"the load client left {mode}")
-        return dict(json.loads(done.stdout))
+        try:
+            return dict(json.loads(done.stdout))
+        except ValueError as error:
+            raise CannotMeasure(f"cannot read what {mode} gave: {done.stdout[:500]}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,7 @@ class Measure:
         title: What the table calls it.
         figures: Its columns, the first one first.
         take: Does it once, on a peer at work; may raise `CannotMeasure`.
-        peers: Who takes part, by name; none for everybody.
+        peers: Who takes part, by name; none for everybody who need not be named.
         most_rounds: How many rounds it is worth at most.
         settings: What the relay is configured with for it, in TOML; limits that it is about.
         prewarm: How many agents the relay keeps ready.

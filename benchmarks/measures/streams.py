@@ -20,12 +20,10 @@ UNMETERED = "[limits]\nclient-message-rate = 1000000\nclient-message-burst = 100
 
 def _stream(driver: Driver, running: Running, count: int, **options: bool | int) -> Figures:
     said = driver.load(running, "stream", count=count, **options)
-    return {
-        "rate": said["rate"],
-        "cpu_s_per_million": said["cpu_s"] / count * 1e6,
-        "lost": said["lost"],
-        "repeated": said["repeated"],
-    }
+    figures = {"rate": said["rate"], "lost": said["lost"], "repeated": said["repeated"]}
+    if running.tree is not None:
+        figures["cpu_s_per_million"] = said["cpu_s"] / count * 1e6
+    return figures
 
 
 def _uniform(driver: Driver, running: Running) -> Figures:
@@ -44,6 +42,18 @@ def _long(size: int, count: int) -> Callable[[Driver, Running], Figures]:
     return take
 
 
+def _limit(driver: Driver, running: Running) -> Figures:
+    return {"rate": driver.load(running, "limit", count=driver.many(COUNT * 10))["rate"]}
+
+
+LIMIT = Measure(
+    name="limit",
+    title="what the load client itself takes from a WebSocket that has it all ready",
+    figures=(RATE,),
+    take=_limit,
+    peers=("parts",),
+    most_rounds=3,
+)
 STREAM = Measure(
     name="stream",
     title=f"{COUNT:,} updates of 300 bytes to one client",

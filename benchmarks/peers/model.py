@@ -68,6 +68,7 @@ class Peer:
         install: Gives its program; raises `CannotInstall`.
         start: Runs it; raises `CannotStart`.
         cannot: Measures, by name, that it cannot take part in, and why.
+        only_named: Whether it takes part only in measures that name it.
     """
 
     name: str
@@ -75,3 +76,4 @@ class Peer:
     install: Callable[[Shop], Path]
     start: Callable[[Path, Stage], AbstractContextManager[Running]]
     cannot: Mapping[str, str] = field(default_factory=dict, hash=False)
+    only_named: bool = False

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from tests.conformance.authored import ear, tapped_wire  # noqa: F401  # fixtures of every test here
 
 from acprelay.agents.commands import CommandLauncher
 from acprelay.agents.dialled import DialledAgent

@@ -159,7 +159,7 @@ async def test_an_exit_while_nobody_waits_changes_nothing(
     await handshake.initialize()
     agent.die()
     with pytest.raises(AgentExited):
-        await handshake.authenticate(b"{}")
+        await handshake.authenticate(b'{"methodId":"key"}')
 
 
 async def test_an_exit_right_behind_the_answer_leaves_the_answer(agent: FakeAgent) -> None:
@@ -204,7 +204,7 @@ async def test_a_late_answer_is_not_taken_for_that_of_the_next_request(
         await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.wait({waiting})
-    answer = await handshake.authenticate(b"{}")
+    answer = await handshake.authenticate(b'{"methodId":"key"}')
     assert answer.member("result") == b'"in time"'
 
 
@@ -218,7 +218,7 @@ async def test_a_repeated_answer_is_dropped(agent: FakeAgent, handshake: Handsha
 
     agent.react("initialize", answer_twice)
     await handshake.initialize()
-    assert handshake.early == [note("behind it")]
+    assert handshake.early == [note("behind it") + b"\n"]
     agent.say({"jsonrpc": "2.0", "id": 1, "result": ANSWER})
     assert b'"first":true' in handshake.initialize_result
 
@@ -239,7 +239,7 @@ async def test_a_cancelled_request_may_be_followed_by_another(
     agent: FakeAgent, handshake: Handshake
 ) -> None:
     agent.ignore("authenticate")
-    waiting = asyncio.get_running_loop().create_task(handshake.authenticate(b"{}"))
+    waiting = asyncio.get_running_loop().create_task(handshake.authenticate(b'{"methodId":"key"}'))
     for _ in range(3):
         await asyncio.sleep(0)
     waiting.cancel()
@@ -260,7 +260,7 @@ async def test_early_notifications_are_kept_in_order_and_as_bytes(
     agent.say(noisy, b"no JSON at all", note("1"))
     await handshake.initialize()
     agent.say(note("2"))
-    assert handshake.early == [noisy, note("1"), note("2")]
+    assert handshake.early == [line + b"\n" for line in (noisy, note("1"), note("2"))]
 
 
 async def test_early_requests_are_refused(agent: FakeAgent, handshake: Handshake) -> None:
@@ -277,8 +277,8 @@ async def test_a_refusal_that_cannot_be_written_costs_no_other_line(
 ) -> None:
     agent.die()
     ask = encode({"jsonrpc": "2.0", "id": 1, "method": "fs/read_text_file", "params": {}})
-    handshake.lines_received([ask, note("behind it")], [])
-    assert handshake.early == [note("behind it")]
+    handshake.lines_received([ask + b"\n", note("behind it") + b"\n"], [])
+    assert handshake.early == [note("behind it") + b"\n"]
 
 
 async def test_an_agent_that_never_stops_is_not_kept_in_memory(
@@ -286,7 +286,7 @@ async def test_an_agent_that_never_stops_is_not_kept_in_memory(
 ) -> None:
     for number in range(1_005):
         agent.say(note(str(number)))
-    assert handshake.early == [note(str(number)) for number in range(1_000)]
+    assert handshake.early == [note(str(number)) + b"\n" for number in range(1_000)]
     assert "lost" in caplog.text
 
 
@@ -316,12 +316,12 @@ async def test_credentials_that_were_refused_are_not_remembered(
     agent: FakeAgent, handshake: Handshake
 ) -> None:
     agent.refuse("authenticate")
-    assert (await handshake.authenticate(b"{}")).is_error
+    assert (await handshake.authenticate(b'{"methodId":"key"}')).is_error
     assert handshake.credentials is None
 
 
 async def test_logging_out_forgets_the_credentials(handshake: Handshake) -> None:
-    await handshake.authenticate(b"{}")
+    await handshake.authenticate(b'{"methodId":"key"}')
     await handshake.logout(b"{}")
     assert handshake.credentials is None
 
@@ -330,9 +330,9 @@ async def test_a_logout_that_was_refused_forgets_nothing(
     agent: FakeAgent, handshake: Handshake
 ) -> None:
     agent.refuse("logout")
-    await handshake.authenticate(b"{}")
+    await handshake.authenticate(b'{"methodId":"key"}')
     await handshake.logout(b"{}")
-    assert handshake.credentials == b"{}"
+    assert handshake.credentials == b'{"methodId":"key"}'
 
 
 # --- letting go

@@ -15,6 +15,7 @@ import pytest
 from acprelay.config import Limits
 from acprelay.errors import RelayError, StoreError, Unavailable
 from acprelay.routing.building import Rules
+from acprelay.routing.frames import TURN_ENDED, TURN_STARTED, marker
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.conversation_driver import ConversationDriver
@@ -22,6 +23,7 @@ from acprelay.session.models import SessionKey, SessionState
 from acprelay.storage.memory import MemoryStorage
 from acprelay.testing.agents import FakeAgent
 from acprelay.testing.session import FakeIds
+from acprelay.wire import text_frame
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Client, World
@@ -422,6 +424,63 @@ async def test_a_conversation_that_cannot_be_read_does_not_keep_a_relay_from_sta
             assert world.record(other).turn is None
             assert world.record(KEY).turn == "turn-7"
     assert "cannot read what is stored" in caplog.text
+
+
+def with_a_turn_that_is_not_on_record() -> tuple[MemoryStorage, PublicLog]:
+    """A turn has begun, and the relay has died before its record was stored."""
+    storage = MemoryStorage(ids=FakeIds(), history_bytes=1 << 20)
+    log = storage.open_log(KEY, on_relief=lambda: None, on_trouble=lambda _: None)
+    storage.save(left_behind(turn=None, position=str(log.position(0))))
+    log.append(text_frame(marker(TURN_STARTED, str(KEY), {"turn": "turn-7"}, stamp=b"{}")), 1)
+    return storage, log
+
+
+async def test_a_turn_that_is_not_on_record_is_marked_interrupted_when_somebody_looks(
+    open_world: OpenWorld,
+) -> None:
+    storage, _ = with_a_turn_that_is_not_on_record()
+    for _ in range(2):
+        async with open_world(storage=storage) as world:
+            assert world.archive._drivers == {}
+            client = await world.greeted()
+            await client.call("session/load", {"sessionId": str(KEY)})
+            assert client.markers("_acprelay/turn_ended") == [
+                {"sessionId": str(KEY), "turn": "turn-7", "outcome": "interrupted"}
+            ]
+
+
+async def test_a_turn_that_has_ended_before_its_relay_died_is_not_ended_again(
+    open_world: OpenWorld,
+) -> None:
+    storage, log = with_a_turn_that_is_not_on_record()
+    storage.save(left_behind(turn="turn-7", position=str(log.position(1))))
+    over = {"turn": "turn-7", "outcome": "ended"}
+    log.append(text_frame(marker(TURN_ENDED, str(KEY), over, stamp=b"{}")), 1)
+    async with open_world(storage=storage) as world:
+        assert world.record().turn is None
+        client = await world.greeted()
+        await client.call("session/load", {"sessionId": str(KEY)})
+        assert [told["outcome"] for told in client.markers("_acprelay/turn_ended")] == ["ended"]
+
+
+async def test_a_conversation_that_cannot_be_looked_through_is_looked_through_the_next_time(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, log = with_a_turn_that_is_not_on_record()
+
+    def fail(*_: object, **__: object) -> object:
+        raise Unavailable("cannot read it", hint="try again")
+
+    async with open_world(storage=storage) as world:
+        client = await world.greeted()
+        with monkeypatch.context() as patch:
+            patch.setattr(log, "read", fail)
+            answer = await client.answer(client.request("session/load", {"sessionId": str(KEY)}))
+        assert answer["error"]["data"]["code"] == "unavailable"
+        assert world.archive._drivers == {}
+        await client.call("session/load", {"sessionId": str(KEY)})
+        [over] = client.markers("_acprelay/turn_ended")
+        assert over["outcome"] == "interrupted"
 
 
 # --- a log that cannot keep up, or cannot be stored

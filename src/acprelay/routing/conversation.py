@@ -22,6 +22,7 @@ from acprelay.routing.client_access import ClientAccess
 from acprelay.routing.client_requests import ClientRequests
 from acprelay.routing.events import AskDecided, Event, Oddities, RunUnwanted, Told, TurnChanged
 from acprelay.routing.frames import TURN_ENDED
+from acprelay.routing.log import Position
 from acprelay.routing.outsiders import Outsiders
 from acprelay.routing.presence import Presence
 from acprelay.routing.publisher import Publisher
@@ -121,6 +122,12 @@ class Conversation:
     def turn(self) -> str | None:
         """The id of the turn that is open."""
         return self._turns.turn
+
+    @property
+    def position(self) -> Position:
+        """Where the log is."""
+        log = self._publisher.log
+        return log.position(log.head)
 
     def take_oddities(self) -> Oddities:
         """Gives what went nowhere since the last call."""

@@ -114,7 +114,11 @@ class Consequences:
         """Stores the record as things stand."""
         conversation = self._conversation
         self._is_changed = False
-        self._keeper.save(turn=conversation.turn, snapshot=conversation.snapshot)
+        self._keeper.save(
+            turn=conversation.turn,
+            position=conversation.position,
+            snapshot=conversation.snapshot,
+        )
 
     def save_if_changed(self) -> None:
         """Stores the record where something in it has changed since it was stored."""

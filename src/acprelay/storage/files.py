@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from acprelay.errors import LocalProtocolError, RelayError
+from acprelay.errors import LocalProtocolError, RelayError, Unavailable
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord
 from acprelay.session.models import SessionKey
@@ -187,7 +187,7 @@ class FileStorage:
         """Opens a conversation's log, as `ConversationStore.open_log` says.
 
         Raises:
-            Unavailable: What is stored cannot be read at all.
+            Unavailable: What is stored cannot be read at all, or is no longer this relay's.
             LocalProtocolError: The log is open.
         """
         known = self._logs.get(key)
@@ -200,6 +200,7 @@ class FileStorage:
             known.log.reopen(generation=self._ids.mint(), on_trouble=on_trouble)
             return known.log
         directory = conversation_directory(self._conversations, key)
+        self._check(directory)
         if is_new:
             put_leftovers_aside(directory)
         recovered = recover(directory)
@@ -260,6 +261,16 @@ class FileStorage:
         safe.
         """
         await self._ask(Barrier)
+
+    def _check(self, directory: Path) -> None:
+        try:
+            self._disk.check()
+        except OSError as error:
+            raise Unavailable(
+                f"cannot open the log in {directory}: {error.strerror}",
+                hint="put the state directory back, or start the relay again",
+                path=str(directory),
+            ) from error
 
     async def _ask(self, command: Callable[[asyncio.Future[None]], Barrier | Delete]) -> None:
         done: asyncio.Future[None] = self._loop.create_future()

@@ -81,6 +81,7 @@ class Writer:
         emit: Callable[[Event], None],
     ) -> None:
         self._conversations = conversations
+        self._disk = disk
         self._clock = clock
         self._limits = limits
         self._emit = emit
@@ -205,6 +206,7 @@ class Writer:
     def _quarantine(self, path: Path) -> None:
         self._segments.close_below(path)
         try:
+            self._disk.check()
             path.replace(path.with_name(path.name + QUARANTINE_SUFFIX))
         except OSError as error:
             logger.error("cannot put %s aside: %s", path, error)  # noqa: TRY400 - says all there is
@@ -214,6 +216,7 @@ class Writer:
         self._records.forget(key)
         self._segments.close_below(path)
         try:
+            self._disk.check()
             remove_directory(path)
         except OSError as error:
             return _failed("remove the conversation's files", error)
@@ -241,6 +244,6 @@ def without_replaced(commands: Sequence[Command]) -> list[Command]:
 
 def _failed(what: str, error: Exception) -> Unavailable:
     return Unavailable(
-        f"cannot {what}: {error}",
+        f"cannot {what}: {getattr(error, 'strerror', None) or error}",
         hint="check that the relay may write to its state directory, and that the disk has room",
     )

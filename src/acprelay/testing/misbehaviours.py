@@ -247,11 +247,13 @@ _JSON = {
         (_PROMPT, "nested=100000", f"say={_update('after')}", "answer", "serve"),
     ),
     "duplicate-keys": Misbehaviour(
-        "names the session of an update twice, and the id of its answer",
+        "names the session of an update twice, and the id of an answer",
         (
             _PROMPT,
             "say=" + _update("twice").replace('"update"', '"sessionId":"nobodys","update"'),
             f'say={{"jsonrpc":"2.0","id":$id,"id":$id,"result":{_TURN}}}',
+            f"say={_update('once')}",
+            "answer",
             "serve",
         ),
     ),
