@@ -60,7 +60,7 @@ class Attachment:
     """
 
     __slots__ = (
-        *("_lane", "_skips"),
+        *("_lane", "_read_after", "_skips"),
         *("cursor", "grants", "id", "is_blind", "log", "passed", "principal", "secret", "serves"),
         "session_id",
     )
@@ -87,6 +87,7 @@ class Attachment:
         self.cursor = cursor
         self._lane = Lane()
         self._skips: list[int] = []
+        self._read_after: int | None = None
         self.passed = 0
 
     @property
@@ -237,11 +238,8 @@ class Attachment:
             Blobs to be written in this order; empty when nothing is due.
         """
         due: list[bytes] = []
-        while limit > 0:
-            step = self.step(limit)
-            if step is None:
-                break
-            for blob in step.blobs:
+        while limit > 0 and (blobs := self._next(limit)) is not None:
+            for blob in blobs:
                 due.append(blob)
                 limit -= len(blob)
         return due
@@ -255,12 +253,17 @@ class Attachment:
         Returns:
             What is due; None when nothing is.
         """
+        blobs = self._next(limit)
+        return None if blobs is None else Step(blobs, self._read_after)
+
+    def _next(self, limit: int) -> list[bytes] | None:
         barrier = self._lane.barrier
         upto = self.log.head if barrier is None else barrier
-        if not self.is_blind:
+        self._read_after = None
+        if not self.is_blind and self._skips:
             self._pass_over(upto)
         if barrier is not None and (self.is_blind or barrier <= self.cursor):
-            return Step(self._give(), None)
+            return self._give()
         if self.is_blind or upto <= self.cursor:
             return None
         return self._read(upto, limit)
@@ -276,14 +279,14 @@ class Attachment:
 
     def _pass_over(self, upto: int) -> None:
         """Moves the cursor past the entries that are left out next."""
-        if not self._skips or self._skips[-1] <= self.cursor:
+        if self._skips and self._skips[-1] <= self.cursor:
             return
         index = bisect_right(self._skips, self.cursor)
         while self.cursor < upto and self._skips[index : index + 1] == [self.cursor + 1]:
             self.cursor += 1
             index += 1
 
-    def _read(self, upto: int, limit: int) -> Step:
+    def _read(self, upto: int, limit: int) -> list[bytes]:
         if self._skips and self._skips[-1] > self.cursor:
             upto = min(upto, self._skips[bisect_right(self._skips, self.cursor)] - 1)
         try:
@@ -293,8 +296,9 @@ class Attachment:
         except RelayError as error:
             self.is_blind = True
             notice = loss_notice(self.session_id, self.log.generation, error)
-            return Step([text_frame(notice)], None)
-        return Step(blobs, after)
+            return [text_frame(notice)]
+        self._read_after = after
+        return blobs
 
     def _give(self) -> list[bytes]:
         entry = self._lane.give()

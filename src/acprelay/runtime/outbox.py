@@ -133,7 +133,7 @@ class Outbox:
             self._samples.written(source)
             if not source.lane_bytes and source in self._retiring:
                 self._end(source)
-            elif blobs:
+            elif blobs and len(self._sources) > 1:
                 self._sources.remove(source)
                 self._sources.append(source)
             if blobs:

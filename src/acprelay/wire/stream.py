@@ -150,6 +150,8 @@ class UpdateStream:
         template = self._match(lines[start])
         if template is None:
             return Rewritten(b"", 0)
+        if start + 1 == len(lines) or not template.fits(lines[start + 1]):
+            return _rewrite_one(template, lines[start], seq)
         limit = min(_MAX_RUN, 1 + _RUN_SIZE // len(lines[start]), _count_alike(seq))
         run = _take_whole(_cut(template, lines[start : start + limit]))
         return Rewritten(_frames(run, seq) if run.rests else b"", len(run.rests))
@@ -268,6 +270,21 @@ def _between(begin: bytes, joint: bytes, end: bytes, parts: list[bytes]) -> byte
     else:
         first += end
     return joint.join([first, *others])
+
+
+def _rewrite_one(template: _Template, line: bytes, seq: int) -> Rewritten:
+    """Does for a single line what is done for a run, with less effort."""
+    rest = template.rest(line)
+    if not _are_whole(_Run(template, [rest], [len(line)])):
+        return Rewritten(b"", 0)
+    payload = b"%b%b%b%d%b" % (
+        template.new_prefix,
+        rest,
+        template.before_seq,
+        seq,
+        template.after_seq,
+    )
+    return Rewritten(text_header(len(payload)) + payload, 1)
 
 
 def _count_alike(seq: int) -> int:
