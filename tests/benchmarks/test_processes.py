@@ -14,10 +14,9 @@ from benchmarks.processes import CannotStart, free_port, serving, without_agents
 pytestmark = pytest.mark.process
 
 LISTENS = """
-import signal, socket, subprocess, sys
-signal.signal(signal.SIGTERM, signal.SIG_DFL)
-deaf = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); sys.stdin.read()"
-child = subprocess.Popen([sys.executable, "-c", deaf], stdin=subprocess.PIPE)
+import socket, subprocess, sys
+waits = "import signal; signal.alarm(60); signal.pause()"
+child = subprocess.Popen([sys.executable, "-c", waits])
 server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 while True:
     server.accept()
