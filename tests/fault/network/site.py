@@ -36,9 +36,8 @@ class Site(NamedTuple):
     @asynccontextmanager
     async def proxy(self) -> AsyncIterator[StormyProxy]:
         """Runs a proxy."""
-        parts = urlsplit(self.relay.base_url)
         proxy = StormyProxy()
-        proxy.target = (str(parts.hostname), int(parts.port or 0))
+        proxy.lead_to(self.relay.base_url)
         async with proxy.listening(self.door):
             yield proxy
 

@@ -64,11 +64,13 @@ JOURNEYS = st.builds(
 def test_a_client_that_takes_up_its_attachment_gets_all_of_it_once_and_in_order(
     place: Site, journey: Journey
 ) -> None:
-    asyncio.run(travel(place, journey))
+    client, observer = asyncio.run(take_turn(place, journey))
+    assert client.returns
+    expect_whole(client, observer)
 
 
-async def travel(place: Site, journey: Journey) -> None:
-    """Sends a client on a journey, and compares what it has with what one has that stays."""
+async def take_turn(place: Site, journey: Journey) -> tuple[Wanderer, Wanderer]:
+    """Sends a client on a journey in a turn, beside one that stays."""
     async with place.proxy() as proxy, asyncio.timeout(PATIENCE_S):
         url = place.through(place.relay.url)
         client = Wanderer(url=url, session_id=place.session_id, proxy=proxy)
@@ -83,10 +85,30 @@ async def travel(place: Site, journey: Journey) -> None:
         await observer.until("_acprelay/turn_ended")
         client.leave()
         observer.leave()
-    assert client.returns
+    return client, observer
+
+
+def expect_whole(client: Wanderer | Reader, observer: Wanderer) -> None:
+    """Compares what a client has with what one has that stayed."""
     assert [reply["result"] for reply in client.replies] == [END_TURN]
     assert client.entries == [entry for entry in observer.entries if not entry.is_prompt]
     assert len(set(client.asked)) == 2
+
+
+@pytest.mark.requirement("network.cuts-lose-nothing")
+@pytest.mark.parametrize(
+    "slow",
+    [
+        Weather(slice_bytes=500, latency_s=0.002, jitter_s=0.01),
+        Weather(slice_bytes=1000, bytes_per_s=50_000),
+        Weather(slice_bytes=1),
+    ],
+    ids=["late and uneven", "narrow", "byte by byte"],
+)
+async def test_a_slow_line_costs_nothing_but_time(place: Site, slow: Weather) -> None:
+    client, observer = await take_turn(place, Journey(slow, []))
+    assert client.returns == 0
+    expect_whole(client, observer)
 
 
 @pytest.mark.requirement("network.cuts-lose-nothing")
@@ -145,6 +167,5 @@ async def read_on(place: Site, journey: Journey) -> None:
             observer.leave()
             await http.leave()
     assert client.returns
-    assert [reply["result"] for reply in client.replies] == [END_TURN]
-    assert client.entries == [entry for entry in observer.entries if not entry.is_prompt]
-    assert len(client.asked) == len(set(client.asked)) == 2
+    expect_whole(client, observer)
+    assert len(client.asked) == 2

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from random import Random
+from urllib.parse import urlsplit
 
 
 class Cut(Enum):
@@ -115,13 +116,12 @@ class StormyProxy:
         seed: Decides jitter.
 
     Attributes:
-        target: The server's host and port.
         connections: How many there were.
         silenced: Set once bytes begin to be lost in silence; whoever minds clears it.
     """
 
     def __init__(self, *, seed: int = 0) -> None:
-        self.target = ("127.0.0.1", 0)
+        self._target = ("", 0)
         self.connections = 0
         self.silenced = asyncio.Event()
         self._random = Random(seed)
@@ -144,6 +144,11 @@ class StormyProxy:
                 server.close()
                 self.end()
 
+    def lead_to(self, url: str) -> None:
+        """Chooses the server, by an address of it."""
+        parts = urlsplit(url)
+        self._target = (str(parts.hostname), int(parts.port or 0))
+
     def expect(self, *forecasts: Forecast) -> None:
         """Decides what becomes of the next connections; those after them have fine weather."""
         self._forecasts = deque(forecasts)
@@ -163,7 +168,7 @@ class StormyProxy:
     async def _serve(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
         forecast = self._forecasts.popleft() if self._forecasts else Forecast()
         self.connections += 1
-        there, away = await asyncio.open_connection(*self.target)
+        there, away = await asyncio.open_connection(*self._target)
         line = _Line(near, away, forecast)
         self._lines.append(line)
         self._pumps.create_task(self._pass_on(reader, away, line, line.up))
