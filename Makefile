@@ -45,8 +45,8 @@ cover: $(INSTALLED) ## Run the tests and hold coverage to its gates
 raise-floor: $(INSTALLED) ## After make cover: hold on to the coverage that was reached
 	$(PY) scripts/coverage_gates.py --raise .coverage-report.json
 
-bench: $(INSTALLED) ## Run the benchmarks
-	@for script in benchmarks/*.py; do echo "$$script"; $(PY) $$script || exit; done
+bench: $(INSTALLED) ## Measure the relay beside its peers; ARGS="--quick --only stream" and more
+	@$(PY) -m benchmarks $(ARGS)
 
 format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(PY) -m ruff format .

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import uvloop
+from tests.conformance.authored import ear, tapped_wire  # noqa: F401  # fixtures of every test here
 from tests.end_to_end.joining import JoinedDialler, JoinedRelay, Serve, serve_joined
 from tests.end_to_end.relays import RelayProcess, Witness, tagged
 from tests.server.relays import Complaints, Dialler, serve

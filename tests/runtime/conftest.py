@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from tests.conformance.authored import ear, tapped_wire  # noqa: F401  # fixtures of every test here
 
 from acprelay.agents.commands import CommandLauncher
 from acprelay.agents.dialled import DialledAgent
@@ -409,6 +410,12 @@ class World:
         """What is stored of a conversation."""
         [record] = [record for record in self.storage.records() if record.key == key]
         return record
+
+    async def at_rest(self, key: SessionKey = KEY) -> None:
+        """Waits until what is stored of a conversation says that no turn runs."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.record(key).turn is not None:  # noqa: ASYNC110 - a timer stores it
+                await asyncio.sleep(0)
 
     async def connect(
         self,

@@ -307,6 +307,31 @@ async def test_an_input_that_is_full_fails_that_request_only(
     assert "result" in await client.answer(client.prompt(session))
 
 
+async def test_what_a_prompt_begins_waits_for_the_answer_that_comes_at_once(
+    world: World, client: Client, session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    write = client.outlet.write
+
+    def count_and_write(data: bytes) -> None:
+        written.append(len(data))
+        write(data)
+
+    monkeypatch.setattr(client.outlet, "write", count_and_write)
+    world.agent.ignore("session/prompt")
+    prompt = client.prompt(session)
+    assert written == []
+    world.agent.answer(world.agent.requests("session/prompt")[0], {"stopReason": "end_turn"})
+    assert len(written) == 1
+    assert client.answers(prompt)
+    client.prompt(session)
+    waiting = client.prompt(session)
+    assert len(client.markers("_acprelay/turn_started")) == 1
+    client.notify("session/cancel", sessionId=session)
+    assert client.answers(waiting)
+    assert len(client.markers("_acprelay/turn_started")) == 2
+
+
 async def test_a_prompt_that_the_agent_does_not_take_fails_and_the_next_one_is_begun(
     world: World, client: Client, session: str
 ) -> None:
@@ -315,7 +340,7 @@ async def test_a_prompt_that_the_agent_does_not_take_fails_and_the_next_one_is_b
     refused = [client.prompt(session) for _ in range(2)]
     for prompt in refused:
         assert client.answers(prompt)[0]["error"]["data"]["code"] == "agent_backed_up"
-    assert world.record().turn is None
+    await world.at_rest()
     world.agent.go_on_reading()
     assert "result" in await client.answer(client.prompt(session))
 

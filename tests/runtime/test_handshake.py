@@ -159,7 +159,7 @@ async def test_an_exit_while_nobody_waits_changes_nothing(
     await handshake.initialize()
     agent.die()
     with pytest.raises(AgentExited):
-        await handshake.authenticate(b"{}")
+        await handshake.authenticate(b'{"methodId":"key"}')
 
 
 async def test_an_exit_right_behind_the_answer_leaves_the_answer(agent: FakeAgent) -> None:
@@ -204,7 +204,7 @@ async def test_a_late_answer_is_not_taken_for_that_of_the_next_request(
         await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.wait({waiting})
-    answer = await handshake.authenticate(b"{}")
+    answer = await handshake.authenticate(b'{"methodId":"key"}')
     assert answer.member("result") == b'"in time"'
 
 
@@ -239,7 +239,7 @@ async def test_a_cancelled_request_may_be_followed_by_another(
     agent: FakeAgent, handshake: Handshake
 ) -> None:
     agent.ignore("authenticate")
-    waiting = asyncio.get_running_loop().create_task(handshake.authenticate(b"{}"))
+    waiting = asyncio.get_running_loop().create_task(handshake.authenticate(b'{"methodId":"key"}'))
     for _ in range(3):
         await asyncio.sleep(0)
     waiting.cancel()
@@ -316,12 +316,12 @@ async def test_credentials_that_were_refused_are_not_remembered(
     agent: FakeAgent, handshake: Handshake
 ) -> None:
     agent.refuse("authenticate")
-    assert (await handshake.authenticate(b"{}")).is_error
+    assert (await handshake.authenticate(b'{"methodId":"key"}')).is_error
     assert handshake.credentials is None
 
 
 async def test_logging_out_forgets_the_credentials(handshake: Handshake) -> None:
-    await handshake.authenticate(b"{}")
+    await handshake.authenticate(b'{"methodId":"key"}')
     await handshake.logout(b"{}")
     assert handshake.credentials is None
 
@@ -330,9 +330,9 @@ async def test_a_logout_that_was_refused_forgets_nothing(
     agent: FakeAgent, handshake: Handshake
 ) -> None:
     agent.refuse("logout")
-    await handshake.authenticate(b"{}")
+    await handshake.authenticate(b'{"methodId":"key"}')
     await handshake.logout(b"{}")
-    assert handshake.credentials == b"{}"
+    assert handshake.credentials == b'{"methodId":"key"}'
 
 
 # --- letting go

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 
+from tests.conformance import schema
 from tests.server.peers import Message, WebSocketPeer
+
+OF_THE_RELAY = {
+    f"session/{name}" for name in ("new", "load", "resume", "list", "close", "delete")
+} | {"initialize"}
+"""The methods whose results are the relay's own, in whole or in part."""
 
 
 class AcpClient:
-    """One client.
+    """One client; it takes no result of the relay's that the protocol does not know.
 
     Args:
         peer: Its WebSocket.
@@ -21,6 +27,7 @@ class AcpClient:
         self.peer = peer
         self.heard: list[Message] = []
         self._last_id = 0
+        self._asked: dict[object, str] = {}
 
     async def send(self, message: Message) -> None:
         """Sends a message; `jsonrpc` is added."""
@@ -29,11 +36,18 @@ class AcpClient:
     async def receive(self) -> Message:
         """Reads one message."""
         message: Message = json.loads(await self.peer.receive())
+        if "result" in message and (method := self._asked.pop(message["id"], "")) in OF_THE_RELAY:
+            assert list(schema.faults_of_result(method, message["result"])) == []
         return message
+
+    def skip_ids(self, last_id: int) -> None:
+        """Uses no id up to this one."""
+        self._last_id = max(self._last_id, last_id)
 
     async def begin(self, method: str, params: Message) -> int:
         """Sends a request, and gives its id."""
         self._last_id += 1
+        self._asked[self._last_id] = method
         await self.send({"id": self._last_id, "method": method, "params": params})
         return self._last_id
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 import uvloop
+from tests.conformance.authored import ear, tapped_wire  # noqa: F401  # fixtures of every test here
 from tests.server.http_clients import HttpClient
 from tests.server.relays import Complaints, Dialler
 

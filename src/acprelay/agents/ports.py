@@ -23,7 +23,7 @@ class AgentSink(Protocol):
         """Takes what one read of the agent's output completed, in order.
 
         Args:
-            lines: Whole lines without their newlines; JSON or not.
+            lines: Whole lines as `LineSplitter` gives them; JSON or not.
             oversized: Lines over the limit, which were skipped; `index` tells where in `lines`.
         """
         ...

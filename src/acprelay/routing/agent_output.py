@@ -28,6 +28,7 @@ from acprelay.wire import (
     MessageKind,
     OversizedFrame,
     TruncatedEnvelope,
+    bare,
     describe,
     peek,
     peek_refused_of_agent,
@@ -87,7 +88,7 @@ class AgentOutput:
         """Routes one batch.
 
         Args:
-            lines: Whole lines, in order.
+            lines: Lines as `LineSplitter` gives them, in order.
             oversized: What was skipped among them because it was over the limit.
             now: The time.
         """
@@ -111,7 +112,7 @@ class AgentOutput:
         while index < len(lines):
             taken = self._publisher.publish_lines(lines, index)
             if not taken:
-                self._receive_line(lines[index], now)
+                self._receive_line(bare(lines[index]), now)
             index += taken or 1
 
     def _receive_line(self, line: bytes, now: float) -> None:

@@ -22,6 +22,7 @@ from acprelay.routing.client_access import ClientAccess
 from acprelay.routing.client_requests import ClientRequests
 from acprelay.routing.events import AskDecided, Event, Oddities, RunUnwanted, Told, TurnChanged
 from acprelay.routing.frames import TURN_ENDED
+from acprelay.routing.log import Position
 from acprelay.routing.outsiders import Outsiders
 from acprelay.routing.presence import Presence
 from acprelay.routing.publisher import Publisher
@@ -117,6 +118,12 @@ class Conversation:
         """The id of the turn that is open."""
         return self._turns.turn
 
+    @property
+    def position(self) -> Position:
+        """Where the log is."""
+        log = self._publisher.log
+        return log.position(log.head)
+
     def take_oddities(self) -> Oddities:
         """Gives what went nowhere since the last call."""
         oddities, self._agent.oddities = self._agent.oddities, Oddities()
@@ -210,7 +217,7 @@ class Conversation:
         """Routes one batch of what the agent wrote; drops it while no run serves.
 
         Args:
-            lines: Whole lines, in order.
+            lines: Lines as `LineSplitter` gives them, in order.
             oversized: What was skipped among them because it was over the limit.
             now: The time.
         """

@@ -27,7 +27,7 @@ class RunUnwanted:
 
 @dataclass(frozen=True, slots=True)
 class TurnChanged:
-    """A turn began or ended, and the record has to say so before anything else is done."""
+    """A turn began or ended, and the record has to say so."""
 
 
 class TurnOutcome(StrEnum):

@@ -18,6 +18,7 @@ from acprelay.wire import (
     MessageKind,
     OversizedFrame,
     TruncatedEnvelope,
+    bare,
     peek,
     peek_refused_of_agent,
     peek_truncated,
@@ -76,7 +77,7 @@ class SessionOpening:
         """Reads lines until the answer.
 
         Args:
-            lines: Whole lines.
+            lines: Lines as `LineSplitter` gives them.
             oversized: What was skipped among them, as it is over the limit.
 
         Returns:
@@ -93,7 +94,7 @@ class SessionOpening:
 
     def _receive_line(self, line: bytes) -> None:
         try:
-            envelope = peek(line)
+            envelope = peek(bare(line))
         except RemoteProtocolError as error:
             reason = f"a malformed message ({error.message})"
             self._report_loss(peek_refused_of_agent(line), reason)

@@ -68,7 +68,7 @@ class Archive:
             if record.turn is None:
                 continue
             try:
-                self._wake(record, runs).mark_interrupted(record.turn)
+                self._wake(record, runs)
             except StoreError as error:
                 logger.warning("session %s: %s", record.key, error.message)
 
@@ -230,6 +230,11 @@ class Archive:
     def _wake(self, record: ConversationRecord, runs: Runs) -> ConversationDriver:
         driver = self._open(record, runs, is_new=False)
         driver.keeper.is_kept = True
+        try:
+            driver.take_up()
+        except StoreError as error:
+            driver.close(error)
+            raise
         self._drivers[record.key] = driver
         return driver
 

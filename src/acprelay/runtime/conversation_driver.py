@@ -16,6 +16,7 @@ from acprelay.errors import RelayError, SessionEnded
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.log import PublicLog
+from acprelay.routing.open_turns import turn_left_open
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.alarm import Alarm
@@ -266,7 +267,7 @@ class ConversationDriver:
         """
         self.sponsor = self.attendance.principal_of(attachment_id) or self.sponsor
         self._conversation.receive_client(attachment_id, envelope, now=_now())
-        self._consequences.carry_out()
+        self._consequences.carry_out(has_time=True)
 
     def receive_ask_answer(self, attachment_id: str, envelope: Envelope) -> bool:
         """Takes a client's answer to an ask; tells whether it was one of this session's."""
@@ -307,10 +308,18 @@ class ConversationDriver:
         """Stores the record as things stand."""
         self._consequences.save()
 
-    def mark_interrupted(self, turn: str) -> None:
-        """Takes note that a relay which has died was in the middle of a turn."""
-        self._conversation.mark_interrupted(turn)
-        self.save()
+    def take_up(self) -> None:
+        """Takes note of the turn that a relay which has died was in the middle of, if it was.
+
+        Raises:
+            StoreError: The log cannot be read.
+        """
+        record = self.record
+        turn = turn_left_open(self._log, turn=record.turn, position=record.position)
+        if turn is not None:
+            self._conversation.mark_interrupted(turn)
+        if turn is not None or record.turn is not None:
+            self.save()
 
     # -- what time does
 

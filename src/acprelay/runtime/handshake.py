@@ -29,6 +29,7 @@ from acprelay.wire import (
     Envelope,
     MessageKind,
     OversizedFrame,
+    bare,
     peek,
     peek_refused_of_agent,
     request,
@@ -173,9 +174,9 @@ class Handshake:
         """Takes what the agent wrote."""
         for line in lines:
             try:
-                envelope = peek(line)
+                envelope = peek(bare(line))
             except RemoteProtocolError as error:
-                self._receive_noise(line, error)
+                self._receive_noise(bare(line), error)
                 continue
             if envelope.kind is MessageKind.RESPONSE:
                 self._settle(envelope)

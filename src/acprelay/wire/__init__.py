@@ -1,7 +1,7 @@
 """The wire: frames, their envelopes, and ACP's methods. Pure: bytes in, bytes out."""
 
 from acprelay.wire.envelope import Envelope, MessageKind, peek
-from acprelay.wire.framing import LineSplitter, OversizedFrame, to_line
+from acprelay.wire.framing import LineSplitter, OversizedFrame, bare, to_line
 from acprelay.wire.messages import (
     error_response,
     json_string,
@@ -46,6 +46,7 @@ __all__ = [
     "Server",
     "TruncatedEnvelope",
     "UpdateStream",
+    "bare",
     "describe",
     "error_response",
     "frames_size",

@@ -1,8 +1,8 @@
 """What the wire package costs, each part as a multiple of the cheapest thing that could be done.
 
-Run: `python benchmarks/wire.py`. The best of several rounds: what the code costs where nothing else
-runs. The unit of the ratios is `bytes.split` on the same input: a relay that reads lines cannot do
-less.
+Run: `python -m benchmarks.micro.wire`. The best of several rounds: what the code costs where
+nothing else runs. The unit of the ratios is `bytes.split` on the same input: a relay that reads
+lines cannot do less.
 """
 
 from __future__ import annotations
