@@ -24,6 +24,7 @@ from benchmarks.runner import Runner
 
 ROUNDS = 5
 QUICK_ROUNDS = 1
+INTERRUPTED = 130
 PAGE = DOCS / "performance.md"
 
 
@@ -121,6 +122,9 @@ def measured(options: argparse.Namespace, command: str, shop: Shop) -> Results:
     tools = build(CACHE)
     results = Results(machine=describe(command))
     programs = installed(peers, shop, results)
+    results.machine["peers"] = ", ".join(
+        peer.described(program) for peer, program in programs.items() if peer in PEERS
+    )
     for name, tried in results.missing.items():
         _say(f"without {name}: {tried}")
     runner = Runner(
@@ -162,6 +166,8 @@ def main(arguments: Sequence[str]) -> int:
     except (CannotBuild, CannotInstall, page.CannotWrite, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 
