@@ -71,9 +71,7 @@ class ReadPipe:
         on_end: Called once when every writer is gone; the descriptor is closed by then.
     """
 
-    __slots__ = (
-        *("_closed", "_fd", "_is_wide", "_loop", "_on_data", "_on_end", "_reading", "_size"),
-    )
+    __slots__ = ("_closed", "_fd", "_is_wide", "_loop", "_on_data", "_on_end", "_reading", "_size")
 
     def __init__(
         self,
