@@ -400,11 +400,11 @@ async def open_memory_relay(
     stores: list[FileStorage] = []
     open_store = parts.open_store
 
-    async def open_and_note(stack: AsyncExitStack, config: RelayConfig) -> tuple[FileStorage, str]:
-        store, owner = await open_store(stack, config)
-        assert isinstance(store, FileStorage)
-        stores.append(store)
-        return store, owner
+    async def open_and_note(stack: AsyncExitStack, config: RelayConfig) -> parts.Stored:
+        stored = await open_store(stack, config)
+        assert isinstance(stored.conversations, FileStorage)
+        stores.append(stored.conversations)
+        return stored
 
     patch.setattr(parts, "open_store", open_and_note)
     async with Relay(config) as running:
