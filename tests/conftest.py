@@ -16,8 +16,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stores what a worker has covered while somebody waits for that.
 
-    Once a worker has told that it is done, it is killed if it has not ended in ten seconds, which
-    a busy machine may need to store all of it.
+    Once a worker has told that it is done it is killed if it has not ended within ten seconds, and
+    a busy machine may need more to store all of it.
     """
     running = coverage.Coverage.current()
     if running is not None and hasattr(session.config, "workerinput"):
