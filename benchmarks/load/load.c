@@ -171,7 +171,10 @@ static void stream(void) {
     int64_t begun = now_ns();
     for (long i = 0; i < client_count; i += 1 + watchers) client_prompt(&clients[i], text);
     read_all(sleeper, begun + (int64_t)(sleep_s * 1e9));
-    print_clients(begun, sleeper, cpu_s() - cpu);
+    cpu = cpu_s() - cpu;
+    for (long i = 0; i < client_count; i += 1 + watchers)
+        if (!clients[i].answered) fail("get an answer: the other end has closed");
+    print_clients(begun, sleeper, cpu);
 }
 
 /* -- trips, first, attach -- */
