@@ -122,12 +122,17 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(request: pytest.FixtureRequest, name: str) -> AsyncIterator[Stage]:
-    """A stage at the relay that the misbehaviour belongs to."""
-    where = "hasty" if name in STOPPED else "patient"
-    found: Site = request.getfixturevalue(where)
-    with Dialler(found.relay.url) as dial:
-        yield Stage(found, name, dial)
+async def hasty_stage(hasty: Site, name: str) -> AsyncIterator[Stage]:
+    """An agent that does not stop."""
+    with Dialler(hasty.relay.url) as dial:
+        yield Stage(hasty, name, dial)
+
+
+@pytest.fixture
+async def stage(patient: Site, name: str) -> AsyncIterator[Stage]:
+    """An agent that has as much time as it is given anywhere."""
+    with Dialler(patient.relay.url) as dial:
+        yield Stage(patient, name, dial)
 
 
 async def take_turn(
@@ -196,8 +201,10 @@ async def expect_refusal(stage: Stage, expected: Refusal) -> None:
 
 @pytest.mark.requirement("misbehaviour.agents-end-in-a-defined-state")
 @pytest.mark.parametrize("name", STOPPED)
-async def test_an_agent_that_does_not_stop_is_ended_and_its_client_answered(stage: Stage) -> None:
-    await expect_ending(stage, STOPPED[stage.name])
+async def test_an_agent_that_does_not_stop_is_ended_and_its_client_answered(
+    hasty_stage: Stage,
+) -> None:
+    await expect_ending(hasty_stage, STOPPED[hasty_stage.name])
 
 
 @pytest.mark.requirement("misbehaviour.agents-end-in-a-defined-state")
