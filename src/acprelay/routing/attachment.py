@@ -238,7 +238,13 @@ class Attachment:
         """
         due: list[bytes] = []
         while limit > 0:
-            step = self.step(limit)
+            if not (self._skips or len(self._lane) or self.is_blind):
+                # Nearly always: there is nothing to look for but the log.
+                if self.cursor >= self.log.head:
+                    break
+                step: Step | None = self._read(self.log.head, limit)
+            else:
+                step = self.step(limit)
             if step is None:
                 break
             due += step.blobs
@@ -275,15 +281,18 @@ class Attachment:
 
     def _pass_over(self, upto: int) -> None:
         """Moves the cursor past the entries that are left out next."""
+        if not self._skips:
+            return
         index = bisect_right(self._skips, self.cursor)
         while self.cursor < upto and self._skips[index : index + 1] == [self.cursor + 1]:
             self.cursor += 1
             index += 1
 
     def _read(self, upto: int, limit: int) -> Step:
-        index = bisect_right(self._skips, self.cursor)
-        if index < len(self._skips):
-            upto = min(upto, self._skips[index] - 1)
+        if self._skips:
+            index = bisect_right(self._skips, self.cursor)
+            if index < len(self._skips):
+                upto = min(upto, self._skips[index] - 1)
         try:
             after = self.cursor
             blobs, self.cursor = self.log.read(after, upto=upto, limit=limit)
