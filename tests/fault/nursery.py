@@ -8,6 +8,7 @@ each with one line, a `Death`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -124,6 +125,7 @@ class Nursery:
 
 
 def _serve(scripts: dict[str, Script]) -> None:
+    gc.freeze()  # what was imported is shared with all children for good
     for line in sys.stdin.buffer:
         life = msgspec.json.decode(line, type=Life)
         ours, theirs = os.pipe()

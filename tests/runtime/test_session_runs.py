@@ -714,7 +714,7 @@ async def test_a_message_that_could_not_be_sent_does_not_count(
     world.agent.stop_reading()
     client.request("session/prompt", {"sessionId": session_id, "x": "x" * (1 << 20)})
     refused = client.request("session/set_mode", {"sessionId": session_id, "modeId": "x"})
-    assert code(await client.answer(refused)) == "agent_error"
+    assert code(await client.answer(refused)) == "agent_backed_up"
     await world.host.keep_house()
     assert world.manager.heartbeats == [(0, 1)]
 

@@ -76,7 +76,7 @@ class Lane:
         self._waiting: list[Entry] = []
         self._given: list[Entry] = []
         self._given_bytes = 0
-        self._tags: Counter[bytes | None] = Counter()  # of all entries: most removals find none
+        self._tags: dict[bytes | None, int] = {}  # how many entries: most removals find none
 
     def __len__(self) -> int:
         """How many entries wait."""
@@ -95,7 +95,7 @@ class Lane:
     def append(self, entry: Entry) -> None:
         """Adds an entry behind the others."""
         self._waiting.append(entry)
-        self._tags[entry.tag] += 1
+        self._tags[entry.tag] = self._tags.get(entry.tag, 0) + 1
         self.waiting_bytes += len(entry.frame)
 
     def lead(self, entry: Entry) -> None:
@@ -104,7 +104,7 @@ class Lane:
         self._untag(stale)
         self.waiting_bytes -= _size(stale)
         self._waiting.insert(0, entry)
-        self._tags[entry.tag] += 1
+        self._tags[entry.tag] = self._tags.get(entry.tag, 0) + 1
         self.waiting_bytes += len(entry.frame)
 
     def give(self) -> Entry:
@@ -148,7 +148,7 @@ class Lane:
         self._given.clear()
         self._given_bytes = 0
         self._waiting[:0] = again
-        self._tags = Counter(entry.tag for entry in self._waiting)
+        self._tags = dict(Counter(entry.tag for entry in self._waiting))
         self.waiting_bytes += _size(again)
 
     def take_back(self, given: int) -> None:
@@ -167,7 +167,7 @@ class Lane:
 
     def _remember(self, entry: Entry) -> None:
         self.given += 1
-        self._given.append(entry._replace(number=self.given))
+        self._given.append(Entry(*entry[:-1], self.given))
         self._given_bytes += len(entry.frame)
         # The latest is kept, however long it is.
         while len(self._given) > 1 and self._is_full:
@@ -179,9 +179,9 @@ class Lane:
 
     def _untag(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self._tags[entry.tag] -= 1
-            if not self._tags[entry.tag]:
-                del self._tags[entry.tag]
+            left = self._tags.pop(entry.tag) - 1
+            if left:
+                self._tags[entry.tag] = left
 
     @property
     def _is_full(self) -> bool:

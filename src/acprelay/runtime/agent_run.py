@@ -98,6 +98,7 @@ class AgentRun:
         self._limits = limits
         self._agent: AgentConnection | None = None
         self._opening: _Opening | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._sink: RunSink | None = None
         self._last_id = 0
         self._stopping = False
@@ -154,7 +155,8 @@ class AgentRun:
         return answer
 
     async def _open(self, handshake: Handshake, purpose: Purpose) -> Envelope:
-        answered: asyncio.Future[Envelope] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Envelope] = self._loop.create_future()
         self.can_restore = can_restore(handshake.initialize_result)
         self._last_id = handshake.last_id + 1
         request_id = str(self._last_id).encode()
@@ -193,7 +195,7 @@ class AgentRun:
         """Takes one batch of what the agent wrote."""
         self._received += len(lines)
         self._count(len(lines))
-        self.last_output_at = asyncio.get_running_loop().time()
+        self.last_output_at = self._loop.time()
         try:
             if self._sink is not None:
                 self._sink.lines_received(self, lines, oversized)

@@ -33,6 +33,7 @@ class AuditFile:
         # Between the tokens of JSON a line break is as good as a space; inside a string is none.
         line = entry.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
         try:
+            self._disk.check()
             if self._fd is None:
                 self._fd = self._open()
             write_all(self._disk, self._fd, [b"\n" + line if self._is_torn else line])

@@ -69,6 +69,7 @@ class RecordWriter:
         key = command.record.key
         path = self._path(key)
         try:
+            self._disk.check()
             make_directories(path.parent)
             self._replace(path, encode_record(command.record))
         except Exception as error:  # noqa: BLE001 - one record's trouble must not stop the others
