@@ -184,6 +184,7 @@ static void trips(void) {
     char text[64];
     client *c = join(NULL);
     snprintf(text, sizeof text, "n=1 size=%ld", size);
+    double cpu = cpu_s();
     int64_t until = seconds > 0 ? now_ns() + (int64_t)(seconds * 1e9) : INT64_MAX;
     for (long i = -count / 10; i < count && (now_ns() < until || !answers.count); i++) {
         int64_t begun = now_ns();
@@ -197,7 +198,7 @@ static void trips(void) {
     print_times("update", &updates);
     printf(", ");
     print_times("answer", &answers);
-    printf(", \"lost\": %zu}\n", answers.count - updates.count);
+    printf(", \"cpu_s\": %.6f, \"lost\": %zu}\n", cpu_s() - cpu, answers.count - updates.count);
 }
 
 static void first(void) {

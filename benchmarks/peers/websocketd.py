@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.peers.model import Peer, Running, Stage
 from benchmarks.processes import free_port, serving
+
+
+def _version(program: Path) -> str:
+    """Takes the number out of `websocketd 0.4.1 (go1.19.8 linux-amd64) --`."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    return " ".join(said.stdout.split()[1:2])
 
 
 @contextmanager
@@ -24,4 +31,5 @@ WEBSOCKETD = Peer(
     origin="Debian",
     install=lambda shop: shop.apt("websocketd", "websocketd"),
     start=_start,
+    version=_version,
 )

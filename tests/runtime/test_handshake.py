@@ -218,7 +218,7 @@ async def test_a_repeated_answer_is_dropped(agent: FakeAgent, handshake: Handsha
 
     agent.react("initialize", answer_twice)
     await handshake.initialize()
-    assert handshake.early == [note("behind it")]
+    assert handshake.early == [note("behind it") + b"\n"]
     agent.say({"jsonrpc": "2.0", "id": 1, "result": ANSWER})
     assert b'"first":true' in handshake.initialize_result
 
@@ -260,7 +260,7 @@ async def test_early_notifications_are_kept_in_order_and_as_bytes(
     agent.say(noisy, b"no JSON at all", note("1"))
     await handshake.initialize()
     agent.say(note("2"))
-    assert handshake.early == [noisy, note("1"), note("2")]
+    assert handshake.early == [line + b"\n" for line in (noisy, note("1"), note("2"))]
 
 
 async def test_early_requests_are_refused(agent: FakeAgent, handshake: Handshake) -> None:
@@ -277,8 +277,8 @@ async def test_a_refusal_that_cannot_be_written_costs_no_other_line(
 ) -> None:
     agent.die()
     ask = encode({"jsonrpc": "2.0", "id": 1, "method": "fs/read_text_file", "params": {}})
-    handshake.lines_received([ask, note("behind it")], [])
-    assert handshake.early == [note("behind it")]
+    handshake.lines_received([ask + b"\n", note("behind it") + b"\n"], [])
+    assert handshake.early == [note("behind it") + b"\n"]
 
 
 async def test_an_agent_that_never_stops_is_not_kept_in_memory(
@@ -286,7 +286,7 @@ async def test_an_agent_that_never_stops_is_not_kept_in_memory(
 ) -> None:
     for number in range(1_005):
         agent.say(note(str(number)))
-    assert handshake.early == [note(str(number)) for number in range(1_000)]
+    assert handshake.early == [note(str(number)) + b"\n" for number in range(1_000)]
     assert "lost" in caplog.text
 
 

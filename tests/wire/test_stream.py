@@ -109,7 +109,7 @@ def test_the_latest_shapes_are_kept() -> None:
 
 def test_a_shape_that_is_seen_again_is_the_latest() -> None:
     shapes = [update().replace(b'"2.0"', b'"2.0","n":%d' % number) for number in range(8)]
-    stream = taught(*shapes, shapes[0], b'{"n":9,' + update()[1:])
+    stream = taught(*shapes, *[shapes[0]] * 9, b'{"n":9,' + update()[1:])
     taken = [short_way(stream, [shape], 0, 1).count for shape in shapes]
     assert taken == [1, 0, 1, 1, 1, 1, 1, 1]
 

@@ -25,6 +25,7 @@ from acprelay.agents.process_table import ProcessEntry, ProcessHandle, ProcessSu
 from acprelay.agents.process_tree import belonging
 from acprelay.errors import AgentError
 
+_NONE: frozenset[ProcessHandle] = frozenset()
 _POLL_S = 0.01
 _MOST_LOOKS = 20  # at a tree whose members go on starting others and ending, faster than is looked
 
@@ -89,7 +90,7 @@ class Ending:
         self._survey = survey
         self._limits = limits
         self._members: list[ProcessEntry] = []
-        self._gone: set[ProcessHandle] = set()
+        self._gone: frozenset[ProcessHandle] = _NONE
 
     async def carry_out(self) -> None:
         """Returns once nothing of the tree is left. Cancelled, or on an error, it kills the group.
@@ -132,7 +133,7 @@ class Ending:
                 return True
             if not found:
                 break
-            self._gone.update(found)
+            self._gone |= {*found}
         return False
 
     async def _find(self) -> None:

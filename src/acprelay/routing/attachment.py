@@ -241,8 +241,9 @@ class Attachment:
             step = self.step(limit)
             if step is None:
                 break
-            due += step.blobs
-            limit -= sum(map(len, step.blobs))
+            for blob in step.blobs:
+                due.append(blob)
+                limit -= len(blob)
         return due
 
     def step(self, limit: int) -> Step | None:
@@ -275,15 +276,16 @@ class Attachment:
 
     def _pass_over(self, upto: int) -> None:
         """Moves the cursor past the entries that are left out next."""
+        if not self._skips or self._skips[-1] <= self.cursor:
+            return
         index = bisect_right(self._skips, self.cursor)
         while self.cursor < upto and self._skips[index : index + 1] == [self.cursor + 1]:
             self.cursor += 1
             index += 1
 
     def _read(self, upto: int, limit: int) -> Step:
-        index = bisect_right(self._skips, self.cursor)
-        if index < len(self._skips):
-            upto = min(upto, self._skips[index] - 1)
+        if self._skips and self._skips[-1] > self.cursor:
+            upto = min(upto, self._skips[bisect_right(self._skips, self.cursor)] - 1)
         try:
             after = self.cursor
             blobs, self.cursor = self.log.read(after, upto=upto, limit=limit)

@@ -87,11 +87,13 @@ class Conversation:
 
     def take_events(self) -> list[Event]:
         """Gives what has happened since the last call."""
-        self._events += self._requests.events
-        self._requests.events = []
-        self._events += [AskDecided(decision) for decision in self._asks.take_decisions()]
-        if self._turns.turn != self._told_turn:
-            self._told_turn = self._turns.turn
+        if self._requests.events:
+            self._events += self._requests.events
+            self._requests.events = []
+        self._events += map(AskDecided, self._asks.take_decisions())
+        turn = self._turns.turn
+        if turn != self._told_turn:
+            self._told_turn = turn
             self._events.append(TurnChanged())
         self._events += self._turns.take_events()
         self._events += self._services.take_events()
@@ -110,8 +112,11 @@ class Conversation:
     @property
     def deadline_at(self) -> float | None:
         """When `tick` has something to do."""
-        due = (self._turns.deadline_at, self._asks.deadline_at, self.presence.deadline_at)
-        return min((at for at in due if at is not None), default=None)
+        earliest = self._turns.deadline_at
+        for at in (self._asks.deadline_at, self.presence.deadline_at):
+            if at is not None and (earliest is None or at < earliest):
+                earliest = at
+        return earliest
 
     @property
     def turn(self) -> str | None:

@@ -16,7 +16,7 @@ from acprelay.errors import CursorExpired
 from acprelay.routing.log import Position, Slice
 from acprelay.wire.websocket import frames_size, skip, walk
 
-RUN_BYTES = 128 * 1024
+RUN_BYTES = 512 * 1024
 """What a run of several frames has at most: what one read of a pipe gives, with its stamps."""
 
 _COMPACT_FROM = 256

@@ -152,7 +152,7 @@ class FakeAgent:
 
     def say(self, *messages: Message | bytes) -> None:
         """Writes lines, which arrive together."""
-        lines = [m if isinstance(m, bytes) else encode(m) for m in messages]
+        lines = [(m if isinstance(m, bytes) else encode(m)) + b"\n" for m in messages]
         self._unsaid.append(lines)
         self._deliver()
 

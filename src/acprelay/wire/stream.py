@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import repeat, takewhile
-from operator import getitem
+from itertools import takewhile
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -70,7 +70,7 @@ class _Template(NamedTuple):
     Attributes:
         prefix: What a line of this shape begins with; reaches into the value.
         suffix: What it ends with, with its newline; likewise.
-        rest: Where in the line is what differs: the rest of the value.
+        rest: Cuts out of a line what differs: the rest of the value.
         opening: What stands for what `prefix` has of the value, when the value is checked.
         closing: What stands for what `suffix` has of it.
         around: How much longer a line is than what is checked of it.
@@ -81,13 +81,17 @@ class _Template(NamedTuple):
 
     prefix: bytes
     suffix: bytes
-    rest: slice
+    rest: itemgetter[slice]
     opening: bytes
     closing: bytes
     around: int
     new_prefix: bytes
     before_seq: bytes
     after_seq: bytes
+
+    def is_like(self, other: _Template) -> bool:
+        """Whether two shapes are the same: all that a template has follows from both ends."""
+        return (self.prefix, self.suffix) == (other.prefix, other.suffix)
 
     def fits(self, line: bytes) -> bool:
         """Whether a line has this shape."""
@@ -117,7 +121,7 @@ class UpdateStream:
         """
         template = self._template(envelope)
         if template is not None:
-            others = [known for known in self._templates if known != template]
+            others = [known for known in self._templates if not known.is_like(template)]
             self._templates = [template, *others[: _MAX_TEMPLATES - 1]]
 
     def rewrite(self, lines: Sequence[bytes], start: int, first_seq: int) -> Rewritten:
@@ -178,7 +182,7 @@ class UpdateStream:
         return _Template(
             prefix=prefix,
             suffix=suffix + b"\n",
-            rest=slice(len(prefix), closing_at - len(raw) - 1),
+            rest=itemgetter(slice(len(prefix), closing_at - len(raw) - 1)),
             opening=opening,
             closing=closing,
             around=len(prefix) + len(suffix) + 1 - len(opening) - len(closing),
@@ -216,14 +220,14 @@ class _Run(NamedTuple):
 def _cut(template: _Template, lines: Sequence[bytes]) -> _Run:
     """Cuts the template off, up to the first line that does not have it."""
     prefix, suffix = template.prefix, template.suffix
-    rests = list(map(getitem, lines, repeat(template.rest)))
+    rests = list(map(template.rest, lines))
     if (
         len(lines[0]) > _MAX_JOINED
         # Equal in all means equal one by one: no line has more bytes than its parts, so none less.
         or _between(prefix, suffix + prefix, suffix, rests) != b"".join(lines)
     ):
         lines = list(takewhile(template.fits, lines))
-        rests = list(map(getitem, lines, repeat(template.rest)))
+        rests = list(map(template.rest, lines))
     return _Run(template, rests, list(map(len, lines)))
 
 
@@ -268,12 +272,12 @@ def _between(begin: bytes, joint: bytes, end: bytes, parts: list[bytes]) -> byte
 
 def _count_alike(seq: int) -> int:
     """Tells how many numbers from this one on differ in nothing but their last digits."""
-    return 10 ** min(_LAST_DIGITS, len(str(seq))) - seq % 10**_LAST_DIGITS
+    return int(10 ** min(_LAST_DIGITS, len(str(seq)))) - seq % len(_ENDINGS)
 
 
 def _digits(seq: int, count: int) -> tuple[bytes, list[bytes]]:
     """Writes numbers that are alike: what they share, and the last digits of each."""
-    leading, first = divmod(seq, 10**_LAST_DIGITS)
+    leading, first = divmod(seq, len(_ENDINGS))
     if not leading:
         return b"", [b"%d" % number for number in range(seq, seq + count)]
     return b"%d" % leading, _ENDINGS[first : first + count]

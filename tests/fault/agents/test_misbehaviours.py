@@ -227,6 +227,7 @@ async def expect_ending(stage: Stage, ending: Ending) -> None:
     assert run["run"] == (1 if ending.goes_on else 2)
     if ending.goes_on:
         assert (await client.answer_to(prompt_id))["result"] == {"stopReason": "end_turn"}
+        assert stage.processes()
     await stage.expect_nothing_left(client, session_id)
 
 
@@ -246,6 +247,7 @@ async def test_an_agent_that_restores_nothing_fails_the_prompt_at_once(stage: St
     psutil.Process(run["pid"]).kill()
     await client.until("_acprelay/notice")
     error = (await client.prompt(session_id, "again"))["error"]
+    await until_gone(stage.processes())
     assert error["data"]["code"] == "agent_refused"
     assert "it answered session/load with a malformed message" in error["message"]
     await stage.expect_nothing_left(client, session_id)
