@@ -1,8 +1,8 @@
 """Records what an agent and its client tell each other.
 
-`python -m acprelay.testing.record --to FILE -- COMMAND` stands between the two, as the client's agent,
-and passes every line on at once. A line is written down before it is passed on, so what a transcript
-tells first was said first.
+Run as `python -m acprelay.testing.record --to FILE -- COMMAND` it stands between the two, as the
+client's agent, and passes every line on at once. A line is written down before it is passed on, so
+what a transcript tells first was said first.
 """
 
 from __future__ import annotations

@@ -131,7 +131,8 @@ class ReplayedClient:
     """The client of a transcript.
 
     It sends what the recorded one sent, once as much has come of each kind as had come then. What
-    comes besides is no matter to it.
+    comes besides is no matter to it. Until it has a session it waits for answers alone: a relay
+    keeps what an agent says so early.
 
     Args:
         records: The transcript. Leave out what cannot come here.
@@ -177,12 +178,18 @@ class ReplayedClient:
             record = self._records[self._at]
             if record.direction == A2C:
                 self._note(record.message)
-            elif self._due <= self._came:
+            elif self._may_speak:
                 said.append(self._said(record))
             else:
                 break
             self._at += 1
         return said
+
+    @property
+    def _may_speak(self) -> bool:
+        if self._session_id is None:
+            return all(self._came[key] >= count for key, count in self._due.items() if not key[0])
+        return self._due <= self._came
 
     def _note(self, message: Message) -> None:
         self._due[_key(message)] += 1
