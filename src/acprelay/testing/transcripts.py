@@ -52,8 +52,6 @@ class Record(NamedTuple):
 
 
 class _Written(msgspec.Struct):
-    t: float
-    dir: str
     msg: msgspec.Raw
 
 
@@ -105,13 +103,14 @@ def read_transcript(path: Path) -> list[Record]:
 
 def _decoded(line: bytes, place: str) -> Record:
     try:
-        written = _decode(line)
-        message = bytes(written.msg)
-        if written.dir not in (C2A, A2C):
-            message = json.loads(message).encode(errors="surrogateescape")
-    except (ValueError, AttributeError, RecursionError) as error:  # msgspec's are ValueErrors
+        value = json.loads(line)  # msgspec takes no text that stands for bytes that are no UTF-8
+        if value["dir"] in (C2A, A2C):
+            message = bytes(_decode(line).msg)
+        else:
+            message = value["msg"].encode(errors="surrogateescape")
+        return Record(float(value["t"]), str(value["dir"]), message)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(
             f"cannot read {place} as a transcript's: {error}",
             hint="record one with: python -m acprelay.testing.record --to FILE -- COMMAND",
         ) from None
-    return Record(written.t, written.dir, message)
