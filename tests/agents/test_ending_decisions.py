@@ -325,7 +325,7 @@ async def test_an_ending_that_cannot_look_kills_the_group(
     system: FakeSystem, process: FakeProcess, ending: Ending
 ) -> None:
     system.failure = OSError("no process table")
-    with pytest.raises(OSError, match="no process table"):
+    with pytest.raises(AgentError, match="no process table"):
         await ending.carry_out()
     assert system.group_signals == [signal.SIGKILL]
     process.dies()
