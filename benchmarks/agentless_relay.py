@@ -16,7 +16,9 @@ from acprelay.agents.ports import AgentSink
 from acprelay.cli.main import main
 from acprelay.compose import parts
 from acprelay.config import RelayConfig
+from acprelay.wire import LineSplitter
 
+MAX_FRAME = 1024 * 1024
 RESULTS: Mapping[str, object] = {
     "initialize": {"protocolVersion": 1, "agentCapabilities": {}},
     "session/new": {"sessionId": "own"},
@@ -26,7 +28,7 @@ RESULTS: Mapping[str, object] = {
 class MemoryAgent:
     """An `AgentConnection` that answers every request, and says nothing else."""
 
-    __slots__ = ("_sink", "exit")
+    __slots__ = ("_sink", "_splitter", "exit")
 
     name = "benchmark"
     pid = None
@@ -37,6 +39,7 @@ class MemoryAgent:
 
     def __init__(self) -> None:
         self._sink: AgentSink | None = None
+        self._splitter = LineSplitter(max_frame=MAX_FRAME)
         self.exit: AgentExit | None = None
 
     async def measure(self) -> Usage | None:
@@ -72,7 +75,7 @@ class MemoryAgent:
 
     def _say(self, line: bytes) -> None:
         if self._sink is not None:
-            self._sink.lines_received([line], [])
+            self._sink.lines_received(self._splitter.feed(line + b"\n"), [])
 
 
 class MemoryLauncher:

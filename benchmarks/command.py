@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import pkgutil
 import shlex
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import page, report
+from benchmarks import micro, page, report
 from benchmarks.building import CannotBuild, build
 from benchmarks.charts import charts, draw
 from benchmarks.installing import CannotInstall, Shop
@@ -22,11 +24,17 @@ from benchmarks.runner import Runner
 
 ROUNDS = 5
 QUICK_ROUNDS = 1
+INTERRUPTED = 130
 PAGE = DOCS / "performance.md"
 
 
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
+
+
+def micro_names() -> list[str]:
+    """Gives the names of the programs that measure one part of the relay by itself."""
+    return [module.name for module in pkgutil.iter_modules(micro.__path__)]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--json", type=Path, default=CACHE / "results.json", help="where results are written"
+    )
+    made.add_argument(
+        "--micro", choices=micro_names(), help="only this part of the relay, by itself"
     )
     made.add_argument(
         "--write-docs", action="store_true", help=f"write them into {PAGE.relative_to(PROJECT)}"
@@ -111,6 +122,9 @@ def measured(options: argparse.Namespace, command: str, shop: Shop) -> Results:
     tools = build(CACHE)
     results = Results(machine=describe(command))
     programs = installed(peers, shop, results)
+    results.machine["peers"] = ", ".join(
+        peer.described(program) for peer, program in programs.items() if peer in PEERS
+    )
     for name, tried in results.missing.items():
         _say(f"without {name}: {tried}")
     runner = Runner(
@@ -136,6 +150,8 @@ def _write_docs(results: Results, shop: Shop) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; gives its exit code, which is 1 where something it needs is not there."""
     options = parser().parse_args(arguments)
+    if options.micro:
+        return subprocess.call([sys.executable, "-m", f"{micro.__name__}.{options.micro}"])
     CACHE.mkdir(exist_ok=True)
     shop = Shop(CACHE)
     try:
@@ -150,8 +166,10 @@ def main(arguments: Sequence[str]) -> int:
     except (CannotBuild, CannotInstall, page.CannotWrite, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 
 def _as_make(arguments: Sequence[str]) -> list[str]:
-    return [f"ARGS={shlex.quote(shlex.join(arguments))}"] if arguments else []
+    return [f'ARGS="{shlex.join(arguments)}"'] if arguments else []

@@ -66,9 +66,9 @@ def seconds(work: Callable[[], object], times: int) -> float:
 def measure_messages(size: int) -> None:
     line = update(size)
     spaced = update(size, spaced=True)
-    lines = [line + b"\n"] * BATCH
-    chunk = b"".join(lines)
+    chunk = (line + b"\n") * BATCH
     splitter = LineSplitter(max_frame=64 * MIB)
+    lines = splitter.feed(chunk)
     stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
     envelope = peek(line)
     stream.learn(envelope)

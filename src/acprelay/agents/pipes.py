@@ -71,6 +71,8 @@ class ReadPipe:
         on_end: Called once when every writer is gone; the descriptor is closed by then.
     """
 
+    __slots__ = ("_closed", "_fd", "_is_wide", "_loop", "_on_data", "_on_end", "_reading", "_size")
+
     def __init__(
         self,
         *,
@@ -171,13 +173,18 @@ class WritePipe:
         on_taken: Called when nothing waits any more that did.
     """
 
+    __slots__ = (
+        *("_accepting", "_closed", "_fd", "_loop", "_on_end", "_stuck_since", "_waiting"),
+        "on_taken",
+    )
+
     def __init__(
         self, *, loop: asyncio.AbstractEventLoop, fd: int, on_end: Callable[[], None]
     ) -> None:
         self._loop = loop
         self._fd = fd
         self._on_end = on_end
-        self.on_taken: Callable[[], None] = lambda: None
+        self.on_taken: Callable[[], None] = _nothing
         self._waiting = bytearray()
         self._stuck_since: float | None = None
         self._accepting = True
@@ -252,3 +259,7 @@ class WritePipe:
             if not self._accepting:
                 self.abort()
             self.on_taken()
+
+
+def _nothing() -> None:
+    """Does so."""

@@ -17,6 +17,7 @@ from typing import Protocol
 import psutil
 
 from acprelay.agents.models import MARKER
+from acprelay.errors import AgentError
 
 _MOST_LISTINGS = 100  # of a machine that starts processes faster than it can be read
 _TRIES = 20
@@ -91,7 +92,26 @@ def read_process_table() -> list[ProcessEntry]:
 
     Processes that end while it reads are left out, but not the children that they have left: it
     lists processes again until there is none that it has not met.
+
+    Raises:
+        AgentError: It cannot be read, as where the relay may open no more files. Nothing is left
+            out of what it gives.
     """
+    try:
+        return _read_entries()
+    except OSError as error:
+        raise unseen(error) from error
+
+
+def unseen(error: OSError) -> AgentError:
+    """What is said where the system does not tell of processes."""
+    return AgentError(
+        f"cannot see which processes there are: {error.strerror or error}",
+        hint="see the limits of the relay's process (ulimit -a), and try again",
+    )
+
+
+def _read_entries() -> list[ProcessEntry]:
     table = []
     met: set[int] = set()
     for _ in range(_MOST_LISTINGS):
@@ -176,7 +196,11 @@ class ProcessSurvey:
         self._next: asyncio.Task[Sequence[ProcessEntry]] | None = None
 
     async def take(self) -> Sequence[ProcessEntry]:
-        """Gives the process table as it is at some instant after the call. Cancelling is safe."""
+        """Gives the process table as it is at some instant after the call. Cancelling is safe.
+
+        Raises:
+            AgentError: It cannot be read.
+        """
         if self._next is None or self._next.done():  # done only if it was cancelled while it waited
             self._next = asyncio.get_running_loop().create_task(self._read_after(self._running))
         return await asyncio.shield(self._next)

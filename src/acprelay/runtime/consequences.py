@@ -8,7 +8,6 @@ Peers are written first, and accounts of turns are kept after that: nobody waits
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
@@ -49,6 +48,7 @@ class Consequences:
         alarm: Rings when the conversation has something to do.
         observer: Is told what happens.
         feed: Is told of turns, permissions and notices.
+        now: Tells the event loop's time.
         on_run_wanted: Called where a run is to be begun.
         on_run_unwanted: Called where the run is to be ended, with the reason.
     """
@@ -63,6 +63,7 @@ class Consequences:
         alarm: Alarm,
         observer: Observer,
         feed: EventFeed,
+        now: Callable[[], float],
         on_run_wanted: Callable[[], None],
         on_run_unwanted: Callable[[str], None],
     ) -> None:
@@ -73,12 +74,14 @@ class Consequences:
         self._alarm = alarm
         self._observer = observer
         self._feed = feed
+        self._now = now
         self._on_run_wanted = on_run_wanted
         self._on_run_unwanted = on_run_unwanted
         self._saving = Alarm(on_due=self._save_and_sync)
         self._saved_at = -_SAVE_EVERY_S
         self._is_changed = False
         self._unaccounted: list[TurnEvent] = []
+        self._latest_scene: Scene | None = None
         self._turn_began_at = 0.0
         self._is_stopped = False
 
@@ -127,14 +130,14 @@ class Consequences:
         if self._is_changed:
             return
         self._is_changed = True
-        now = _now()
+        now = self._now()
         if now >= self._saved_at + _SAVE_EVERY_S:
             self._save_and_sync()
         else:
             self._saving.set(self._saved_at + _SAVE_EVERY_S)
 
     def _save_and_sync(self) -> None:
-        self._saved_at = _now()
+        self._saved_at = self._now()
         self.save()
         self._keeper.sync()
 
@@ -160,7 +163,7 @@ class Consequences:
                 case RunUnwanted(reason):
                     self._on_run_unwanted(reason)
                 case AskDecided(decision):
-                    self._keeper.audit(decision, now=_now())
+                    self._keeper.audit(decision, now=self._now())
                     self._observer.permission_decided(self._scene, decision)
                 case ServiceAsked() | ServiceWithdrawn():
                     roots = self._keeper.record.roots
@@ -174,10 +177,10 @@ class Consequences:
         events, self._unaccounted = self._unaccounted, []
         for event in events:
             if isinstance(event, TurnStarted):
-                self._turn_began_at = _now()
+                self._turn_began_at = self._now()
                 self._observer.turn_started(self._scene, event)
             else:
-                lasted_s = _now() - self._turn_began_at
+                lasted_s = self._now() - self._turn_began_at
                 self._observer.turn_ended(self._scene, event, lasted_s=lasted_s)
 
         for told in self._conversation.take_told():
@@ -185,12 +188,11 @@ class Consequences:
 
     @property
     def _scene(self) -> Scene:
-        return Scene.of(self._keeper.record)
+        record = self._keeper.record
+        if self._latest_scene is None or self._latest_scene.run != record.run:
+            self._latest_scene = Scene.of(record)
+        return self._latest_scene
 
     def _service_settled(self, number: int, outcome: bytes | RelayError) -> None:
         self._conversation.settle_service(number, outcome)
         self.carry_out()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

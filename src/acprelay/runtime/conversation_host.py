@@ -183,6 +183,7 @@ class ConversationHost:
             await self.runs.terminate(key, reason="the relay failed")
             raise
         finally:
+            handle.spawn_task = None
             if purpose.driver is not None and key not in self._archive:
                 self._discard(purpose.driver)
 

@@ -68,6 +68,13 @@ _FLOODS = {
         "asks for what nobody knows without end, and reads no answer",
         (_PROMPT, 'repeat={"jsonrpc":"2.0","id":7,"method":"flood"}'),
     ),
+    "floods-before-initialize": Misbehaviour(
+        "sends notifications without end, and never answers initialize",
+        ("at=initialize", f"repeat={_notification('_flood/news', '{}')}"),
+    ),
+    "floods-one-line": Misbehaviour(
+        "writes a line without end in a turn", (_PROMPT, f"unended-line={10**15}")
+    ),
     "floods-noise": Misbehaviour(
         "writes lines that are no messages without end", (_PROMPT, "flood")
     ),

@@ -9,6 +9,7 @@ from acprelay.wire.messages import (
     request,
     response,
     stamp,
+    stamp_around_seq,
     to_json,
 )
 from acprelay.wire.methods import (
@@ -64,6 +65,7 @@ __all__ = [
     "rewrite",
     "skip",
     "stamp",
+    "stamp_around_seq",
     "text_frame",
     "text_header",
     "to_json",
