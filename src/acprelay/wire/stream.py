@@ -24,7 +24,7 @@ import msgspec
 
 from acprelay.wire.envelope import Envelope, MessageKind
 from acprelay.wire.messages import json_string, stamp_around_seq
-from acprelay.wire.websocket import text_header
+from acprelay.wire.websocket import text_frame, text_header
 
 _MAX_TEMPLATES = 8
 _MAX_TEMPLATE_SIZE = 4096
@@ -62,6 +62,9 @@ class Rewritten(NamedTuple):
 
     blob: bytes
     count: int  # type: ignore[assignment]  # hides tuple's method, which a pair does not need
+
+
+_NONE = Rewritten(b"", 0)
 
 
 class _Template(NamedTuple):
@@ -136,6 +139,8 @@ class UpdateStream:
             The frames for clients, each with the public session id and a stamp; none where the
             first line has to go the long way.
         """
+        if len(lines) - start == 1:
+            return self._rewrite_one(lines[start], first_seq)
         blobs: list[bytes] = []
         count = 0
         while start + count < len(lines):
@@ -146,10 +151,21 @@ class UpdateStream:
             count += taken
         return Rewritten(b"".join(blobs), count)
 
+    def _rewrite_one(self, line: bytes, seq: int) -> Rewritten:
+        """Does for a line that comes alone, as they do from slow agents, what is done for a run."""
+        template = self._match(line)
+        if template is None:
+            return _NONE
+        rest = template.rest(line)
+        if not _is_whole(template, rest, len(line)):
+            return _NONE
+        frame = (template.new_prefix, rest, template.before_seq, b"%d" % seq, template.after_seq)
+        return Rewritten(text_frame(b"".join(frame)), 1)
+
     def _rewrite_run(self, lines: Sequence[bytes], start: int, seq: int) -> Rewritten:
         template = self._match(lines[start])
         if template is None:
-            return Rewritten(b"", 0)
+            return _NONE
         limit = min(_MAX_RUN, 1 + _RUN_SIZE // len(lines[start]), _count_alike(seq))
         run = _take_whole(_cut(template, lines[start : start + limit]))
         return Rewritten(_frames(run, seq) if run.rests else b"", len(run.rests))
@@ -257,6 +273,18 @@ def _are_whole(run: _Run) -> bool:
     except (msgspec.DecodeError, ValueError, RecursionError):
         return False
     return list(map(template.around.__add__, map(len, elements))) == sizes
+
+
+def _is_whole(template: _Template, rest: bytes, size: int) -> bool:
+    """Does as `_are_whole`, for one value."""
+    text = b"".join((b"[[[[[[[[", template.opening, rest, template.closing, b"]]]]]]]]"))
+    try:
+        [[[[[[[elements]]]]]]] = _decode_nested(text)
+        if not text.isascii():
+            text.decode()
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return len(elements) == 1 and template.around + len(elements[0]) == size
 
 
 def _between(begin: bytes, joint: bytes, end: bytes, parts: list[bytes]) -> bytes:
