@@ -133,5 +133,5 @@ def test_a_failure_says_what_grew_where_to_look_and_what_to_change() -> None:
     assert "way: calls grew to 6\n" in text
     assert "2.00  wire.peek" in text
     assert "calls = 6\n" in text
-    assert "python -m benchmarks.profile" in text
+    assert "make profile" in text
     assert "hot_path/budgets.toml" in text

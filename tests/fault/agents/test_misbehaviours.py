@@ -31,12 +31,10 @@ MIB = 1024 * 1024
 ROOM = 64 * MIB
 """How much larger the relay may have become."""
 
-SHORT = {
-    "ACPRELAY_LIMITS_START_S": "5",
-    "ACPRELAY_LIMITS_CANCEL_ANSWER_S": "0.1",
-    "ACPRELAY_LIMITS_CANCEL_END_S": "0.2",
-}
-"""The deadlines of a relay that loses patience soon."""
+START = {"ACPRELAY_LIMITS_START_S": "8"}
+"""How long agents have that open no session; those that do have started by then."""
+CANCEL = {"ACPRELAY_LIMITS_CANCEL_ANSWER_S": "0.1", "ACPRELAY_LIMITS_CANCEL_END_S": "0.2"}
+"""How long agents have to stop."""
 
 
 class Site(NamedTuple):
@@ -70,8 +68,14 @@ def site(names: Iterable[str], folder: Path, settings: Mapping[str, str]) -> Ite
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A relay that loses patience soon."""
-    yield from site([*NO_SESSION, *STOPPED], tmp_path_factory.mktemp("hasty"), SHORT)
+    """A relay that waits for no agent to stop."""
+    yield from site(STOPPED, tmp_path_factory.mktemp("hasty"), CANCEL)
+
+
+@pytest.fixture
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A relay that waits for no agent to start."""
+    yield from site(NO_SESSION, tmp_path_factory.mktemp("impatient"), START)
 
 
 @pytest.fixture(scope="module")
@@ -168,10 +172,10 @@ def expect(answer: Message, ending: Ending) -> None:
 
 
 @pytest.mark.requirement("misbehaviour.agents-end-in-a-defined-state")
-async def test_agents_that_open_no_session_fail_the_request_and_are_gone(hasty: Site) -> None:
+async def test_agents_that_open_no_session_fail_the_request_and_are_gone(impatient: Site) -> None:
     """All at once, as each is waited for until the deadline."""
-    with Dialler(hasty.relay.url) as dial:
-        stages = [Stage(hasty, name, dial) for name in NO_SESSION]
+    with Dialler(impatient.relay.url) as dial:
+        stages = [Stage(impatient, name, dial) for name in NO_SESSION]
         async with stages[0].beside_others(), asyncio.TaskGroup() as starts:
             for stage in stages:
                 starts.create_task(expect_refusal(stage, NO_SESSION[stage.name]))
