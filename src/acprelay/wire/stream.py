@@ -139,6 +139,8 @@ class UpdateStream:
             The frames for clients, each with the public session id and a stamp; none where the
             first line has to go the long way.
         """
+        if len(lines) - start == 1:
+            return self._rewrite_one(lines[start], first_seq)
         parts: list[Buffer] = []
         count = 0
         while start + count < len(lines):
@@ -148,6 +150,19 @@ class UpdateStream:
             parts += more
             count += taken
         return Rewritten(parts, count)
+
+    def _rewrite_one(self, line: bytes, seq: int) -> Rewritten:
+        """Does for a line that comes alone, as they do from slow agents, what is done for a run."""
+        template = self._match(line)
+        if template is None:
+            return Rewritten([], 0)
+        rest = template.rest(line)
+        if not _is_whole(template, rest, len(line)):
+            return Rewritten([], 0)
+        parts: list[Buffer] = [b"", template.new_prefix, rest, template.before_seq, b"%d" % seq]
+        parts.append(template.after_seq)
+        parts[0] = text_header(sum(map(len, parts)))
+        return Rewritten(parts, 1)
 
     def _rewrite_run(self, lines: Sequence[bytes], start: int, seq: int) -> Rewritten:
         template = self._match(lines[start])
@@ -261,6 +276,18 @@ def _are_whole(run: _Run) -> bool:
     except (msgspec.DecodeError, ValueError, RecursionError):
         return False
     return list(map(template.around.__add__, map(len, elements))) == sizes
+
+
+def _is_whole(template: _Template, rest: bytes, size: int) -> bool:
+    """Does as `_are_whole`, for one value."""
+    text = b"".join((b"[[[[[[[[", template.opening, rest, template.closing, b"]]]]]]]]"))
+    try:
+        [[[[[[[elements]]]]]]] = _decode_nested(text)
+        if not text.isascii():
+            text.decode()
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return len(elements) == 1 and template.around + len(elements[0]) == size
 
 
 def _between(begin: bytes, joint: bytes, end: bytes, parts: list[Buffer]) -> bytes:
