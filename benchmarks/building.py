@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.places import SOURCES
 
-PROGRAMS = {"agent": ("agent.c",), "load": ("load.c", "client.c", "connection.c")}
+PROGRAMS = {"agent": ("agent.c",), "load": ("load.c", "limit.c", "client.c", "connection.c")}
 SHAPES = "shapes.ndjson"
 
 

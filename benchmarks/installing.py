@@ -60,7 +60,7 @@ class Shop:
                 raise CannotInstall(f"tried npm install {requirement}: npm is missing")
             home.mkdir(parents=True, exist_ok=True)
             options = ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
-            install = [npm, "install", "--prefix", home, *options, requirement]
+            install: list[str | Path] = [npm, "install", "--prefix", home, *options, requirement]
             self._run(f"npm install {requirement}", home, install)
         return _expected(found, f"npm install {requirement}")
 
@@ -75,6 +75,7 @@ class Shop:
                 raise CannotInstall(
                     f"tried to find {program}; as root this runs: apt-get install {package}"
                 )
+            self._run("apt-get update", None, ["apt-get", "update", "-q"])
             install = ["apt-get", "install", "-y", "-q", package]
             self._run(f"apt-get install {package}", None, install)
         found = shutil.which(program)

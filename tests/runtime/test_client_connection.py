@@ -465,11 +465,12 @@ async def test_nothing_is_said_to_a_client_that_has_left(world: World) -> None:
     outlet = MemoryOutlet()
     client = await world.greeted(outlet=outlet)
     await client.open_session()
+    [attachment] = world.driver().attendance._clients
     said = list(outlet.payloads)
     await client.connection.__aexit__(None, None, None)  # its socket would take it
     world.agent.update("to nobody")
     client.connection.say(b"{}")
-    client.connection.flush()
+    client.connection.flush(attachment)
     assert outlet.payloads == said
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acprelay.wire import MessageKind, Rewritten, UpdateStream, peek, rewrite, stamp, text_frame
+from acprelay.wire import MessageKind, UpdateStream, peek, rewrite, stamp, text_frame
 
 GENERATION = "g1"
 PUBLIC_ID = "group:main"
@@ -113,8 +114,16 @@ def long_way(line: bytes, seq: int) -> bytes:
     return text_frame(rewrite(envelope, session_id=PUBLIC_ID, stamp=stamp(GENERATION, seq)))
 
 
-def short_way(stream: UpdateStream, lines: list[bytes], start: int, seq: int) -> Rewritten:
-    return stream.rewrite([line + b"\n" for line in lines], start, seq)
+class Taken(NamedTuple):
+    """Frames that came the short way."""
+
+    blob: bytes
+    count: int  # type: ignore[assignment]  # hides tuple's method
+
+
+def short_way(stream: UpdateStream, lines: list[bytes], start: int, seq: int) -> Taken:
+    parts, count = stream.rewrite([line + b"\n" for line in lines], start, seq)
+    return Taken(b"".join(parts), count)
 
 
 def assert_agrees(stream: UpdateStream, lines: list[bytes], first_seq: int) -> None:

@@ -13,7 +13,7 @@ from acprelay.routing.attachment import Attachment
 from acprelay.routing.events import Told
 from acprelay.routing.frames import NOTICE, error_fields, marker, session_update
 from acprelay.routing.log import PublicLog
-from acprelay.wire import Envelope, UpdateStream, rewrite, stamp_around_seq, text_frame
+from acprelay.wire import Buffer, Envelope, UpdateStream, rewrite, stamp_around_seq, text_frame
 
 
 class Publisher:
@@ -42,7 +42,7 @@ class Publisher:
             in_turn: stamp_around_seq(log.generation, out_of_turn=not in_turn)
             for in_turn in (True, False)
         }
-        self._batch: list[bytes] = []
+        self._batch: list[Buffer] = []
         self._batch_count = 0
         self._told: list[Told] = []
 
@@ -63,9 +63,9 @@ class Publisher:
             How many lines were taken; 0 where the first one has to be looked at more closely.
         """
         stream = self._in_turn if self._turn_is_open else self._out_of_turn
-        blob, count = stream.rewrite(lines, start, self._next_seq)
-        if count:
-            self._gather(blob, count)
+        parts, count = stream.rewrite(lines, start, self._next_seq)
+        self._batch += parts
+        self._batch_count += count
         return count
 
     def publish(self, envelope: Envelope, *, own_session_id: str) -> None:

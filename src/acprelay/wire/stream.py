@@ -18,7 +18,7 @@ import re
 from collections.abc import Sequence
 from itertools import takewhile
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -26,12 +26,15 @@ from acprelay.wire.envelope import Envelope, MessageKind
 from acprelay.wire.messages import json_string, stamp_around_seq
 from acprelay.wire.websocket import text_header
 
+Buffer: TypeAlias = bytes | memoryview
+"""What `bytes.join` takes."""
+
 _MAX_TEMPLATES = 8
 _MAX_TEMPLATE_SIZE = 4096
 # A run is copied a few times: about this many bytes of it stay in a processor's cache.
 _RUN_SIZE = 64 * 1024
 _MAX_RUN = 256
-# Lines up to so many bytes are compared by joining them, which costs a copy, not a call for each.
+# Lines up to so many bytes are cheaper to copy than to call something for each.
 _MAX_JOINED = 1024
 _LAST_DIGITS = 3
 _ENDINGS = [b"%03d" % number for number in range(10**_LAST_DIGITS)]
@@ -56,11 +59,11 @@ class Rewritten(NamedTuple):
     """Ready WebSocket frames.
 
     Attributes:
-        blob: The frames, one after another.
+        parts: What the frames are when it is joined, which is left to whoever joins more with it.
         count: How many there are.
     """
 
-    blob: bytes
+    parts: list[Buffer]
     count: int  # type: ignore[assignment]  # hides tuple's method, which a pair does not need
 
 
@@ -136,23 +139,38 @@ class UpdateStream:
             The frames for clients, each with the public session id and a stamp; none where the
             first line has to go the long way.
         """
-        blobs: list[bytes] = []
+        if len(lines) - start == 1:
+            return self._rewrite_one(lines[start], first_seq)
+        parts: list[Buffer] = []
         count = 0
         while start + count < len(lines):
-            blob, taken = self._rewrite_run(lines, start + count, first_seq + count)
+            more, taken = self._rewrite_run(lines, start + count, first_seq + count)
             if not taken:
                 break
-            blobs.append(blob)
+            parts += more
             count += taken
-        return Rewritten(b"".join(blobs), count)
+        return Rewritten(parts, count)
+
+    def _rewrite_one(self, line: bytes, seq: int) -> Rewritten:
+        """Does for a line that comes alone, as they do from slow agents, what is done for a run."""
+        template = self._match(line)
+        if template is None:
+            return Rewritten([], 0)
+        rest = template.rest(line)
+        if not _is_whole(template, rest, len(line)):
+            return Rewritten([], 0)
+        parts: list[Buffer] = [b"", template.new_prefix, rest, template.before_seq, b"%d" % seq]
+        parts.append(template.after_seq)
+        parts[0] = text_header(sum(map(len, parts)))
+        return Rewritten(parts, 1)
 
     def _rewrite_run(self, lines: Sequence[bytes], start: int, seq: int) -> Rewritten:
         template = self._match(lines[start])
         if template is None:
-            return Rewritten(b"", 0)
+            return Rewritten([], 0)
         limit = min(_MAX_RUN, 1 + _RUN_SIZE // len(lines[start]), _count_alike(seq))
         run = _take_whole(_cut(template, lines[start : start + limit]))
-        return Rewritten(_frames(run, seq) if run.rests else b"", len(run.rests))
+        return Rewritten(_frames(run, seq) if run.rests else [], len(run.rests))
 
     def _match(self, line: bytes) -> _Template | None:
         for template in self._templates:
@@ -213,19 +231,20 @@ class _Run(NamedTuple):
     """
 
     template: _Template
-    rests: list[bytes]
+    rests: list[Buffer]
     sizes: list[int]
 
 
 def _cut(template: _Template, lines: Sequence[bytes]) -> _Run:
     """Cuts the template off, up to the first line that does not have it."""
     prefix, suffix = template.prefix, template.suffix
+    if len(lines[0]) > _MAX_JOINED:
+        lines = list(takewhile(template.fits, lines))
+        views: list[Buffer] = [template.rest(memoryview(line)) for line in lines]
+        return _Run(template, views, list(map(len, lines)))
     rests = list(map(template.rest, lines))
-    if (
-        len(lines[0]) > _MAX_JOINED
-        # Equal in all means equal one by one: no line has more bytes than its parts, so none less.
-        or _between(prefix, suffix + prefix, suffix, rests) != b"".join(lines)
-    ):
+    # Equal in all means equal one by one: no line has more bytes than its parts, so none less.
+    if _between(prefix, suffix + prefix, suffix, rests) != b"".join(lines):
         lines = list(takewhile(template.fits, lines))
         rests = list(map(template.rest, lines))
     return _Run(template, rests, list(map(len, lines)))
@@ -259,15 +278,24 @@ def _are_whole(run: _Run) -> bool:
     return list(map(template.around.__add__, map(len, elements))) == sizes
 
 
-def _between(begin: bytes, joint: bytes, end: bytes, parts: list[bytes]) -> bytes:
+def _is_whole(template: _Template, rest: bytes, size: int) -> bool:
+    """Does as `_are_whole`, for one value."""
+    text = b"".join((b"[[[[[[[[", template.opening, rest, template.closing, b"]]]]]]]]"))
+    try:
+        [[[[[[[elements]]]]]]] = _decode_nested(text)
+        if not text.isascii():
+            text.decode()
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return len(elements) == 1 and template.around + len(elements[0]) == size
+
+
+def _between(begin: bytes, joint: bytes, end: bytes, parts: list[Buffer]) -> bytes:
     """Joins parts, with something before and after; what comes of it is copied only once."""
-    first, *others = parts
-    first = begin + first
-    if others:
-        others[-1] += end
-    else:
-        first += end
-    return joint.join([first, *others])
+    if len(parts) == 1:
+        return b"".join([begin, *parts, end])
+    first, *others, last = parts
+    return joint.join([b"".join([begin, first]), *others, b"".join([last, end])])
 
 
 def _count_alike(seq: int) -> int:
@@ -283,8 +311,8 @@ def _digits(seq: int, count: int) -> tuple[bytes, list[bytes]]:
     return b"%d" % leading, _ENDINGS[first : first + count]
 
 
-def _frames(run: _Run, seq: int) -> bytes:
-    """Builds the frames of a run whose seqs are alike."""
+def _frames(run: _Run, seq: int) -> list[Buffer]:
+    """Gives the parts of the frames of a run whose seqs are alike."""
     template, rests, sizes = run
     prefix, suffix, *_, new_prefix, before_seq, after_seq = template
     leading, endings = _digits(seq, len(rests))
@@ -292,10 +320,10 @@ def _frames(run: _Run, seq: int) -> bytes:
     longer = fixed - len(prefix) - len(suffix)
     # What stands between two rests, as far as it hangs on nothing but the second one's length.
     joints = {size: after_seq + text_header(size + longer) + new_prefix for size in set(sizes)}
-    parts = [before_seq + leading] * (4 * len(rests))
+    parts: list[Buffer] = [before_seq + leading] * (4 * len(rests))
     parts[0::4] = map(joints.__getitem__, sizes)
     parts[1::4] = rests
     parts[3::4] = endings
-    parts[0] = parts[0][len(after_seq) :]
+    parts[0] = joints[sizes[0]][len(after_seq) :]
     parts.append(after_seq)
-    return b"".join(parts)
+    return parts
