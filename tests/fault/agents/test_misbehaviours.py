@@ -44,11 +44,13 @@ class Site(NamedTuple):
         relay: The relay.
         tag: With the misbehaviour behind it, marks the processes of that agent.
         size: How large the relay was when it was idle, in bytes.
+        session_id: A session of the agent that does not misbehave.
     """
 
     relay: RelayProcess
     tag: str
     size: int
+    session_id: str
 
 
 def site(names: Iterable[str], folder: Path, settings: Mapping[str, str]) -> Iterator[Site]:
@@ -63,7 +65,14 @@ def site(names: Iterable[str], folder: Path, settings: Mapping[str, str]) -> Ite
             patch.setenv(variable, value)
         relay = RelayProcess(DEMO_AGENT, *agents, log=folder / "log")
         with relay:
-            yield Site(relay, tag, relay.process.memory_info().rss)
+            session_id = asyncio.run(open_session(relay))
+            yield Site(relay, tag, relay.process.memory_info().rss, session_id)
+
+
+async def open_session(relay: RelayProcess) -> str:
+    """Opens a session of the demo agent, which outlives its client."""
+    with Dialler(relay.url) as dial:
+        return await (await dial()).open_session()
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +117,12 @@ class Stage:
             yield
 
     async def _work_with_another(self) -> None:
-        other = await self.dial("?agent=demo")
-        session_id = await other.open_session()
-        answer = await other.prompt(session_id, "hello")
+        other = await self.dial()
+        await other.initialize()
+        session: Message = {"sessionId": self.site.session_id}
+        await other.result("session/resume", {**session, "cwd": "/", "mcpServers": []})
+        answer = await other.prompt(self.site.session_id, "hello")
         assert answer["result"] == {"stopReason": "end_turn"}
-        await other.result("session/close", {"sessionId": session_id})
 
     async def expect_nothing_left(self, client: AcpClient, session_id: str) -> None:
         """Closes the session, and finds nothing of it."""
