@@ -7,9 +7,10 @@ session id or `_meta` on a level that the relay reads. So it gets the same treat
 read, and comes out as the very bytes that the long way gives. Whatever is in doubt is left to the
 long way.
 
-What the value itself says is nobody's business on this way. So it is only for pieces of messages
-and of thoughts, of which the relay reads nothing more; they are told by the bytes that the value
-begins or ends with.
+What the value itself says matters little on this way. Most of a stream are pieces of messages and
+thoughts, of which the relay reads nothing more; they are told by the bytes that the value begins or
+ends with. Where shapes alternate, the kind of each update is read, and those of which the relay has
+to take note are handed on; a client's own words, which an agent may repeat, take the long way.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import msgspec
 
 from acprelay.wire.envelope import Envelope, MessageKind
 from acprelay.wire.messages import json_string, stamp_around_seq
+from acprelay.wire.updates import kind_of
 from acprelay.wire.websocket import text_header
 
 Buffer: TypeAlias = bytes | memoryview
@@ -36,6 +38,8 @@ _RUN_SIZE = 64 * 1024
 _MAX_RUN = 256
 # Lines up to so many bytes are cheaper to copy than to call something for each.
 _MAX_JOINED = 1024
+_NOTIFICATION = MessageKind.NOTIFICATION
+_PIECES = ("agent_message_chunk", "agent_thought_chunk")
 _LAST_DIGITS = 3
 _ENDINGS = [b"%03d" % number for number in range(10**_LAST_DIGITS)]
 
@@ -61,10 +65,12 @@ class Rewritten(NamedTuple):
     Attributes:
         parts: What the frames are when it is joined, which is left to whoever joins more with it.
         count: How many there are.
+        noted: The kind and the raw value of each update that is no piece.
     """
 
     parts: list[Buffer]
-    count: int  # type: ignore[assignment]  # hides tuple's method, which a pair does not need
+    count: int  # type: ignore[assignment]  # hides tuple's method, which nobody needs here
+    noted: list[tuple[str, bytes]]
 
 
 class _Template(NamedTuple):
@@ -113,19 +119,23 @@ class UpdateStream:
     def __init__(self, *, public_id: str, generation: str, out_of_turn: bool = False) -> None:
         self._public_id = json_string(public_id)
         self._stamp = stamp_around_seq(generation, out_of_turn=out_of_turn)
-        self._templates: list[_Template] = []
+        self._pieces: list[_Template] = []
+        self._updates: list[_Template] = []
 
     def learn(self, envelope: Envelope) -> None:
-        """Remembers the shape of a message, if it is such a piece; the latest few are kept.
+        """Remembers the shape of a message, if it is an update; the latest few are kept.
 
         Args:
             envelope: A message that names the session by the agent's own id for it. An update under
                 another id (a sub-agent's) must not be given: its stamp differs.
         """
-        template = self._template(envelope)
-        if template is not None:
-            others = [known for known in self._templates if not known.is_like(template)]
-            self._templates = [template, *others[: _MAX_TEMPLATES - 1]]
+        if not _has_a_shape(envelope):
+            return
+        raw, (start, stop) = envelope.raw, envelope.body["update"]
+        marks = _marks(raw, start, stop)
+        if marks is not None:
+            self._pieces = _with(self._pieces, self._template(envelope, *marks))
+        self._updates = _with(self._updates, self._template(envelope, start, stop))
 
     def rewrite(self, lines: Sequence[bytes], start: int, first_seq: int) -> Rewritten:
         """Takes as many lines as have a known shape, up to the first that has none.
@@ -140,70 +150,90 @@ class UpdateStream:
             first line has to go the long way.
         """
         parts: list[Buffer] = []
-        count = 0
+        noted: list[tuple[str, bytes]] = []
+        count, templates = 0, self._pieces
         while start + count < len(lines):
-            more, taken = self._rewrite_run(lines, start + count, first_seq + count)
-            if not taken:
+            seq = first_seq + count
+            run, is_cut_short = self._run(templates, lines, start + count, seq)
+            if run is not None and templates is self._updates:
+                run, more = _note(run)
+                noted += more
+            if run is not None and run.rests:
+                parts += _frames(run, seq)
+                count += len(run.rests)
+            elif templates is self._updates:
                 break
-            parts += more
-            count += taken
-        return Rewritten(parts, count)
+            if is_cut_short:
+                templates = self._updates  # shapes alternate: from now on all are taken together
+        return Rewritten(parts, count, noted)
 
-    def _rewrite_run(self, lines: Sequence[bytes], start: int, seq: int) -> Rewritten:
-        template = self._match(lines[start])
+    def _run(
+        self, templates: list[_Template], lines: Sequence[bytes], start: int, seq: int
+    ) -> tuple[_Run | None, bool]:
+        """Cuts out the next lines of one shape; tells also whether others end them."""
+        line = lines[start]
+        template = next((each for each in templates if each.fits(line)), None)
         if template is None:
-            return Rewritten([], 0)
-        limit = min(_MAX_RUN, 1 + _RUN_SIZE // len(lines[start]), _count_alike(seq))
-        run = _take_whole(_cut(template, lines[start : start + limit]))
-        return Rewritten(_frames(run, seq) if run.rests else [], len(run.rests))
+            return None, True
+        limit = min(_MAX_RUN, 1 + _RUN_SIZE // len(line), _count_alike(seq))
+        alike = lines[start : start + limit]
+        run = _take_whole(_cut(template, alike))
+        return run, len(run.rests) < len(alike)
 
-    def _match(self, line: bytes) -> _Template | None:
-        for template in self._templates:
-            if template.fits(line):
-                return template
-        return None
+    def _template(self, envelope: Envelope, start: int, stop: int) -> _Template:
+        """Makes a template of a message.
 
-    def _template(self, envelope: Envelope) -> _Template | None:
-        raw, top, body = envelope.raw, envelope.top, envelope.body
-        if envelope.kind is not MessageKind.NOTIFICATION or envelope.method != "session/update":
-            return None
-        if envelope.session_id is None or "_meta" in body:
-            return None
-        if next(reversed(top)) != "params" or next(reversed(body)) != "update":
-            return None
+        Args:
+            envelope: The message.
+            start: Where what differs begins: its update, or in it.
+            stop: Where that ends.
+        """
+        raw, body = envelope.raw, envelope.body
         id_start, id_stop = body["sessionId"]
-        start, stop = body["update"]
-        params_end = top["params"][1] - 1
-        prefix, suffix = _marks(raw, start, stop)
-        if not prefix or len(prefix) + len(suffix) > _MAX_TEMPLATE_SIZE:
-            return None
+        value_start, value_stop = body["update"]
+        params_end = envelope.top["params"][1] - 1
         before, after = self._stamp
         # The shortest that has the same place in a value: as good to tell whether it is whole.
-        opening = b'{"":0,' if start < len(prefix) else b""
-        closing_at = len(raw) - len(suffix)
-        closing = b',"":0}' if closing_at < stop else b""
+        opening = b'{"":0,' if value_start < start else b""
+        closing = b',"":0}' if stop < value_stop else b""
         return _Template(
-            prefix=prefix,
-            suffix=suffix + b"\n",
-            rest=itemgetter(slice(len(prefix), closing_at - len(raw) - 1)),
+            prefix=raw[:start],
+            suffix=raw[stop:] + b"\n",
+            rest=itemgetter(slice(start, stop - len(raw) - 1)),
             opening=opening,
             closing=closing,
-            around=len(prefix) + len(suffix) + 1 - len(opening) - len(closing),
-            new_prefix=raw[:id_start] + self._public_id + raw[id_stop : len(prefix)],
-            before_seq=raw[closing_at:params_end] + b',"_meta":{"acprelay":' + before,
+            around=start + len(raw) - stop + 1 - len(opening) - len(closing),
+            new_prefix=raw[:id_start] + self._public_id + raw[id_stop:start],
+            before_seq=raw[stop:params_end] + b',"_meta":{"acprelay":' + before,
             after_seq=after + b"}" + raw[params_end:],
         )
 
 
-def _marks(raw: bytes, start: int, stop: int) -> tuple[bytes, bytes]:
-    """Gives what every line like this one begins and ends with, if the value is a piece."""
+def _has_a_shape(envelope: Envelope) -> bool:
+    """Whether a message is an update that ends with its value, and has no stamp already."""
+    top, body = envelope.top, envelope.body
+    if envelope.kind is not _NOTIFICATION or envelope.method != "session/update":
+        return False
+    if envelope.session_id is None or "_meta" in body:
+        return False
+    if next(reversed(top)) != "params" or next(reversed(body)) != "update":
+        return False
+    start, stop = body["update"]
+    return start + len(envelope.raw) - stop <= _MAX_TEMPLATE_SIZE
+
+
+def _with(templates: list[_Template], latest: _Template) -> list[_Template]:
+    others = [known for known in templates if not known.is_like(latest)]
+    return [latest, *others[: _MAX_TEMPLATES - 1]]
+
+
+def _marks(raw: bytes, start: int, stop: int) -> tuple[int, int] | None:
+    """Finds what differs among lines like this one, if the value is a piece."""
     opening = _OPENING.match(raw, start, stop)
     if opening is not None:
-        return raw[: opening.end()], raw[stop:]
+        return opening.end(), stop
     last_member = max(start, raw.rfind(b",", start, stop))
-    if _CLOSING.fullmatch(raw, last_member, stop):
-        return raw[:start], raw[last_member:]
-    return b"", b""
+    return (start, last_member) if _CLOSING.fullmatch(raw, last_member, stop) else None
 
 
 class _Run(NamedTuple):
@@ -233,6 +263,19 @@ def _cut(template: _Template, lines: Sequence[bytes]) -> _Run:
         lines = list(takewhile(template.fits, lines))
         rests = list(map(template.rest, lines))
     return _Run(template, rests, list(map(len, lines)))
+
+
+def _note(run: _Run) -> tuple[_Run, list[tuple[str, bytes]]]:
+    """Reads the kinds of updates, up to the first that has to take the long way."""
+    template, rests, sizes = run
+    noted: list[tuple[str, bytes]] = []
+    for index, update in enumerate(rests):
+        kind = kind_of(update)
+        if kind is None or kind == "user_message_chunk":
+            return _Run(template, rests[:index], sizes[:index]), noted
+        if kind not in _PIECES:
+            noted.append((kind, bytes(update)))
+    return run, noted
 
 
 def _take_whole(run: _Run) -> _Run:
