@@ -404,7 +404,7 @@ async def open_memory_relay(
     disk = WaitingDisk()
     stop_watches(patch)
     patch.setattr(parts, "agent_launcher", lambda _config, _owner: launcher)
-    patch.setattr(parts, "SystemDisk", lambda: disk)
+    patch.setattr(parts, "HeldDisk", lambda _directory: disk)
     stores: list[FileStorage] = []
     open_store = parts.open_store
 

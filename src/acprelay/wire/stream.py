@@ -149,6 +149,8 @@ class UpdateStream:
             The frames for clients, each with the public session id and a stamp; none where the
             first line has to go the long way.
         """
+        if len(lines) - start == 1:
+            return self._rewrite_one(lines[start], first_seq)
         parts: list[Buffer] = []
         noted: list[tuple[str, bytes]] = []
         count, templates = 0, self._pieces
@@ -167,12 +169,28 @@ class UpdateStream:
                 templates = self._updates  # shapes alternate: from now on all are taken together
         return Rewritten(parts, count, noted)
 
+    def _rewrite_one(self, line: bytes, seq: int) -> Rewritten:
+        """Does for a line that comes alone, as they do from slow agents, what is done for a run."""
+        noted: list[tuple[str, bytes]] = []
+        template = _fitting(self._pieces, line) or _fitting(self._updates, line)
+        if template is None or not _is_whole(template, template.rest(line), len(line)):
+            return Rewritten([], 0, [])
+        rest = template.rest(line)
+        if not (template.opening or template.closing):  # it is no piece's
+            run, noted = _note(_Run(template, [rest], [len(line)]))
+            if not run.rests:
+                return Rewritten([], 0, [])
+        parts: list[Buffer] = [b"", template.new_prefix, rest, template.before_seq, b"%d" % seq]
+        parts.append(template.after_seq)
+        parts[0] = text_header(sum(map(len, parts)))
+        return Rewritten(parts, 1, noted)
+
     def _run(
         self, templates: list[_Template], lines: Sequence[bytes], start: int, seq: int
     ) -> tuple[_Run | None, bool]:
         """Cuts out the next lines of one shape; tells also whether others end them."""
         line = lines[start]
-        template = next((each for each in templates if each.fits(line)), None)
+        template = _fitting(templates, line)
         if template is None:
             return None, True
         limit = min(_MAX_RUN, 1 + _RUN_SIZE // len(line), _count_alike(seq))
@@ -207,6 +225,13 @@ class UpdateStream:
             before_seq=raw[stop:params_end] + b',"_meta":{"acprelay":' + before,
             after_seq=after + b"}" + raw[params_end:],
         )
+
+
+def _fitting(templates: list[_Template], line: bytes) -> _Template | None:
+    for template in templates:
+        if template.fits(line):
+            return template
+    return None
 
 
 def _has_a_shape(envelope: Envelope) -> bool:
@@ -304,6 +329,18 @@ def _are_whole(run: _Run) -> bool:
     except (msgspec.DecodeError, ValueError, RecursionError):
         return False
     return list(map(template.around.__add__, map(len, elements))) == sizes
+
+
+def _is_whole(template: _Template, rest: bytes, size: int) -> bool:
+    """Does as `_are_whole`, for one value."""
+    text = b"".join((b"[[[[[[[[", template.opening, rest, template.closing, b"]]]]]]]]"))
+    try:
+        [[[[[[[elements]]]]]]] = _decode_nested(text)
+        if not text.isascii():
+            text.decode()
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return len(elements) == 1 and template.around + len(elements[0]) == size
 
 
 def _between(begin: bytes, joint: bytes, end: bytes, parts: list[Buffer]) -> bytes:
