@@ -15,16 +15,15 @@ to take note are handed on; a client's own words, which an agent may repeat, tak
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import takewhile
-from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from acprelay.wire.envelope import Envelope, MessageKind
+from acprelay.wire.envelope import Envelope
 from acprelay.wire.messages import json_string, stamp_around_seq
+from acprelay.wire.shapes import Template, find_piece, has_a_shape, make_template
 from acprelay.wire.updates import kind_of
 from acprelay.wire.websocket import text_header
 
@@ -32,13 +31,11 @@ Buffer: TypeAlias = bytes | memoryview
 """What `bytes.join` takes."""
 
 _MAX_TEMPLATES = 8
-_MAX_TEMPLATE_SIZE = 4096
 # A run is copied a few times: about this many bytes of it stay in a processor's cache.
 _RUN_SIZE = 64 * 1024
 _MAX_RUN = 256
 # Lines up to so many bytes are cheaper to copy than to call something for each.
 _MAX_JOINED = 1024
-_NOTIFICATION = MessageKind.NOTIFICATION
 _PIECES = ("agent_message_chunk", "agent_thought_chunk")
 _LAST_DIGITS = 3
 _ENDINGS = [b"%03d" % number for number in range(10**_LAST_DIGITS)]
@@ -48,15 +45,6 @@ _ENDINGS = [b"%03d" % number for number in range(10**_LAST_DIGITS)]
 _Nested = list[list[list[list[list[list[list[list[msgspec.Raw]]]]]]]]
 
 _decode_nested = msgspec.json.Decoder(_Nested).decode
-
-# The kind of a piece: an object's first member, or, as the Python SDK writes it, its last. Where
-# the whole is known to be one JSON value, these bytes at its beginning or end are nothing else.
-_KIND = rb"""
-    [ \t\n\r]* "sessionUpdate" [ \t\n\r]* : [ \t\n\r]*
-    "agent_(?:message|thought)_chunk" [ \t\n\r]*
-"""
-_OPENING = re.compile(rb"\{" + _KIND + b",", re.VERBOSE)
-_CLOSING = re.compile(b"," + _KIND + rb"\}", re.VERBOSE)
 
 
 class Rewritten(NamedTuple):
@@ -73,40 +61,6 @@ class Rewritten(NamedTuple):
     noted: list[tuple[str, bytes]]
 
 
-class _Template(NamedTuple):
-    """What stands around what differs, in the line and in the client's frame.
-
-    Attributes:
-        prefix: What a line of this shape begins with; reaches into the value.
-        suffix: What it ends with, with its newline; likewise.
-        rest: Cuts out of a line what differs: the rest of the value.
-        opening: What stands for what `prefix` has of the value, when the value is checked.
-        closing: What stands for what `suffix` has of it.
-        around: How much longer a line is than what is checked of it.
-        new_prefix: What the client's frame has before the rest.
-        before_seq: What it has between the rest and the number.
-        after_seq: What it has after the number.
-    """
-
-    prefix: bytes
-    suffix: bytes
-    rest: itemgetter[slice]
-    opening: bytes
-    closing: bytes
-    around: int
-    new_prefix: bytes
-    before_seq: bytes
-    after_seq: bytes
-
-    def is_like(self, other: _Template) -> bool:
-        """Whether two shapes are the same: all that a template has follows from both ends."""
-        return (self.prefix, self.suffix) == (other.prefix, other.suffix)
-
-    def fits(self, line: bytes) -> bool:
-        """Whether a line has this shape."""
-        return line.startswith(self.prefix) and line.endswith(self.suffix)
-
-
 class UpdateStream:
     """Rewrites an agent's pieces of messages and thoughts in batches.
 
@@ -119,8 +73,8 @@ class UpdateStream:
     def __init__(self, *, public_id: str, generation: str, out_of_turn: bool = False) -> None:
         self._public_id = json_string(public_id)
         self._stamp = stamp_around_seq(generation, out_of_turn=out_of_turn)
-        self._pieces: list[_Template] = []
-        self._updates: list[_Template] = []
+        self._pieces: list[Template] = []
+        self._updates: list[Template] = []
 
     def learn(self, envelope: Envelope) -> None:
         """Remembers the shape of a message, if it is an update; the latest few are kept.
@@ -129,10 +83,10 @@ class UpdateStream:
             envelope: A message that names the session by the agent's own id for it. An update under
                 another id (a sub-agent's) must not be given: its stamp differs.
         """
-        if not _has_a_shape(envelope):
+        if not has_a_shape(envelope):
             return
         raw, (start, stop) = envelope.raw, envelope.body["update"]
-        marks = _marks(raw, start, stop)
+        marks = find_piece(raw, start, stop)
         if marks is not None:
             self._pieces = _with(self._pieces, self._template(envelope, *marks))
         self._updates = _with(self._updates, self._template(envelope, start, stop))
@@ -186,7 +140,7 @@ class UpdateStream:
         return Rewritten(parts, 1, noted)
 
     def _run(
-        self, templates: list[_Template], lines: Sequence[bytes], start: int, seq: int
+        self, templates: list[Template], lines: Sequence[bytes], start: int, seq: int
     ) -> tuple[_Run | None, bool]:
         """Cuts out the next lines of one shape; tells also whether others end them."""
         line = lines[start]
@@ -198,67 +152,20 @@ class UpdateStream:
         run = _take_whole(_cut(template, alike))
         return run, len(run.rests) < len(alike)
 
-    def _template(self, envelope: Envelope, start: int, stop: int) -> _Template:
-        """Makes a template of a message.
-
-        Args:
-            envelope: The message.
-            start: Where what differs begins: its update, or in it.
-            stop: Where that ends.
-        """
-        raw, body = envelope.raw, envelope.body
-        id_start, id_stop = body["sessionId"]
-        value_start, value_stop = body["update"]
-        params_end = envelope.top["params"][1] - 1
-        before, after = self._stamp
-        # The shortest that has the same place in a value: as good to tell whether it is whole.
-        opening = b'{"":0,' if value_start < start else b""
-        closing = b',"":0}' if stop < value_stop else b""
-        return _Template(
-            prefix=raw[:start],
-            suffix=raw[stop:] + b"\n",
-            rest=itemgetter(slice(start, stop - len(raw) - 1)),
-            opening=opening,
-            closing=closing,
-            around=start + len(raw) - stop + 1 - len(opening) - len(closing),
-            new_prefix=raw[:id_start] + self._public_id + raw[id_stop:start],
-            before_seq=raw[stop:params_end] + b',"_meta":{"acprelay":' + before,
-            after_seq=after + b"}" + raw[params_end:],
-        )
+    def _template(self, envelope: Envelope, start: int, stop: int) -> Template:
+        return make_template(envelope, start, stop, public_id=self._public_id, stamp=self._stamp)
 
 
-def _fitting(templates: list[_Template], line: bytes) -> _Template | None:
+def _fitting(templates: list[Template], line: bytes) -> Template | None:
     for template in templates:
         if template.fits(line):
             return template
     return None
 
 
-def _has_a_shape(envelope: Envelope) -> bool:
-    """Whether a message is an update that ends with its value, and has no stamp already."""
-    top, body = envelope.top, envelope.body
-    if envelope.kind is not _NOTIFICATION or envelope.method != "session/update":
-        return False
-    if envelope.session_id is None or "_meta" in body:
-        return False
-    if next(reversed(top)) != "params" or next(reversed(body)) != "update":
-        return False
-    start, stop = body["update"]
-    return start + len(envelope.raw) - stop <= _MAX_TEMPLATE_SIZE
-
-
-def _with(templates: list[_Template], latest: _Template) -> list[_Template]:
+def _with(templates: list[Template], latest: Template) -> list[Template]:
     others = [known for known in templates if not known.is_like(latest)]
     return [latest, *others[: _MAX_TEMPLATES - 1]]
-
-
-def _marks(raw: bytes, start: int, stop: int) -> tuple[int, int] | None:
-    """Finds what differs among lines like this one, if the value is a piece."""
-    opening = _OPENING.match(raw, start, stop)
-    if opening is not None:
-        return opening.end(), stop
-    last_member = max(start, raw.rfind(b",", start, stop))
-    return (start, last_member) if _CLOSING.fullmatch(raw, last_member, stop) else None
 
 
 class _Run(NamedTuple):
@@ -270,12 +177,12 @@ class _Run(NamedTuple):
         sizes: How many bytes each line has.
     """
 
-    template: _Template
+    template: Template
     rests: list[Buffer]
     sizes: list[int]
 
 
-def _cut(template: _Template, lines: Sequence[bytes]) -> _Run:
+def _cut(template: Template, lines: Sequence[bytes]) -> _Run:
     """Cuts the template off, up to the first line that does not have it."""
     prefix, suffix = template.prefix, template.suffix
     if len(lines[0]) > _MAX_JOINED:
@@ -331,7 +238,7 @@ def _are_whole(run: _Run) -> bool:
     return list(map(template.around.__add__, map(len, elements))) == sizes
 
 
-def _is_whole(template: _Template, rest: bytes, size: int) -> bool:
+def _is_whole(template: Template, rest: bytes, size: int) -> bool:
     """Does as `_are_whole`, for one value."""
     text = b"".join((b"[[[[[[[[", template.opening, rest, template.closing, b"]]]]]]]]"))
     try:
