@@ -52,7 +52,7 @@ class Publisher:
 
     # -- what everybody is told
 
-    def publish_lines(self, lines: list[bytes], start: int) -> int:
+    def publish_lines(self, lines: list[bytes], start: int) -> tuple[int, list[tuple[str, bytes]]]:
         """Publishes as many lines as are shaped like updates that were published before.
 
         Args:
@@ -60,13 +60,14 @@ class Publisher:
             start: The first line to look at.
 
         Returns:
-            How many lines were taken; 0 where the first one has to be looked at more closely.
+            How many lines were taken, 0 where the first one has to be looked at more closely; and
+            the kinds and raw values of those updates among them that say more than a piece of text.
         """
         stream = self._in_turn if self._turn_is_open else self._out_of_turn
-        parts, count = stream.rewrite(lines, start, self._next_seq)
+        parts, count, noted = stream.rewrite(lines, start, self._next_seq)
         self._batch += parts
         self._batch_count += count
-        return count
+        return count, noted
 
     def publish(self, envelope: Envelope, *, own_session_id: str) -> None:
         """Publishes one notification of the agent.
