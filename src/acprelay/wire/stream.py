@@ -111,8 +111,9 @@ class UpdateStream:
     """
 
     def __init__(self, *, public_id: str, generation: str, out_of_turn: bool = False) -> None:
-        self._public_id = json_string(public_id)
-        self._stamp = stamp_around_seq(generation, out_of_turn=out_of_turn)
+        self._public_id = public_id
+        self._generation = generation
+        self._out_of_turn = out_of_turn
         self._templates: list[_Template] = []
 
     def learn(self, envelope: Envelope) -> None:
@@ -192,7 +193,7 @@ class UpdateStream:
         prefix, suffix = _marks(raw, start, stop)
         if not prefix or len(prefix) + len(suffix) > _MAX_TEMPLATE_SIZE:
             return None
-        before, after = self._stamp
+        before, after = stamp_around_seq(self._generation, out_of_turn=self._out_of_turn)
         # The shortest that has the same place in a value: as good to tell whether it is whole.
         opening = b'{"":0,' if start < len(prefix) else b""
         closing_at = len(raw) - len(suffix)
@@ -204,7 +205,7 @@ class UpdateStream:
             opening=opening,
             closing=closing,
             around=len(prefix) + len(suffix) + 1 - len(opening) - len(closing),
-            new_prefix=raw[:id_start] + self._public_id + raw[id_stop : len(prefix)],
+            new_prefix=raw[:id_start] + json_string(self._public_id) + raw[id_stop : len(prefix)],
             before_seq=raw[closing_at:params_end] + b',"_meta":{"acprelay":' + before,
             after_seq=after + b"}" + raw[params_end:],
         )
