@@ -1,4 +1,4 @@
-"""The certifier finds what is wrong with an agent, says so in one line, and leaves nothing behind."""
+"""The certifier finds what is wrong with an agent, says it in a line, and leaves nothing behind."""
 
 from __future__ import annotations
 
