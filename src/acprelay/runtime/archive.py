@@ -93,22 +93,26 @@ class Archive:
 
     def listed(self) -> Iterator[Listed]:
         """Tells of every conversation."""
-        for key, record in self._records.items():
-            if key in self._leaving:
-                continue
-            driver = self._drivers.get(key)
-            current = record if driver is None else driver.record
-            yield Listed(
-                session_id=str(key),
-                cwd=current.cwd,
-                title=current.title,
-                updated_at=current.updated_at,
-                agent=current.agent,
-                group=key.session_id,
-                role=key.role,
-                worktree=current.worktree,
-                is_live=driver is not None and driver.is_live,
-            )
+        return filter(None, map(self.describe, self._records))
+
+    def describe(self, key: SessionKey) -> Listed | None:
+        """Tells of one conversation; None where there is none, or it is being removed."""
+        record = self._records.get(key)
+        if record is None or key in self._leaving:
+            return None
+        driver = self._drivers.get(key)
+        current = record if driver is None else driver.record
+        return Listed(
+            session_id=str(key),
+            cwd=current.cwd,
+            title=current.title,
+            updated_at=current.updated_at,
+            agent=current.agent,
+            group=key.session_id,
+            role=key.role,
+            worktree=current.worktree,
+            is_live=driver is not None and driver.is_live,
+        )
 
     def in_use(self) -> list[ConversationDriver]:
         """Gives the drivers of the conversations that are in use."""

@@ -110,6 +110,10 @@ class ConversationHost:
         """Tells of every conversation."""
         return self._archive.listed()
 
+    def describe(self, key: SessionKey) -> Listed | None:
+        """Tells of one conversation; None where there is none."""
+        return self._archive.describe(key)
+
     def forsake(self, principal: str) -> None:
         """Lets a principal go for good: what its clients have left is not taken up by anybody.
 

@@ -76,10 +76,10 @@ class Inspection:
         """
         driver = self.find(key)
         report = await inspect_run(driver, runs=self._host.runs, clock=self._host.clock)
-        for listed in self._host.listed():
-            if listed.session_id == str(key):
-                return Seen(listed, report["state"]), report
-        raise SessionNotFound(key=str(key))
+        listed = self._host.describe(key)
+        if listed is None:  # it was removed meanwhile
+            raise SessionNotFound(key=str(key))
+        return Seen(listed, report["state"]), report
 
     def find(self, key: SessionKey) -> ConversationDriver:
         """Gives the driver of a conversation; one at rest is woken, and no run begun.

@@ -77,7 +77,7 @@ class SessionRequests:
             worktree=driver.record.worktree,
         )
         self._admit(driver, attachment, is_told=True)
-        self._outbox.flush()
+        self._outbox.flush(attachment)
 
     def serve(self, what: Destination, envelope: Envelope) -> None:
         """Serves a request.
@@ -113,7 +113,12 @@ class SessionRequests:
                 self._describe_run(driver, envelope)
             case _:
                 self._cancel_turn(driver, envelope)
-        self._outbox.flush()
+        self._flush(envelope.session_id)
+
+    def _flush(self, session_id: str) -> None:
+        place = self._sessions.place(session_id)
+        if place is not None:
+            self._outbox.flush(place.attachment)
 
     def _may_see(self, entry: Listed) -> bool:
         return self._principal.may(Grant.OBSERVE, SessionKey(entry.group, entry.role))
