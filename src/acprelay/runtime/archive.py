@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from acprelay.errors import InvalidKey, RelayError, SessionNotFound, StoreError, Unavailable
 from acprelay.routing.building import Rules
@@ -91,9 +91,13 @@ class Archive:
             raise SessionNotFound(key=public_id[:200])
         return self._drivers.get(key) or self._wake(record, runs)
 
-    def listed(self) -> Iterator[Listed]:
-        """Tells of every conversation."""
-        return filter(None, map(self.describe, self._records))
+    def listed(self, may_see: Callable[[SessionKey], bool]) -> Iterator[Listed]:
+        """Tells of every conversation that somebody may see.
+
+        Args:
+            may_see: Tells that of one, by its name.
+        """
+        return filter(None, map(self.describe, filter(may_see, self._records)))
 
     def describe(self, key: SessionKey) -> Listed | None:
         """Tells of one conversation; None where there is none, or it is being removed."""
