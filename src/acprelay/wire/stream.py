@@ -71,8 +71,9 @@ class UpdateStream:
     """
 
     def __init__(self, *, public_id: str, generation: str, out_of_turn: bool = False) -> None:
-        self._public_id = json_string(public_id)
-        self._stamp = stamp_around_seq(generation, out_of_turn=out_of_turn)
+        self._public_id = public_id
+        self._generation = generation
+        self._out_of_turn = out_of_turn
         self._pieces: list[Template] = []
         self._updates: list[Template] = []
 
@@ -153,7 +154,9 @@ class UpdateStream:
         return run, len(run.rests) < len(alike)
 
     def _template(self, envelope: Envelope, start: int, stop: int) -> Template:
-        return make_template(envelope, start, stop, public_id=self._public_id, stamp=self._stamp)
+        stamp = stamp_around_seq(self._generation, out_of_turn=self._out_of_turn)
+        public_id = json_string(self._public_id)
+        return make_template(envelope, start, stop, public_id=public_id, stamp=stamp)
 
 
 def _fitting(templates: list[Template], line: bytes) -> Template | None:
