@@ -1,13 +1,15 @@
 # Everything runs in .venv, made by scripts/bootstrap from requirements.lock.
-# PYTHON=… chooses the interpreter, ARGS=… is handed to what the target runs.
+# PYTHON=… chooses the interpreter, ARGS=… is handed to what the target runs, WORKERS=… says how many
+# processes run the tests side by side: as many as there are cores if unset, none but pytest itself if 0.
 
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 INSTALLED := $(VENV)/.installed
+WORKERS ?= logical
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test third-party lint types cover raise-floor bench format lock clean
+.PHONY: help install serve test third-party lint types cover raise-floor bench profile format lock clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) \
@@ -23,6 +25,7 @@ serve: $(INSTALLED) ## Serve on loopback; ARGS="--port 9000" is handed on
 	@$(BIN)/acprelay serve $(ARGS)
 
 test: third-party lint types cover ## Run every check that CI runs
+	@echo "make: every check has passed"
 
 third-party: $(INSTALLED) ## Install the agent and the client of others that tests use
 	@scripts/third-party || echo "make: without all of them, their tests are skipped" >&2
@@ -37,7 +40,7 @@ types: $(INSTALLED) ## Check types
 
 cover: $(INSTALLED) ## Run the tests and hold coverage to its gates
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest $(ARGS)
+	$(PY) -m coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage json --quiet -o .coverage-report.json
 	$(PY) scripts/coverage_gates.py .coverage-report.json
@@ -45,8 +48,11 @@ cover: $(INSTALLED) ## Run the tests and hold coverage to its gates
 raise-floor: $(INSTALLED) ## After make cover: hold on to the coverage that was reached
 	$(PY) scripts/coverage_gates.py --raise .coverage-report.json
 
-bench: $(INSTALLED) ## Run the benchmarks
-	@for script in benchmarks/*.py; do echo "$$script"; $(PY) $$script || exit; done
+bench: $(INSTALLED) ## Measure the relay beside its peers; ARGS="--quick --only stream" and more
+	@$(PY) -m benchmarks $(ARGS)
+
+profile: $(INSTALLED) ## Show where a message's time goes; ARGS="--only stream" and more
+	@$(PY) -m benchmarks.profiling $(ARGS)
 
 format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(PY) -m ruff format .
@@ -58,5 +64,5 @@ lock: $(INSTALLED) ## Write requirements.lock from pyproject.toml; ARGS=--upgrad
 
 clean: ## Remove .venv, caches and reports
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \
-	    .coverage* dist build
+	    .coverage* .bench dist build
 	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -75,6 +75,7 @@ WORDED: list[RelayError] = [
     errors.AgentExited(agent="coder", status="exit status 3", stderr="boom"),
     errors.AgentRefused(agent="coder", method="initialize", reason="an error"),
     errors.AgentUnresponsive(agent="coder", method="initialize", after_s=1.5),
+    errors.AgentUnresponsive(agent="coder", method="initialize", after_s=1.5, noise="é" * 200),
     errors.ConnectionNotFound(),
     errors.CursorExpired(oldest="g:7"),
     errors.Conflict(key="a:main", expected=1, found=None),

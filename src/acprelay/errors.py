@@ -295,15 +295,28 @@ class AgentExited(AgentError):
 
 
 class AgentUnresponsive(AgentError):
-    """The agent did not answer within its deadline."""
+    """The agent did not answer within its deadline.
+
+    Args:
+        agent: The agent's name in the catalog.
+        method: What it was asked.
+        after_s: How long it had.
+        stderr: The last lines of its standard error.
+        noise: The first line that it wrote instead and that was no message, or its beginning.
+    """
 
     code = "agent_unresponsive"
     retryable = True
 
-    def __init__(self, *, agent: str, method: str, after_s: float, stderr: str = "") -> None:
+    def __init__(
+        self, *, agent: str, method: str, after_s: float, stderr: str = "", noise: str = ""
+    ) -> None:
+        wrote = f"it wrote {noise[:80]!r}; ACP has one JSON message in UTF-8 on each line"
         super().__init__(
             f"cannot get an answer to {method} from agent {agent!r} within {after_s:g} s",
-            hint="check that the agent's command speaks ACP on its standard input and output",
+            hint=wrote
+            if noise
+            else "check that the agent's command speaks ACP on its standard input and output",
             agent=agent,
             method=method,
             after_s=after_s,

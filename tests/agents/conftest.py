@@ -20,7 +20,7 @@ from tests.agents.cable import CabledAgent, dial_in
 
 from acprelay.agents import AgentExit, AgentLimits, AgentSpec, Catalog, StdioAgent, StdioLauncher
 from acprelay.agents.models import MARKER
-from acprelay.wire.framing import OversizedFrame
+from acprelay.wire.framing import OversizedFrame, bare
 
 PATIENCE_S = 30.0
 
@@ -45,7 +45,7 @@ class FakeSink:
 
     def lines_received(self, lines: list[bytes], oversized: list[OversizedFrame]) -> None:
         self.batches.append(lines)
-        self.lines += lines
+        self.lines += map(bare, lines)
         self.oversized += oversized
         self._changed.set()
         self.on_lines()

@@ -87,6 +87,51 @@ async def test_a_wake_up_without_a_cause_passes_nothing_on(read_end: ReadEnd) ->
     os.close(read_end.other)
 
 
+def capacity(fd: int) -> int:
+    return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+
+
+async def test_a_pipe_that_is_found_full_holds_more_and_one_read_takes_it(
+    read_end: ReadEnd,
+) -> None:
+    os.set_blocking(read_end.other, False)
+    narrow = os.write(read_end.other, bytes(SIZE))
+    read_end.pipe._on_readable()
+    wide = os.write(read_end.other, bytes(SIZE))
+    read_end.pipe._on_readable()
+    assert list(map(len, read_end.received.data)) == [narrow, wide]
+    assert wide == capacity(read_end.other) > narrow
+    read_end.pipe.close()
+    os.close(read_end.other)
+
+
+async def test_a_pipe_that_may_not_hold_more_is_read_as_it_is(
+    read_end: ReadEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = capacity(read_end.other)
+
+    def refuse(fd: int, command: int, size: int) -> int:
+        raise PermissionError(fd, command, size)
+
+    os.write(read_end.other, bytes(narrow))
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "fcntl", refuse)
+        read_end.pipe._on_readable()
+    assert read_end.received.data == [bytes(narrow)]
+    assert capacity(read_end.other) == narrow
+    read_end.pipe.close()
+    os.close(read_end.other)
+
+
+async def test_a_pipe_that_is_hardly_used_stays_as_it_is(read_end: ReadEnd) -> None:
+    narrow = capacity(read_end.other)
+    os.write(read_end.other, b"x" * 1000)
+    read_end.pipe._on_readable()
+    assert capacity(read_end.other) == narrow
+    read_end.pipe.close()
+    os.close(read_end.other)
+
+
 async def test_finishing_takes_what_is_there_though_the_writer_lives(read_end: ReadEnd) -> None:
     os.write(read_end.other, b"x" * 60_000)
     read_end.pipe.finish()

@@ -48,7 +48,7 @@ async def test_all_that_one_read_brings_is_one_batch(
     left = start.left_in_pipe(agent)
     agent.attach(sink)
     await sink.line_count(1)
-    assert sum(len(line) + 1 for line in sink.batches[0]) == left
+    assert sum(map(len, sink.batches[0])) == left
 
 
 async def test_what_is_sent_arrives_in_order_and_comes_back(start: Starter, sink: FakeSink) -> None:

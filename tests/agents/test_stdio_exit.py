@@ -116,5 +116,6 @@ async def test_an_agent_that_closes_its_stdout_and_lives_on_is_ended(
 ) -> None:
     agent = await start("bytes=7b7d", "close-stdout", "linger", limits=AgentLimits(grace_s=0.05))
     agent.attach(sink)
-    assert (await sink.exit()).describe() == "signal SIGTERM"
+    how = (await sink.exit()).describe()
+    assert how == "signal SIGTERM, after it had closed its standard output"
     assert sink.lines == [b"{}"]

@@ -138,4 +138,4 @@ async def test_whoever_listens_and_pauses_every_line_arrives_once_in_order_and_n
             paused = action == "pause"
             (agent.pause_reading if paused else agent.resume_reading)()
     await sink.until(lambda: len(arrived) == sent)
-    assert arrived == [b"%d" % number for number in range(sent)]
+    assert arrived == [b"%d\n" % number for number in range(sent)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from acprelay.agents import AgentLimits
-from acprelay.errors import AgentError, AgentExited, LocalProtocolError
+from acprelay.errors import AgentBackedUp, AgentError, AgentExited, LocalProtocolError
 
 if TYPE_CHECKING:
     from tests.agents.conftest import FakeSink, Starter, Witness
@@ -44,7 +44,8 @@ async def test_an_agent_that_closed_its_input_and_lives_on_is_ended(
     await witness.hears("deaf")
     for _ in range(2):
         agent.send(b"{}\n")
-    assert (await sink.exit()).signal == signal.SIGTERM
+    how = (await sink.exit()).describe()
+    assert how == "signal SIGTERM, after it had closed its standard input"
 
 
 async def test_an_agent_that_exits_when_it_is_sent_something_says_why(
@@ -143,3 +144,15 @@ async def test_an_agent_that_never_reads_does_not_block_the_sender(
     agent.send(b"x" * (4 * MIB) + b"\n")
     assert (await agent.end()).describe() == "signal SIGTERM"
     await witness.sees_the_end()
+
+
+@pytest.mark.requirement("processes.asking-without-reading-ends")
+async def test_what_an_agent_is_owed_that_never_reads_is_bounded_too(start: Starter) -> None:
+    agent = await start("linger", limits=AgentLimits(max_stdin_bytes=MIB))
+    agent.send(b"x" * (2 * MIB) + b"\n")
+    half = b"x" * (MIB // 2) + b"\n"
+    agent.send(half, is_owed=True)
+    with pytest.raises(AgentBackedUp):
+        agent.send(half, is_owed=True)
+    agent.send(b"owed\n", is_owed=True)
+    assert agent.waiting_bytes < 4 * MIB

@@ -6,16 +6,16 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from aiohttp import WSCloseCode, WSMsgType, web
+from tests.ports import kept_port
 
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
@@ -235,9 +235,7 @@ async def relay() -> AsyncIterator[RunningRelay]:
 
 
 @pytest.fixture
-def free_port() -> int:
+def free_port() -> Iterator[int]:
     """A port that nobody listens on."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port: int = unused.getsockname()[1]
-    return port
+    with kept_port() as port:
+        yield port

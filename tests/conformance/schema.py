@@ -87,6 +87,11 @@ def faults_of_error(error: object) -> Iterator[str]:
 
 
 def _faults(name: str, value: object, what: str, *, closed: bool = True) -> Iterator[str]:
-    for error in _validator(name, closed=closed).iter_errors(value):
+    try:
+        errors = list(_validator(name, closed=closed).iter_errors(value))
+    except UnicodeEncodeError:
+        yield f"{what} hold half a character"
+        return
+    for error in errors:
         place = "/".join(map(str, error.instance_path))
         yield f"{what} is no {name}: {error.message[:300]} (at {place or 'its top'})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from tests.ports import kept_port
 from tests.server.peers import PATIENCE_S
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -86,24 +86,21 @@ def certify(folder: Path) -> ssl.SSLContext:
 @asynccontextmanager
 async def proxied(configure: Configure, base_url: str, folder: Path) -> AsyncIterator[str]:
     """Runs a proxy; gives the address without its scheme."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    command = configure(urlsplit(base_url).netloc, port, folder)
-    with (folder / "proxy.log").open("wb") as log:
+    with kept_port() as port, (folder / "proxy.log").open("wb") as log:
+        command = configure(urlsplit(base_url).netloc, port, folder)
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(folder)}
         process = await asyncio.create_subprocess_exec(
             *command, stdout=log, stderr=log, env=environment
         )
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not await _listens(port):
-                assert process.returncode is None, (folder / "proxy.log").read_text()
-        yield f"localhost:{port}/acp"
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not await _listens(port):
+                    assert process.returncode is None, (folder / "proxy.log").read_text()
+            yield f"localhost:{port}/acp"
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
 
 
 async def _listens(port: int) -> bool:

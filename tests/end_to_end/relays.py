@@ -87,6 +87,7 @@ class RelayProcess:
         base_url: The address of its HTTP server.
         state_dir: Where it keeps what it stores.
         worktree_dir: Where it makes worktrees.
+        prefix: What stands before the command that starts it.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class RelayProcess:
         self._log_path = log
         self.state_dir = log.parent / f"{log.stem}.state"
         self.worktree_dir = log.parent / f"{log.stem}.worktrees"
+        self.prefix: tuple[str, ...] = ()
         self._status = 0
         self.url = ""
         self.base_url = ""
@@ -144,6 +146,7 @@ class RelayProcess:
         program = Path(sysconfig.get_path("scripts")) / "acprelay"
         options = [f"--agent={agent.name}={shlex.join(agent.argv)}" for agent in self._agents]
         return [
+            *self.prefix,
             *(program, "serve", "--no-config", "--no-auth", "--port", str(self._port)),
             *("--state-dir", self.state_dir, "--worktree-dir", self.worktree_dir),
             *("--drain", "0"),

@@ -22,6 +22,7 @@ from tests.end_to_end.relays import (
     until_gone,
     until_no_session_is_left,
 )
+from tests.ports import kept_port
 from tests.server.clients import AcpClient
 from tests.server.relays import Dialler, serve
 
@@ -265,10 +266,7 @@ async def test_a_relay_that_is_killed_and_comes_back_has_the_agent_ended_and_tak
     log: Path, tag: str, session: str, witness: Witness
 ) -> None:
     agent = raw_agent("parent", witness.step, "child=own-session", tag=tag)
-    port = 0
-    relay = RelayProcess(log=log)
-    with relay:
-        port = int(relay.base_url.rpartition(":")[2])
+    with kept_port() as port, RelayProcess(log=log, port=port) as relay:
         token = await invite(relay.url, session)
         process = JoinProcess(relay.url, session, agent.argv, "--again", token=token)
         async with process:

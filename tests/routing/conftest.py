@@ -97,7 +97,7 @@ class Scene:
         oversized: list[OversizedFrame] = []
         for each in said:
             if isinstance(each, bytes):
-                lines.append(each)
+                lines.append(each + b"\n")
             else:
                 oversized.append(replace(each, index=len(lines)))
         self.conversation.receive_agent(lines, oversized, now=self.now)

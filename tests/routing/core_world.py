@@ -601,7 +601,7 @@ class World:
             if way == "oversized":
                 oversized.append(self.say_too_much(choice, len(lines)))
             else:
-                lines.append(ways[way](choice))
+                lines.append(ways[way](choice) + b"\n")
         self.core.receive_agent(lines, oversized, now=self.now)
         self.go_on()
 

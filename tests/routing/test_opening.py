@@ -97,6 +97,7 @@ def test_an_agent_that_says_too_much_before_its_answer_is_given_up() -> None:
     [
         b'{"id":2,"result":{"sessionId":"own"},"error":{"code":1,"message":"no"}}',
         b'{"id":2,"result":{"sessionId":"own","sessionId":"other"}}',
+        b'{"jsonrpc":"2.0","id":2}',
     ],
 )
 def test_an_answer_that_cannot_be_read_is_the_end(answer: bytes) -> None:

@@ -411,6 +411,12 @@ class World:
         [record] = [record for record in self.storage.records() if record.key == key]
         return record
 
+    async def at_rest(self, key: SessionKey = KEY) -> None:
+        """Waits until what is stored of a conversation says that no turn runs."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.record(key).turn is not None:  # noqa: ASYNC110 - a timer stores it
+                await asyncio.sleep(0)
+
     async def connect(
         self,
         *,

@@ -216,7 +216,7 @@ async def test_a_turn_is_stopped_by_its_owner_and_by_who_may_approve(
     for client in others.values():
         await client.call("session/load", {"sessionId": "task:main"})
     owner.prompt("task:main")
-    [turn] = owner.markers("_acprelay/turn_started")
+    turn = (await owner.called("_acprelay/turn_started"))["params"]
     asked = {"sessionId": "task:main", "turn": turn["turn"]}
     for grant in (Grant.OBSERVE, Grant.PROMPT):
         others[grant].notify("session/cancel", sessionId="task:main")

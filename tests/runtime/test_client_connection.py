@@ -297,7 +297,7 @@ async def test_an_input_that_is_full_fails_that_request_only(
     large = client.request("session/prompt", {"sessionId": session, "x": "x" * (1 << 20)})
     refused = client.request("session/set_mode", {"sessionId": session, "modeId": "x"})
     [answer] = client.answers(refused)
-    assert (answer["error"]["code"], answer["error"]["data"]["code"]) == (-32603, "agent_error")
+    assert (answer["error"]["code"], answer["error"]["data"]["code"]) == (-32024, "agent_backed_up")
     client.notify("session/cancel", sessionId=session)  # which cannot be answered
     world.agent.go_on_reading()
     await world.steps(AFTERWARDS)
@@ -307,6 +307,31 @@ async def test_an_input_that_is_full_fails_that_request_only(
     assert "result" in await client.answer(client.prompt(session))
 
 
+async def test_what_a_prompt_begins_waits_for_the_answer_that_comes_at_once(
+    world: World, client: Client, session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    write = client.outlet.write
+
+    def count_and_write(data: bytes) -> None:
+        written.append(len(data))
+        write(data)
+
+    monkeypatch.setattr(client.outlet, "write", count_and_write)
+    world.agent.ignore("session/prompt")
+    prompt = client.prompt(session)
+    assert written == []
+    world.agent.answer(world.agent.requests("session/prompt")[0], {"stopReason": "end_turn"})
+    assert len(written) == 1
+    assert client.answers(prompt)
+    client.prompt(session)
+    waiting = client.prompt(session)
+    assert len(client.markers("_acprelay/turn_started")) == 1
+    client.notify("session/cancel", sessionId=session)
+    assert client.answers(waiting)
+    assert len(client.markers("_acprelay/turn_started")) == 2
+
+
 async def test_a_prompt_that_the_agent_does_not_take_fails_and_the_next_one_is_begun(
     world: World, client: Client, session: str
 ) -> None:
@@ -314,10 +339,28 @@ async def test_a_prompt_that_the_agent_does_not_take_fails_and_the_next_one_is_b
     client.request("session/set_mode", {"sessionId": session, "modeId": "x" * (1 << 20)})
     refused = [client.prompt(session) for _ in range(2)]
     for prompt in refused:
-        assert client.answers(prompt)[0]["error"]["data"]["code"] == "agent_error"
-    assert world.record().turn is None
+        assert client.answers(prompt)[0]["error"]["data"]["code"] == "agent_backed_up"
+    await world.at_rest()
     world.agent.go_on_reading()
     assert "result" in await client.answer(client.prompt(session))
+
+
+@pytest.mark.requirement("processes.asking-without-reading-ends")
+async def test_an_agent_that_asks_on_and_on_and_reads_no_answer_loses_its_run(
+    world: World, client: Client, session: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.agent.stop_reading()
+    prompt = client.prompt(session)
+    for _ in range(10):
+        ask = {"jsonrpc": "2.0", "id": 7, "method": "_acprelay/nothing"}
+        world.agent.say(*[ask] * 1000)
+    error = (await client.answer(prompt))["error"]
+    assert error["data"]["code"] == "session_ended"
+    assert "its agent asks on and on, and reads no answer" in error["message"]
+    await world.steps(AFTERWARDS)
+    assert world.agent.exit is not None
+    assert len(world.agent.sent) < 8000  # what followed was not even answered
+    assert caplog.text == ""
 
 
 # --- authentication
@@ -422,11 +465,12 @@ async def test_nothing_is_said_to_a_client_that_has_left(world: World) -> None:
     outlet = MemoryOutlet()
     client = await world.greeted(outlet=outlet)
     await client.open_session()
+    [attachment] = world.driver().attendance._clients
     said = list(outlet.payloads)
     await client.connection.__aexit__(None, None, None)  # its socket would take it
     world.agent.update("to nobody")
     client.connection.say(b"{}")
-    client.connection.flush()
+    client.connection.flush(attachment)
     assert outlet.payloads == said
 
 

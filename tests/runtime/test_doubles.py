@@ -52,7 +52,7 @@ async def test_what_an_agent_says_while_nobody_is_attached_goes_to_the_next_sink
     agent.attach(None)
     agent.say(b"3")
     agent.attach(other)
-    assert (sink.told, other.told) == ([[b"1", b"2"]], [[b"3"]])
+    assert (sink.told, other.told) == ([[b"1\n", b"2\n"]], [[b"3\n"]])
 
 
 async def test_every_sink_is_told_of_the_exit_once_behind_the_last_line(
@@ -64,7 +64,7 @@ async def test_every_sink_is_told_of_the_exit_once_behind_the_last_line(
     agent.attach(sink)
     agent.attach(sink)
     agent.attach(other)
-    assert sink.told == [[b"last"], AgentExit(returncode=3)]
+    assert sink.told == [[b"last\n"], AgentExit(returncode=3)]
     assert other.told == [AgentExit(returncode=3)]
 
 
@@ -77,7 +77,7 @@ async def test_a_paused_agent_tells_nothing_but_its_exit_is_seen(sink: Recording
     assert sink.told == []
     assert agent.exit == AgentExit(returncode=3)
     agent.resume_reading()
-    assert sink.told == [[b"1"], AgentExit(returncode=3)]
+    assert sink.told == [[b"1\n"], AgentExit(returncode=3)]
 
 
 async def test_an_agent_that_has_exited_takes_nothing() -> None:
@@ -105,7 +105,7 @@ async def test_an_agent_refuses_what_it_was_not_told_to_answer(sink: RecordingSi
     agent.send(b'{"jsonrpc":"2.0","id":1,"method":"no/such"}\n' + NOTE + b"\n")
     await asyncio.sleep(0)
     error = b'{"code":-32601,"message":"Method not found"}'
-    assert sink.told == [[b'{"jsonrpc":"2.0","id":1,"error":%b}' % error]]
+    assert sink.told == [[b'{"jsonrpc":"2.0","id":1,"error":%b}\n' % error]]
 
 
 async def test_what_waits_for_an_agent_is_bounded_but_for_the_first() -> None:

@@ -100,7 +100,34 @@ async def test_an_agent_of_another_version_or_of_none_is_refused(
     assert handshake.initialize_result == b"null"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"jsonrpc":"2.0","id":1}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1},"error":{"code":1,"message":""}}',
+    ],
+)
+async def test_an_answer_that_cannot_be_read_is_a_refusal_at_once(
+    agent: FakeAgent, handshake: Handshake, answer: bytes
+) -> None:
+    agent.react("initialize", lambda agent, _asked: agent.say(answer, answer))
+    with pytest.raises(AgentRefused, match="answered initialize with a malformed message"):
+        await handshake.initialize()
+
+
 # --- silence, and ends
+
+
+async def test_whoever_waits_in_vain_is_told_what_the_agent_wrote_instead(agent: FakeAgent) -> None:
+    headers = (b"Content-Length: 90\r", b'{"jsonrpc":"2.0","id":7}')
+    agent.react("initialize", lambda agent, _asked: agent.say(*headers))
+    handshake = attached(agent, deadline_s=0.01)
+    agent.say(b"Content-Length: 80\r")
+    with pytest.raises(AgentUnresponsive) as raised:
+        await handshake.initialize()
+    assert raised.value.hint == (
+        "it wrote 'Content-Length: 80\\r'; ACP has one JSON message in UTF-8 on each line"
+    )
 
 
 async def test_silence_ends_with_the_deadline(agent: FakeAgent) -> None:
@@ -191,7 +218,7 @@ async def test_a_repeated_answer_is_dropped(agent: FakeAgent, handshake: Handsha
 
     agent.react("initialize", answer_twice)
     await handshake.initialize()
-    assert handshake.early == [note("behind it")]
+    assert handshake.early == [note("behind it") + b"\n"]
     agent.say({"jsonrpc": "2.0", "id": 1, "result": ANSWER})
     assert b'"first":true' in handshake.initialize_result
 
@@ -233,7 +260,7 @@ async def test_early_notifications_are_kept_in_order_and_as_bytes(
     agent.say(noisy, b"no JSON at all", note("1"))
     await handshake.initialize()
     agent.say(note("2"))
-    assert handshake.early == [noisy, note("1"), note("2")]
+    assert handshake.early == [line + b"\n" for line in (noisy, note("1"), note("2"))]
 
 
 async def test_early_requests_are_refused(agent: FakeAgent, handshake: Handshake) -> None:
@@ -250,8 +277,8 @@ async def test_a_refusal_that_cannot_be_written_costs_no_other_line(
 ) -> None:
     agent.die()
     ask = encode({"jsonrpc": "2.0", "id": 1, "method": "fs/read_text_file", "params": {}})
-    handshake.lines_received([ask, note("behind it")], [])
-    assert handshake.early == [note("behind it")]
+    handshake.lines_received([ask + b"\n", note("behind it") + b"\n"], [])
+    assert handshake.early == [note("behind it") + b"\n"]
 
 
 async def test_an_agent_that_never_stops_is_not_kept_in_memory(
@@ -259,7 +286,7 @@ async def test_an_agent_that_never_stops_is_not_kept_in_memory(
 ) -> None:
     for number in range(1_005):
         agent.say(note(str(number)))
-    assert handshake.early == [note(str(number)) for number in range(1_000)]
+    assert handshake.early == [note(str(number)) + b"\n" for number in range(1_000)]
     assert "lost" in caplog.text
 
 

@@ -15,13 +15,16 @@ import pytest
 from acprelay.config import Limits
 from acprelay.errors import RelayError, StoreError, Unavailable
 from acprelay.routing.building import Rules
+from acprelay.routing.frames import TURN_ENDED, TURN_STARTED, marker
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord
+from acprelay.runtime import archive
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.session.models import SessionKey, SessionState
 from acprelay.storage.memory import MemoryStorage
 from acprelay.testing.agents import FakeAgent
 from acprelay.testing.session import FakeIds
+from acprelay.wire import text_frame
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Client, World
@@ -110,17 +113,17 @@ async def test_time_without_use_begins_anew_whenever_somebody_comes(
         session = await client.open_session()
         await client.leave()
         now = asyncio.get_running_loop().time()
-        world.archive.keep_house(now, idle_s=10.0)
-        world.archive.keep_house(now + 9.0, idle_s=10.0)
+        await world.archive.keep_house(now, idle_s=10.0)
+        await world.archive.keep_house(now + 9.0, idle_s=10.0)
         back = await world.greeted()
         await back.call("session/resume", {"sessionId": session})
-        world.archive.keep_house(now + 11.0, idle_s=10.0)
+        await world.archive.keep_house(now + 11.0, idle_s=10.0)
         await back.leave()
-        world.archive.keep_house(now + 12.0, idle_s=10.0)
-        world.archive.keep_house(now + 21.0, idle_s=10.0)
+        await world.archive.keep_house(now + 12.0, idle_s=10.0)
+        await world.archive.keep_house(now + 21.0, idle_s=10.0)
         await world.steps(AFTERWARDS)
         assert not world.is_gone()
-        world.archive.keep_house(now + 22.0, idle_s=10.0)
+        await world.archive.keep_house(now + 22.0, idle_s=10.0)
         await world.gone()
 
 
@@ -240,6 +243,37 @@ async def test_a_turn_is_on_record_before_the_agent_hears_of_it_and_until_it_has
     await client.answer(client.prompt(session))
     [started] = client.markers("_acprelay/turn_started")
     assert turns == [started["turn"]]
+    await world.at_rest()
+
+
+async def test_the_record_of_fast_turns_is_stored_now_and_then_and_at_the_end(
+    world: World, client: Client, session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[str | None] = []
+    save = world.storage.save
+
+    def note_and_save(record: ConversationRecord) -> None:
+        stored.append(record.turn)
+        save(record)
+
+    monkeypatch.setattr(world.storage, "save", note_and_save)
+    loop = asyncio.get_running_loop()
+    with monkeypatch.context() as moment:
+        now = loop.time()
+        moment.setattr(loop, "time", lambda: now)
+        for _ in range(20):
+            await client.answer(client.prompt(session))
+    turns = [turn["turn"] for turn in client.markers("_acprelay/turn_ended")]
+    assert (len(turns), stored) == (20, turns[:1])
+    await world.at_rest()
+    assert stored == [turns[0], None]
+
+
+async def test_what_is_not_stored_yet_is_stored_as_the_conversation_is_let_go_of(
+    world: World, client: Client, session: str
+) -> None:
+    await client.answer(client.prompt(session))
+    world.archive.close()
     assert world.record().turn is None
 
 
@@ -393,6 +427,63 @@ async def test_a_conversation_that_cannot_be_read_does_not_keep_a_relay_from_sta
     assert "cannot read what is stored" in caplog.text
 
 
+def with_a_turn_that_is_not_on_record() -> tuple[MemoryStorage, PublicLog]:
+    """A turn has begun, and the relay has died before its record was stored."""
+    storage = MemoryStorage(ids=FakeIds(), history_bytes=1 << 20)
+    log = storage.open_log(KEY, on_relief=lambda: None, on_trouble=lambda _: None)
+    storage.save(left_behind(turn=None, position=str(log.position(0))))
+    log.append(text_frame(marker(TURN_STARTED, str(KEY), {"turn": "turn-7"}, stamp=b"{}")), 1)
+    return storage, log
+
+
+async def test_a_turn_that_is_not_on_record_is_marked_interrupted_when_somebody_looks(
+    open_world: OpenWorld,
+) -> None:
+    storage, _ = with_a_turn_that_is_not_on_record()
+    for _ in range(2):
+        async with open_world(storage=storage) as world:
+            assert world.archive._drivers == {}
+            client = await world.greeted()
+            await client.call("session/load", {"sessionId": str(KEY)})
+            assert client.markers("_acprelay/turn_ended") == [
+                {"sessionId": str(KEY), "turn": "turn-7", "outcome": "interrupted"}
+            ]
+
+
+async def test_a_turn_that_has_ended_before_its_relay_died_is_not_ended_again(
+    open_world: OpenWorld,
+) -> None:
+    storage, log = with_a_turn_that_is_not_on_record()
+    storage.save(left_behind(turn="turn-7", position=str(log.position(1))))
+    over = {"turn": "turn-7", "outcome": "ended"}
+    log.append(text_frame(marker(TURN_ENDED, str(KEY), over, stamp=b"{}")), 1)
+    async with open_world(storage=storage) as world:
+        assert world.record().turn is None
+        client = await world.greeted()
+        await client.call("session/load", {"sessionId": str(KEY)})
+        assert [told["outcome"] for told in client.markers("_acprelay/turn_ended")] == ["ended"]
+
+
+async def test_a_conversation_that_cannot_be_looked_through_is_looked_through_the_next_time(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, log = with_a_turn_that_is_not_on_record()
+
+    def fail(*_: object, **__: object) -> object:
+        raise Unavailable("cannot read it", hint="try again")
+
+    async with open_world(storage=storage) as world:
+        client = await world.greeted()
+        with monkeypatch.context() as patch:
+            patch.setattr(log, "read", fail)
+            answer = await client.answer(client.request("session/load", {"sessionId": str(KEY)}))
+        assert answer["error"]["data"]["code"] == "unavailable"
+        assert world.archive._drivers == {}
+        await client.call("session/load", {"sessionId": str(KEY)})
+        [over] = client.markers("_acprelay/turn_ended")
+        assert over["outcome"] == "interrupted"
+
+
 # --- a log that cannot keep up, or cannot be stored
 
 
@@ -516,3 +607,19 @@ async def test_everybody_is_told_that_a_conversation_cannot_be_stored(
         await clients[0].call("session/delete", {"sessionId": session})
         storage.on_trouble(Unavailable("cannot store the conversation: too late"))
         assert len(clients[1].markers("_acprelay/notice")) == 3  # its end, and its deletion
+
+
+async def test_a_conversation_that_goes_while_the_house_is_kept_is_left_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_HOUSES_AT_ONCE", 1)  # others have their turn in between
+    client = await world.greeted()
+    await client.open_session()
+    driver = world.driver()
+    looked_at: list[float] = []
+    monkeypatch.setattr(driver, "keep_house", lambda now, **_: looked_at.append(now))
+    keeping = asyncio.get_running_loop().create_task(world.archive.keep_house(1.0, idle_s=10.0))
+    await world.steps(1)
+    world.host.withdraw(driver)
+    await keeping
+    assert looked_at == []

@@ -377,3 +377,20 @@ def test_nothing_is_lost_repeated_or_reordered_however_the_transport_pauses(
     for payload in play.outlet.payloads:
         written[owners[payload[1:2]]].append(payload)
     assert written == play.expected
+
+
+async def test_what_is_due_to_an_attachment_is_written_at_once_as_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outlet = MemoryOutlet()
+    written: list[bytes] = []
+    monkeypatch.setattr(outlet, "write", written.append)
+    outbox = Outbox(outlet=outlet, measures=MEASURES)
+    session = Session("a")
+    outbox.add(session.attachment)
+    session.publish(b'"one"', b'"two"')
+    session.attachment.push(b'"reply"')
+    session.publish(b'"three"')
+    outbox.flush()
+    payloads = (b'"a opened"', b'"one"', b'"two"', b'"reply"', b'"three"')
+    assert written == [b"".join(map(text_frame, payloads))]

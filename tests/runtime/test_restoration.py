@@ -521,7 +521,7 @@ async def check(
     if KEY in world.archive:
         driver = world.driver()
         assert driver.is_live == (session is not None and session.state is SessionState.ACTIVE)
-        assert world.record().turn is None
+        await world.at_rest()
         turns = (await witness.call("_acprelay/turns", {"sessionId": str(KEY)}))["result"]
         assert turns["running"] is None
     else:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from acprelay.agents.models import AgentExit
 from acprelay.config import Limits
-from acprelay.errors import AgentError, LocalProtocolError, SpawnFailed, Unavailable
+from acprelay.errors import (
+    AgentError,
+    LocalProtocolError,
+    SessionNotFound,
+    SpawnFailed,
+    Unavailable,
+)
 from acprelay.routing.conversation import Conversation
+from acprelay.routing.opening import SessionOpening
 from acprelay.runtime.agent_pool import AgentPool
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.handshake import Handshake
 from acprelay.runtime.measurements import Traffic
+from acprelay.runtime.opening import Opening
 from acprelay.session.cleanup import NoOpCleaner
-from acprelay.session.models import Session, SessionKey, SessionSpec, SessionState
+from acprelay.session.models import Handle, Session, SessionKey, SessionSpec, SessionState
 from acprelay.testing.agents import FakeAgent, Message
 from acprelay.testing.session import FakeScheduler
 
@@ -268,18 +278,43 @@ async def test_a_start_that_gives_up_a_session_that_is_gone_is_no_failure(
     assert caplog.text == ""
 
 
-def test_nothing_can_be_sent_to_an_agent_that_is_not_there_yet(world: World) -> None:
-    run = AgentRun(
+def run_without_agent(world: World) -> AgentRun:
+    purpose = SimpleNamespace(agent="fake", on_lost=None, credentials=None)
+    return AgentRun(
         key=KEY,
-        purpose=cast("Purpose", None),
+        purpose=cast("Purpose", purpose),
         manager=world.manager,
         pool=world.source,
         limits=Limits(),
         desk=cast("ServiceDesk", None),
         traffic=Traffic(),
     )
+
+
+def test_nothing_can_be_sent_to_an_agent_that_is_not_there_yet(world: World) -> None:
     with pytest.raises(LocalProtocolError):
-        run.send(b"{}\n")
+        run_without_agent(world).send(b"{}\n")
+
+
+async def test_a_run_is_started_once(world: World) -> None:
+    run = run_without_agent(world)
+    handle: Handle[AgentRun, object] = Handle()
+    with pytest.raises(SessionNotFound):  # nobody has created the session
+        await run.start(handle)
+    with pytest.raises(LocalProtocolError):
+        await run.start(handle)
+
+
+async def test_a_session_that_is_open_keeps_nothing_that_only_its_opening_needed(
+    world: World, client: Client
+) -> None:
+    await client.open_session()
+    handle = world.registry.get(KEY)
+    assert handle is not None
+    await world.steps_until(lambda: handle.spawn_task is None)
+    gc.collect()
+    kept = [each for each in gc.get_objects() if isinstance(each, Opening | SessionOpening)]
+    assert kept == []
 
 
 # --- the end
@@ -318,11 +353,13 @@ async def test_an_end_in_the_middle_of_a_start_awaits_the_start_before_it_ends_t
     await world.steps_until(lambda: bool(world.agent.requests("session/new")))
     handle = world.registry.get(KEY)
     assert handle is not None
+    spawning = handle.spawn_task
+    assert spawning is not None
     end = world.agent.end
     spawn_task_was_done: list[bool] = []
 
     async def look_and_end() -> AgentExit:
-        spawn_task_was_done.append(handle.spawn_task is not None and handle.spawn_task.done())
+        spawn_task_was_done.append(spawning.done())
         return await end()
 
     monkeypatch.setattr(world.agent, "end", look_and_end)
@@ -677,7 +714,7 @@ async def test_a_message_that_could_not_be_sent_does_not_count(
     world.agent.stop_reading()
     client.request("session/prompt", {"sessionId": session_id, "x": "x" * (1 << 20)})
     refused = client.request("session/set_mode", {"sessionId": session_id, "modeId": "x"})
-    assert code(await client.answer(refused)) == "agent_error"
+    assert code(await client.answer(refused)) == "agent_backed_up"
     await world.host.keep_house()
     assert world.manager.heartbeats == [(0, 1)]
 

@@ -62,6 +62,7 @@ async def test_a_record_holds_its_raw_json_as_json(world: World) -> None:
         "run": 1,
         "snapshot": {},
         "turn": None,
+        "position": None,
         "title": "T",
         "created_at": 1.5,
         "updated_at": 2.5,

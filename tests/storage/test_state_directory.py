@@ -11,6 +11,9 @@ import pytest
 
 from acprelay.errors import ConfigError
 from acprelay.storage import StateDirectory, default_state_directory
+from acprelay.storage.disk import replace_file
+from acprelay.storage.secrets import SecretFile
+from acprelay.storage.state_directory import HeldDisk
 
 HOLDER = """
 import sys
@@ -147,3 +150,35 @@ def test_a_symbolic_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) ->
     with pytest.raises(ConfigError):
         StateDirectory(state).__enter__()
     assert victim.read_text() == "mine"
+
+
+def test_what_is_at_the_path_of_a_directory_that_is_held_is_looked_at_each_time(
+    tmp_path: Path,
+) -> None:
+    path, aside = tmp_path / "state", tmp_path / "aside"
+    with StateDirectory(path) as directory:
+        disk = HeldDisk(directory)
+        disk.check()
+        path.rename(aside)
+        for put in (path.exists, path.touch, path.unlink, path.mkdir, (path / "lock").touch):
+            put()
+            with pytest.raises(OSError, match="another one is in its place") as caught:
+                disk.check()
+            assert caught.value.filename == str(path)
+        (path / "lock").unlink()
+        path.rmdir()
+        aside.rename(path)
+        disk.check()
+
+
+def test_nothing_is_written_to_a_directory_that_is_no_longer_held(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    with StateDirectory(path) as directory:
+        disk = HeldDisk(directory)
+        path.rename(tmp_path / "aside")
+        path.mkdir()
+        with pytest.raises(OSError, match="another one is in its place"):
+            replace_file(disk, path / "file", b"data")
+        with pytest.raises(ConfigError, match="another one is in its place"):
+            SecretFile(path=path / "secret", disk=disk).save("secret")
+    assert list(path.iterdir()) == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acprelay.wire import LineSplitter, OversizedFrame, to_line
+from acprelay.wire import LineSplitter, OversizedFrame, bare, to_line
 from acprelay.wire.framing import EDGE_SIZE
 
 MIB = 1024 * 1024
@@ -24,10 +24,11 @@ def in_order(lines: list[bytes], oversized: list[OversizedFrame]) -> list[Item]:
     items: list[Item] = []
     done = 0
     for skipped in oversized:
-        items += lines[done : skipped.index]
+        items += map(bare, lines[done : skipped.index])
         items.append((skipped.size, skipped.head, skipped.tail))
         done = skipped.index
-    return items + lines[done:]
+    items += map(bare, lines[done:])
+    return items
 
 
 def expected(stream: bytes, max_frame: int) -> list[Item]:
@@ -54,7 +55,7 @@ def run(chunks: list[bytes], max_frame: int) -> list[Item]:
 
 
 def test_many_lines_in_one_chunk_come_out_in_order() -> None:
-    assert splitter().feed(b"a\nbb\nccc\n") == [b"a", b"bb", b"ccc"]
+    assert splitter().feed(b"a\nbb\nccc\n") == [b"a\n", b"bb\n", b"ccc\n"]
 
 
 def test_a_line_over_several_chunks_comes_out_once_whole() -> None:
@@ -63,22 +64,23 @@ def test_a_line_over_several_chunks_comes_out_once_whole() -> None:
         [],
         [],
         [],
-        [b"abcd"],
-        [b"e"],
+        [b"abcd\n"],
+        [b"e\n"],
     ]
 
 
 def test_blank_lines_are_left_out() -> None:
-    assert splitter().feed(b"\n\r\n \t\na\n\n") == [b"a"]
+    assert splitter().feed(b"\n\r\n \t\na\n\n") == [b"a\n"]
 
 
 def test_a_carriage_return_before_the_newline_stays() -> None:
-    assert splitter().feed(b"{}\r\n") == [b"{}\r"]
+    assert splitter().feed(b"{}\r\n") == [b"{}\r\n"]
+    assert bare(b"{}\r\n") == b"{}\r"
 
 
 def test_the_last_line_needs_no_newline_at_the_end_of_the_stream() -> None:
     subject = splitter()
-    assert subject.feed(b"a\nb") == [b"a"]
+    assert subject.feed(b"a\nb") == [b"a\n"]
     assert subject.finish() == [b"b"]
     assert subject.finish() == []
 
@@ -100,21 +102,21 @@ def test_pending_counts_the_bytes_of_the_unfinished_line() -> None:
 
 def test_a_line_of_exactly_the_limit_passes() -> None:
     subject = splitter(4)
-    assert subject.feed(b"aaaa\nbbbb") == [b"aaaa"]
-    assert subject.feed(b"\n") == [b"bbbb"]
+    assert subject.feed(b"aaaa\nbbbb") == [b"aaaa\n"]
+    assert subject.feed(b"\n") == [b"bbbb\n"]
     assert subject.take_oversized() == []
 
 
 def test_a_line_over_the_limit_is_reported_and_the_stream_goes_on() -> None:
     subject = splitter(4)
-    assert subject.feed(b"a\nb\n12345\nc\n") == [b"a", b"b", b"c"]
+    assert subject.feed(b"a\nb\n12345\nc\n") == [b"a\n", b"b\n", b"c\n"]
     assert subject.take_oversized() == [OversizedFrame(5, b"12345", b"12345", index=2)]
 
 
 def test_an_oversized_line_that_began_earlier_stands_before_the_lines_of_its_last_chunk() -> None:
     subject = splitter(4)
-    assert subject.feed(b"a\n123") == [b"a"]
-    assert subject.feed(b"45\nb\n") == [b"b"]
+    assert subject.feed(b"a\n123") == [b"a\n"]
+    assert subject.feed(b"45\nb\n") == [b"b\n"]
     assert subject.take_oversized() == [OversizedFrame(5, b"12345", b"12345", index=0)]
 
 
@@ -214,7 +216,7 @@ def test_the_time_for_one_long_line_grows_with_its_length_and_not_with_its_squar
             begun = time.process_time()
             for _ in range(chunks):
                 subject.feed(chunk)
-            assert len(subject.feed(b"\n")[0]) == chunks * len(chunk)
+            assert len(bare(subject.feed(b"\n")[0])) == chunks * len(chunk)
             times.append(time.process_time() - begun)
         return min(times)
 

@@ -44,12 +44,23 @@ def test_what_is_no_greeting_is_refused(message: bytes) -> None:
         read_greeting(message)
 
 
-@pytest.mark.parametrize("how", [Exit(returncode=0), Exit(returncode=3), Exit(signal=9)])
+@pytest.mark.parametrize(
+    "how", [Exit(returncode=0), Exit(returncode=3), Exit(signal=9, closed="input")]
+)
 def test_an_exit_is_read_as_it_was_written(how: Exit) -> None:
     assert read_exit(write(how)) == how
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"returncode":1,"signal":9}', b'{"signal":"KILL"}', b""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"returncode":1,"signal":9}',
+        b'{"signal":"KILL"}',
+        b'{"signal":9,"closed":"x"}',
+        b"",
+    ],
+)
 def test_what_does_not_say_how_an_agent_ended_is_refused(body: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match="cannot read how the agent ended"):
         read_exit(body)

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acprelay.errors import RemoteProtocolError
-from acprelay.wire import MessageKind, TruncatedEnvelope, peek, peek_refused, peek_truncated
+from acprelay.wire import (
+    MessageKind,
+    TruncatedEnvelope,
+    peek,
+    peek_refused,
+    peek_refused_of_agent,
+    peek_truncated,
+)
 
 REQUEST = MessageKind.REQUEST
 RESPONSE = MessageKind.RESPONSE
@@ -156,3 +163,19 @@ def test_a_refused_frame_may_still_tell_its_id(frame: bytes, told: TruncatedEnve
     with pytest.raises(RemoteProtocolError):
         peek(frame)
     assert peek_refused(frame) == told
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"),
+    [
+        (b'{"jsonrpc":"2.0","id":1}', RESPONSE),
+        (b'{"jsonrpc":"2.0","id":1,"result":1,"error":2}', RESPONSE),
+        (b'{"jsonrpc":"2.0","id":1,"method":7}', REQUEST),
+        (b'{"id":1}', None),
+        (b'{"jsonrpc":"2.0","id":[],"method":"m"}', None),
+    ],
+)
+def test_what_an_agent_wrote_and_asks_nothing_is_an_answer(
+    frame: bytes, kind: MessageKind | None
+) -> None:
+    assert peek_refused_of_agent(frame).kind is kind

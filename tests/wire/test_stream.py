@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 
 from acprelay.wire import UpdateStream, peek, rewrite, stamp, text_frame, walk
@@ -30,8 +32,20 @@ def taught(*lines: bytes, out_of_turn: bool = False) -> UpdateStream:
     return stream
 
 
+class Taken(NamedTuple):
+    """Frames that came the short way."""
+
+    blob: bytes
+    count: int  # type: ignore[assignment]  # hides tuple's method
+
+
+def short_way(stream: UpdateStream, lines: list[bytes], start: int, seq: int) -> Taken:
+    parts, count = stream.rewrite([line + b"\n" for line in lines], start, seq)
+    return Taken(b"".join(parts), count)
+
+
 def test_an_update_comes_out_with_the_public_id_and_a_stamp() -> None:
-    blob, count = taught(update()).rewrite([update(b"hello")], 0, 7)
+    blob, count = short_way(taught(update()), [update(b"hello")], 0, 7)
     ((_, payload, end),) = walk(blob)
     assert count == 1
     assert blob[payload:end] == (
@@ -45,30 +59,36 @@ def test_an_update_comes_out_with_the_public_id_and_a_stamp() -> None:
 def test_a_batch_comes_out_as_the_long_way_gives_it(first_seq: int) -> None:
     lines = [update(b"%d" % number * (number % 7)) for number in range(600)]
     lines += [update(b"x" * size) for size in (0, 100, 65_300, 65_400, 70_000)]
-    blob, count = taught(update()).rewrite(lines, 0, first_seq)
+    blob, count = short_way(taught(update()), lines, 0, first_seq)
     assert count == len(lines)
     assert blob == b"".join(map(long_way, lines, range(first_seq, first_seq + len(lines))))
 
 
 def test_a_batch_begins_where_it_is_told_to() -> None:
     lines = [b"noise", update(b"a"), update(b"b")]
-    assert taught(update()).rewrite(lines, 1, 5) == (
+    assert short_way(taught(update()), lines, 1, 5) == (
         long_way(lines[1], 5) + long_way(lines[2], 6),
         2,
     )
 
 
 def test_nothing_is_taken_past_the_end() -> None:
-    assert taught(update()).rewrite([update()], 1, 5) == (b"", 0)
+    assert short_way(taught(update()), [update()], 1, 5) == (b"", 0)
+
+
+def test_a_line_that_no_newline_ends_is_left_to_the_long_way() -> None:
+    lines = [update() + b"\n", update()]
+    parts, count = taught(update()).rewrite(lines, 0, 5)
+    assert (b"".join(parts), count) == (long_way(update(), 5), 1)
 
 
 def test_nothing_is_taken_before_something_was_learnt() -> None:
-    assert taught().rewrite([update()], 0, 1) == (b"", 0)
+    assert short_way(taught(), [update()], 0, 1) == (b"", 0)
 
 
 def test_a_batch_ends_before_the_first_line_of_another_shape() -> None:
     lines = [update(), update(), b'{"jsonrpc":"2.0","id":1,"result":{}}', update()]
-    blob, count = taught(update()).rewrite(lines, 0, 1)
+    blob, count = short_way(taught(update()), lines, 0, 1)
     assert (blob, count) == (long_way(lines[0], 1) + long_way(lines[1], 2), 2)
 
 
@@ -80,13 +100,13 @@ def test_shapes_may_alternate() -> None:
         b'{"a":[1,{}], "sessionUpdate" : "agent_thought_chunk" } } }\r'
     )
     lines = [update(b"a"), spaced, last, kind_last, piece(b"1"), last, spaced, kind_last]
-    blob, count = taught(update(), spaced, last, kind_last, piece(b"2")).rewrite(lines, 0, 1)
+    blob, count = short_way(taught(update(), spaced, last, kind_last, piece(b"2")), lines, 0, 1)
     assert count == len(lines)
     assert blob == b"".join(map(long_way, lines, range(1, 9)))
 
 
 def test_what_comes_out_of_turn_is_marked() -> None:
-    blob, _ = taught(update(), out_of_turn=True).rewrite([update()], 0, 7)
+    blob, _ = short_way(taught(update(), out_of_turn=True), [update()], 0, 7)
     mark = stamp(GENERATION, 7, out_of_turn=True)
     assert blob == text_frame(rewrite(peek(update()), session_id=PUBLIC_ID, stamp=mark))
 
@@ -94,14 +114,14 @@ def test_what_comes_out_of_turn_is_marked() -> None:
 def test_the_latest_shapes_are_kept() -> None:
     shapes = [update().replace(b'"2.0"', b'"2.0","n":%d' % number) for number in range(12)]
     stream = taught(*shapes)
-    taken = [stream.rewrite([shape], 0, 1).count for shape in shapes]
+    taken = [short_way(stream, [shape], 0, 1).count for shape in shapes]
     assert taken == [0] * 4 + [1] * 8
 
 
 def test_a_shape_that_is_seen_again_is_the_latest() -> None:
     shapes = [update().replace(b'"2.0"', b'"2.0","n":%d' % number) for number in range(8)]
-    stream = taught(*shapes, shapes[0], b'{"n":9,' + update()[1:])
-    taken = [stream.rewrite([shape], 0, 1).count for shape in shapes]
+    stream = taught(*shapes, *[shapes[0]] * 9, b'{"n":9,' + update()[1:])
+    taken = [short_way(stream, [shape], 0, 1).count for shape in shapes]
     assert taken == [1, 0, 1, 1, 1, 1, 1, 1]
 
 
@@ -128,7 +148,7 @@ def test_a_shape_that_is_seen_again_is_the_latest() -> None:
 )
 def test_what_has_no_shape_to_remember_goes_the_long_way_again(line: bytes) -> None:
     line = line.replace(b"U", CHUNK % b"hi")
-    assert taught(line).rewrite([line], 0, 1) == (b"", 0)
+    assert short_way(taught(line), [line], 0, 1) == (b"", 0)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +176,7 @@ def test_what_has_no_shape_to_remember_goes_the_long_way_again(line: bytes) -> N
 def test_updates_of_other_kinds_are_left_to_the_long_way(value: bytes) -> None:
     line = HEAD + value + b"}}"
     kind_last = HEAD + b'{"content":{},"sessionUpdate":"agent_message_chunk"}}}'
-    assert taught(update(), piece(b"1"), kind_last, line).rewrite([line], 0, 1) == (b"", 0)
+    assert short_way(taught(update(), piece(b"1"), kind_last, line), [line], 0, 1) == (b"", 0)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +204,7 @@ def test_updates_of_other_kinds_are_left_to_the_long_way(value: bytes) -> None:
 )
 def test_a_line_in_doubt_is_left_to_the_long_way(more: bytes) -> None:
     lines = [piece(b"1"), piece(b"2"), piece(more), piece(b"3")]
-    blob, count = taught(piece(b"{}")).rewrite(lines, 0, 1)
+    blob, count = short_way(taught(piece(b"{}")), lines, 0, 1)
     assert (blob, count) == (long_way(lines[0], 1) + long_way(lines[1], 2), 2)
 
 
@@ -209,7 +229,7 @@ def test_a_line_in_doubt_is_left_to_the_long_way(more: bytes) -> None:
 )
 def test_what_is_not_exactly_one_value_is_left_to_the_long_way(value: bytes) -> None:
     kind_last = HEAD + b'{"content":{},"sessionUpdate":"agent_message_chunk"}}}'
-    assert taught(update(), kind_last).rewrite([HEAD + value + b"}}"], 0, 1) == (b"", 0)
+    assert short_way(taught(update(), kind_last), [HEAD + value + b"}}"], 0, 1) == (b"", 0)
 
 
 @pytest.mark.parametrize(
@@ -228,14 +248,14 @@ def test_what_is_not_exactly_one_value_is_left_to_the_long_way(value: bytes) -> 
 )
 def test_values_that_are_whole_only_together_are_left_to_the_long_way(rests: list[bytes]) -> None:
     lines = [piece(rest)[:-3] + b"}}" for rest in rests]
-    assert taught(piece(b"1")).rewrite(lines, 0, 1) == (b"", 0)
+    assert short_way(taught(piece(b"1")), lines, 0, 1) == (b"", 0)
 
 
 def test_values_that_end_alike_and_are_whole_only_together_are_left_to_the_long_way() -> None:
     end = b',"sessionUpdate":"agent_message_chunk"}'
     beginnings = [b'{"a":{"b":1', b'"c":2', b'{"d":4},{"e":5']
     lines = [HEAD + beginning + end + b"}}" for beginning in beginnings]
-    assert taught(HEAD + b'{"a":1' + end + b"}}").rewrite(lines, 0, 1) == (b"", 0)
+    assert short_way(taught(HEAD + b'{"a":1' + end + b"}}"), lines, 0, 1) == (b"", 0)
 
 
 @pytest.mark.parametrize(
@@ -258,12 +278,12 @@ def test_whatever_is_one_value_of_a_known_kind_is_taken(more: bytes) -> None:
     kind_last = HEAD + b'{"content":%b,"sessionUpdate":"agent_message_chunk"}}}'
     stream = taught(piece(b"1"), kind_last % b"1")
     for line in (piece(more), kind_last % more):
-        assert stream.rewrite([line], 0, 1) == (long_way(line, 1), 1)
+        assert short_way(stream, [line], 0, 1) == (long_way(line, 1), 1)
 
 
 def test_an_update_of_another_session_is_left_to_the_long_way() -> None:
     other = update().replace(b'"sessionId":"0"', b'"sessionId":"1"')
-    assert taught(update()).rewrite([other], 0, 1) == (b"", 0)
+    assert short_way(taught(update()), [other], 0, 1) == (b"", 0)
 
 
 def test_deep_nesting_is_taken_only_where_the_long_way_takes_it() -> None:
@@ -271,7 +291,7 @@ def test_deep_nesting_is_taken_only_where_the_long_way_takes_it() -> None:
     taken = []
     for depth in range(50, 1200):
         line = piece(b"[" * depth + b"]" * depth)
-        taken.append(stream.rewrite([line], 0, 1).count)
+        taken.append(short_way(stream, [line], 0, 1).count)
         if taken[-1]:
             long_way(line, 1)
     assert taken[0] == 1

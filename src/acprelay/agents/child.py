@@ -32,18 +32,26 @@ class Child:
         streams: The relay's side of its pipes; they belong to this object from now on.
     """
 
+    __slots__ = ("_loop", "_process", "_protocol", "_streams", "stderr", "stdin", "stdout")
+
     def __init__(self, *, process: subprocess.Popen[bytes], streams: StandardStreams) -> None:
         self._process = process
         self._streams = streams
         self._protocol = asyncio.SubprocessProtocol()
         self._loop = loop = asyncio.get_running_loop()
-        self.stdin = WritePipe(
+        self.stdin = WritePipe(loop=loop, fd=streams.stdin, on_end=self._input_ended)
+        self.stdout = ReadPipe(
             loop=loop,
-            fd=streams.stdin,
-            on_end=lambda: self._protocol.pipe_connection_lost(0, None),
+            fd=streams.stdout,
+            on_data=self._output_received,
+            on_end=self._output_ended,
         )
-        self.stdout = self._read_pipe(1, streams.stdout)
-        self.stderr = self._read_pipe(2, streams.stderr)
+        self.stderr = ReadPipe(
+            loop=loop,
+            fd=streams.stderr,
+            on_data=self._complaint_received,
+            on_end=self._complaints_ended,
+        )
 
     @classmethod
     def spawn(cls, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> Child:
@@ -105,17 +113,24 @@ class Child:
         self._process.wait()
         self._streams.close()
 
-    def _read_pipe(self, number: int, fd: int) -> ReadPipe:
-        return ReadPipe(
-            loop=self._loop,
-            fd=fd,
-            on_data=lambda data: self._protocol.pipe_data_received(number, data),
-            on_end=lambda: self._protocol.pipe_connection_lost(number, None),
-        )
-
     def _on_exit(self) -> None:
         # Scheduled first: a receiver of the last data that fails must not keep the exit a secret.
         self._loop.call_soon(self._protocol.process_exited)
         self.stdin.abort()
         self.stderr.finish()
         self.stdout.finish()
+
+    def _output_received(self, data: bytes) -> None:
+        self._protocol.pipe_data_received(1, data)
+
+    def _output_ended(self) -> None:
+        self._protocol.pipe_connection_lost(1, None)
+
+    def _complaint_received(self, data: bytes) -> None:
+        self._protocol.pipe_data_received(2, data)
+
+    def _complaints_ended(self) -> None:
+        self._protocol.pipe_connection_lost(2, None)
+
+    def _input_ended(self) -> None:
+        self._protocol.pipe_connection_lost(0, None)

@@ -6,8 +6,6 @@ agent holds it back meanwhile. This module knows no process and no socket.
 
 from __future__ import annotations
 
-from collections import deque
-
 from acprelay.agents.models import AgentExit
 from acprelay.agents.ports import AgentSink
 from acprelay.wire.framing import OversizedFrame
@@ -22,7 +20,8 @@ class Delivery:
     def __init__(self) -> None:
         self._sink: AgentSink | None = None
         self._paused = False
-        self._unsaid: deque[tuple[list[bytes], list[OversizedFrame]]] = deque()
+        # A list: an empty deque takes 0.7 KB, and next to nothing ever waits.
+        self._unsaid: list[tuple[list[bytes], list[OversizedFrame]]] = []
         self._exit: AgentExit | None = None
         self._told = False  # the sink knows of the exit
 
@@ -69,7 +68,7 @@ class Delivery:
         failure: Exception | None = None
         while self._unsaid and self._sink is not None and not self._paused:
             try:
-                self._sink.lines_received(*self._unsaid.popleft())
+                self._sink.lines_received(*self._unsaid.pop(0))
             except Exception as error:  # noqa: BLE001 - raised below: it still learns what follows
                 failure = failure or error
         if self._sink is not None and not (self._paused or self._told or self._exit is None):

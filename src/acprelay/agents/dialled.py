@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from acprelay.agents.allowance import Allowance
 from acprelay.agents.delivery import Delivery
 from acprelay.agents.link_connection import LinkConnection
 from acprelay.agents.models import AgentExit, AgentLimits
@@ -20,7 +21,7 @@ from acprelay.agents.outgoing import Outgoing
 from acprelay.agents.ports import AgentSink
 from acprelay.agents.refusals import being_ended, check_whole
 from acprelay.agents.stderr_tail import STDERR_LINES, StderrTail
-from acprelay.errors import AgentBackedUp, AgentError, AgentExited, RemoteProtocolError
+from acprelay.errors import AgentError, AgentExited, RemoteProtocolError
 from acprelay.wire.bare_link import BareEnd
 from acprelay.wire.framing import LineSplitter
 from acprelay.wire.link import WINDOW, LinkEnd, Parcel, ParcelKind
@@ -60,6 +61,7 @@ class DialledAgent:
         self.on_gone: Callable[[], None] = lambda: None
         self._link = end
         self._limits = limits
+        self._allowance = Allowance(agent=name, limit=limits.max_stdin_bytes)
         self._grace_s = grace_s
         self._loop = asyncio.get_running_loop()
         self._splitter = LineSplitter(max_frame=limits.max_frame)
@@ -137,9 +139,8 @@ class DialledAgent:
             status = self.exit.describe()
             raise AgentExited(agent=self.name, status=status, stderr=self.stderr_tail)
         check_whole(self.name, data)
-        waiting, limit = self._link.unacknowledged, self._limits.max_stdin_bytes
-        if waiting and waiting + len(data) > limit and not is_owed:
-            raise AgentBackedUp(agent=self.name, waiting=waiting, limit=limit)
+        waiting = self._link.unacknowledged
+        self._allowance.check(len(data), waiting=waiting, is_owed=is_owed)
         if self._ending is not None:
             raise being_ended(self.name)
         if not waiting:
@@ -219,7 +220,8 @@ class DialledAgent:
                 self._stderr_tail.append(parcel.body)
             case ParcelKind.EXIT:
                 told = read_exit(parcel.body)
-                self._conclude(AgentExit(returncode=told.returncode, signal=told.signal))
+                how = AgentExit(returncode=told.returncode, signal=told.signal, closed=told.closed)
+                self._conclude(how)
                 self._begin_ending()
             case ParcelKind.GONE if self.exit is not None:
                 self.give_up()

@@ -21,10 +21,11 @@ from typing import Protocol
 import psutil
 
 from acprelay.agents.models import AgentExit, AgentLimits
-from acprelay.agents.process_table import ProcessEntry, ProcessHandle, ProcessSurvey
+from acprelay.agents.process_table import ProcessEntry, ProcessHandle, ProcessSurvey, unseen
 from acprelay.agents.process_tree import belonging
 from acprelay.errors import AgentError
 
+_NONE: frozenset[ProcessHandle] = frozenset()
 _POLL_S = 0.01
 _MOST_LOOKS = 20  # at a tree whose members go on starting others and ending, faster than is looked
 
@@ -89,13 +90,13 @@ class Ending:
         self._survey = survey
         self._limits = limits
         self._members: list[ProcessEntry] = []
-        self._gone: set[ProcessHandle] = set()
+        self._gone: frozenset[ProcessHandle] = _NONE
 
     async def carry_out(self) -> None:
         """Returns once nothing of the tree is left. Cancelled, or on an error, it kills the group.
 
         Raises:
-            AgentError: Processes survive SIGKILL.
+            AgentError: Processes survive SIGKILL, or it cannot be seen which there are.
         """
         try:
             is_anybody_left = await self._look()
@@ -104,8 +105,11 @@ class Ending:
                 self._signal_all(signal.SIGTERM)
                 await self._wait_until_gone(self._limits.grace_s)
                 await self._kill()
+        except OSError as error:
+            self._kill_group()
+            raise unseen(error) from error
         except BaseException:
-            self._signal_group(signal.SIGKILL)
+            self._kill_group()
             raise
 
     async def _kill(self) -> None:
@@ -129,7 +133,7 @@ class Ending:
                 return True
             if not found:
                 break
-            self._gone.update(found)
+            self._gone |= {*found}
         return False
 
     async def _find(self) -> None:
@@ -174,6 +178,10 @@ class Ending:
         if self._process.exit is None or any(self._lives(entry) for entry in group):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(OSError):  # whether it is ours is not known
+            self._signal_group(signal.SIGKILL)
 
     async def _wait_until_gone(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -26,21 +26,34 @@ def watch_exit(
         loop: Runs the callback.
         on_exit: Called once, after the child is reaped.
     """
-
-    def exited(pidfd: int) -> None:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
-        process.wait()
-        on_exit()
-
-    def wait() -> None:
-        process.wait()
-        with contextlib.suppress(RuntimeError):  # the loop was closed before its child was ended
-            loop.call_soon_threadsafe(on_exit)
-
     try:
         pidfd = os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # no Linux, or an old one
-        threading.Thread(target=wait, name=f"child-{process.pid}", daemon=True).start()
+        name = f"child-{process.pid}"
+        threading.Thread(
+            target=_wait, args=(process, loop, on_exit), name=name, daemon=True
+        ).start()
     else:
-        loop.add_reader(pidfd, exited, pidfd)
+        loop.add_reader(pidfd, _exited, pidfd, process, loop, on_exit)
+
+
+def _exited(
+    pidfd: int,
+    process: subprocess.Popen[bytes],
+    loop: asyncio.AbstractEventLoop,
+    on_exit: Callable[[], None],
+) -> None:
+    loop.remove_reader(pidfd)
+    os.close(pidfd)
+    process.wait()
+    on_exit()
+
+
+def _wait(
+    process: subprocess.Popen[bytes],
+    loop: asyncio.AbstractEventLoop,
+    on_exit: Callable[[], None],
+) -> None:
+    process.wait()
+    with contextlib.suppress(RuntimeError):  # the loop was closed before its child was ended
+        loop.call_soon_threadsafe(on_exit)

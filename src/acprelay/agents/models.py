@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from acprelay.errors import ConfigError
 from acprelay.routing.choosing import JOINED, NO_AGENT
+from acprelay.wire.link_greeting import Stream
 
 MARKER = "ACPRELAY_RUN"
 """The variable that marks every process of one run of an agent, or of one terminal's command."""
@@ -116,23 +117,30 @@ class AgentExit:
         returncode: The exit status; None if a signal ended it.
         signal: The number of the signal; None if it ended by itself.
         is_lost: Whether it is not known, since the link to the agent was lost.
+        closed: Which of its standard streams it had closed, and was ended for.
     """
 
     returncode: int | None = None
     signal: int | None = None
     is_lost: bool = False
+    closed: Stream | None = None
 
     @classmethod
-    def from_returncode(cls, returncode: int) -> AgentExit:
+    def from_returncode(cls, returncode: int, *, closed: Stream | None = None) -> AgentExit:
         """Reads the convention of `subprocess`: a negative number is a signal."""
         if returncode < 0:
-            return cls(signal=-returncode)
-        return cls(returncode=returncode)
+            return cls(signal=-returncode, closed=closed)
+        return cls(returncode=returncode, closed=closed)
 
     def describe(self) -> str:
         """In words: `exit status 3`, `signal SIGKILL`, `the loss of its link`."""
         if self.is_lost:
             return "the loss of its link"
+        reason = f", after it had closed its standard {self.closed}" if self.closed else ""
+        return self._how + reason
+
+    @property
+    def _how(self) -> str:
         if self.signal is None:
             return f"exit status {self.returncode}"
         try:

@@ -43,7 +43,7 @@ async def end_orphans(
         How many there were.
 
     Raises:
-        AgentError: Processes survive SIGKILL.
+        AgentError: Processes survive SIGKILL, or it cannot be seen which there are.
     """
     limits = limits or AgentLimits()
     orphans = owned_by(await asyncio.to_thread(read), owner, asking=os.getpid())

@@ -11,10 +11,14 @@ import os
 import sys
 import termios
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 _READ_SIZE = 64 * 1024  # what a pipe holds on Linux: one read takes all of it
+# What one holds whose writer is faster than its reader. Each batch costs the same however large it
+# is, and this is still read, sent and forgotten in less than a millisecond.
+_WIDE_SIZE = 256 * 1024
+_SET_SIZE: int | None = getattr(fcntl, "F_SETPIPE_SZ", None)  # only Linux has it
 _C_INT = 4  # bytes
 
 
@@ -58,12 +62,16 @@ def open_pipes() -> tuple[StandardStreams, StandardStreams]:
 class ReadPipe:
     """The end of a pipe that is read; paused at first.
 
+    A pipe that is found full, or nearly so, is made to hold more, where the system lets it be.
+
     Args:
         loop: Tells when there is something to read.
         fd: Non-blocking; belongs to this object from now on.
         on_data: Gets what one read brought.
         on_end: Called once when every writer is gone; the descriptor is closed by then.
     """
+
+    __slots__ = ("_closed", "_fd", "_is_wide", "_loop", "_on_data", "_on_end", "_reading", "_size")
 
     def __init__(
         self,
@@ -79,6 +87,8 @@ class ReadPipe:
         self._on_end = on_end
         self._reading = False
         self._closed = False
+        self._size = _READ_SIZE
+        self._is_wide = False
 
     def resume(self) -> None:
         """Lets data flow. Does nothing once closed, or while it flows."""
@@ -125,14 +135,29 @@ class ReadPipe:
 
     def _on_readable(self) -> None:
         try:
-            data = os.read(self._fd, _READ_SIZE)
+            data = os.read(self._fd, self._size)
         except BlockingIOError:  # a wake-up without a cause, which select(2) permits
             return
         if data:
+            self._suit(len(data))
             self._on_data(data)
         else:
             self.close()
             self._on_end()
+
+    def _suit(self, size: int) -> None:
+        """Chooses how much to read next, as memory for what does not come is not free either.
+
+        Args:
+            size: How much the last read brought.
+        """
+        is_busy = size >= _READ_SIZE // 2  # a pipe is full before that: its pages rarely are
+        self._size = _WIDE_SIZE if is_busy else _READ_SIZE
+        if is_busy and not self._is_wide:
+            self._is_wide = True
+            if _SET_SIZE is not None:
+                with suppress(OSError):  # the user has as much memory in pipes as may be
+                    fcntl.fcntl(self._fd, _SET_SIZE, _WIDE_SIZE)
 
 
 class WritePipe:
@@ -148,13 +173,18 @@ class WritePipe:
         on_taken: Called when nothing waits any more that did.
     """
 
+    __slots__ = (
+        *("_accepting", "_closed", "_fd", "_loop", "_on_end", "_stuck_since", "_waiting"),
+        "on_taken",
+    )
+
     def __init__(
         self, *, loop: asyncio.AbstractEventLoop, fd: int, on_end: Callable[[], None]
     ) -> None:
         self._loop = loop
         self._fd = fd
         self._on_end = on_end
-        self.on_taken: Callable[[], None] = lambda: None
+        self.on_taken: Callable[[], None] = _nothing
         self._waiting = bytearray()
         self._stuck_since: float | None = None
         self._accepting = True
@@ -229,3 +259,7 @@ class WritePipe:
             if not self._accepting:
                 self.abort()
             self.on_taken()
+
+
+def _nothing() -> None:
+    """Does so."""

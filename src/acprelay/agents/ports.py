@@ -23,7 +23,7 @@ class AgentSink(Protocol):
         """Takes what one read of the agent's output completed, in order.
 
         Args:
-            lines: Whole lines without their newlines; JSON or not.
+            lines: Whole lines as `LineSplitter` gives them; JSON or not.
             oversized: Lines over the limit, which were skipped; `index` tells where in `lines`.
         """
         ...
@@ -100,7 +100,8 @@ class AgentConnection(Protocol):
         Args:
             data: The lines.
             is_owed: Whether they are taken beyond the limit: answers that the agent waits for, and
-                the word to stop. How many there can be is bounded by what the agent asks.
+                the word to stop. They have a limit of their own, which an agent reaches that asks
+                on and on and does not read: there is no more to be had from it.
 
         Raises:
             AgentExited: The agent has ended.

@@ -19,6 +19,7 @@ from acprelay.agents.pipes import ReadPipe, WritePipe
 from acprelay.agents.process_table import ProcessHandle, ProcessSurvey
 from acprelay.agents.process_tree import belonging
 from acprelay.agents.usage import measure
+from acprelay.wire.link_greeting import Stream
 
 
 class ProgramOwner(Protocol):
@@ -72,6 +73,7 @@ class Program(asyncio.SubprocessProtocol):
         self._ending: asyncio.Task[AgentExit] | None = None
         self._deaf = False  # nobody reads what it is sent
         self._last_moments: asyncio.TimerHandle | None = None
+        self._closed: Stream | None = None  # what it is ended for
 
     @property
     def name(self) -> str:
@@ -97,7 +99,9 @@ class Program(asyncio.SubprocessProtocol):
     def exit(self) -> AgentExit | None:
         """How the agent ended; None while it lives."""
         returncode = self._child.returncode
-        return None if returncode is None else AgentExit.from_returncode(returncode)
+        if returncode is None:
+            return None
+        return AgentExit.from_returncode(returncode, closed=self._closed)
 
     @property
     def limits(self) -> AgentLimits:
@@ -163,16 +167,22 @@ class Program(asyncio.SubprocessProtocol):
         if fd == 1:
             self.owner.output_ended()
         if fd in (0, 1) and self._last_moments is None:
-            self._last_moments = self._loop.call_later(self._limits.grace_s, self._begin_ending)
+            self._last_moments = self._loop.call_later(self._limits.grace_s, self._end_for, fd)
 
     def process_exited(self) -> None:
         """Takes note that the child has ended, though others may hold its pipes."""
         if self._last_moments is not None:
             self._last_moments.cancel()
-        how = AgentExit.from_returncode(cast("int", self._child.returncode))
+        how = cast("AgentExit", self.exit)
         self._exited.set_result(how)
         self._begin_ending()
         self.owner.program_exited(how)
+
+    def _end_for(self, fd: int) -> None:
+        """Ends a child for having closed one of its standard streams."""
+        if self._ending is None:
+            self._closed = "output" if fd else "input"
+        self._begin_ending()
 
     def _begin_ending(self) -> asyncio.Task[AgentExit]:
         if self._ending is None or _failed(self._ending):

@@ -5,6 +5,7 @@ How it is ended is `acprelay.agents.program`'s business. This module knows no JS
 
 from __future__ import annotations
 
+from acprelay.agents.allowance import Allowance
 from acprelay.agents.delivery import Delivery
 from acprelay.agents.models import AgentExit, Usage
 from acprelay.agents.ports import AgentSink
@@ -12,7 +13,7 @@ from acprelay.agents.process_table import ProcessHandle
 from acprelay.agents.program import Program
 from acprelay.agents.refusals import being_ended, check_whole
 from acprelay.agents.stderr_tail import STDERR_LINES, StderrTail
-from acprelay.errors import AgentBackedUp, AgentExited
+from acprelay.errors import AgentExited
 from acprelay.wire.framing import LineSplitter
 
 
@@ -25,9 +26,10 @@ class StdioAgent:
 
     def __init__(self, *, program: Program) -> None:
         self._program = program
-        self._limits = program.limits
-        self._stderr_tail = StderrTail(limit=program.limits.max_stderr_bytes)
-        self._splitter = LineSplitter(max_frame=program.limits.max_frame)
+        limits = program.limits
+        self._allowance = Allowance(agent=program.name, limit=limits.max_stdin_bytes)
+        self._stderr_tail = StderrTail(limit=limits.max_stderr_bytes)
+        self._splitter = LineSplitter(max_frame=limits.max_frame)
         self._delivery = Delivery()
         self.received_bytes = 0
         program.owner = self
@@ -104,11 +106,7 @@ class StdioAgent:
             raise AgentExited(agent=self.name, status=ended.describe(), stderr=self.stderr_tail)
         check_whole(self.name, data)
         stdin = self._program.stdin
-        is_full = stdin.waiting and stdin.waiting + len(data) > self._limits.max_stdin_bytes
-        if is_full and not is_owed:
-            raise AgentBackedUp(
-                agent=self.name, waiting=stdin.waiting, limit=self._limits.max_stdin_bytes
-            )
+        self._allowance.check(len(data), waiting=stdin.waiting, is_owed=is_owed)
         if not stdin.write(data) and not self._program.is_deaf:
             raise being_ended(self.name)
 

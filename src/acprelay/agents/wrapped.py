@@ -114,7 +114,7 @@ class WrappedProgram:
         """Takes note of its end."""
         self.exit = exit
         self._tell_complaints()
-        told = Exit(returncode=exit.returncode, signal=exit.signal)
+        told = Exit(returncode=exit.returncode, signal=exit.signal, closed=exit.closed)
         self._link.send(ParcelKind.EXIT, write(told))
         self.begin_ending()
         self._on_change()

@@ -10,6 +10,7 @@ import os
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from acprelay.agents.catalog import Catalog
 from acprelay.agents.commands import CommandLauncher
@@ -39,12 +40,11 @@ from acprelay.runtime.worktree_desk import WorktreeDesk
 from acprelay.session.manager import LifecycleManager
 from acprelay.session.registry_memory import MemoryRegistry
 from acprelay.session.store_memory import MemoryStore
-from acprelay.storage.disk import SystemDisk
 from acprelay.storage.files import FileStorage
 from acprelay.storage.invitations import ForgetfulInvitations, InvitationFile
 from acprelay.storage.memory import MemoryStorage
 from acprelay.storage.secrets import MemorySecret, SecretFile
-from acprelay.storage.state_directory import StateDirectory
+from acprelay.storage.state_directory import HeldDisk, StateDirectory
 from acprelay.storage.tokens import ForgetfulTokens, TokenFile
 from acprelay.wire.bare_link import BareEnd
 from acprelay.wire.link import LinkEnd
@@ -60,40 +60,48 @@ DEMO_AGENT = AgentSpec(name="demo", argv=(sys.executable, "-m", "acprelay.testin
 """What is offered where no agent is named."""
 
 
-async def open_store(stack: AsyncExitStack, config: RelayConfig) -> tuple[ConversationStore, str]:
-    """Opens what keeps conversations; gives the mark of its owner, which its agents carry."""
+class Stored(NamedTuple):
+    """What keeps the relay's state."""
+
+    conversations: ConversationStore
+    tokens: TokenStore
+    owners_file: OwnersFile
+    """Holds the token of whoever starts the relay."""
+    invitations: InvitationStore
+    owner: str
+    """The mark that the relay's agents carry."""
+
+
+async def open_store(stack: AsyncExitStack, config: RelayConfig) -> Stored:
+    """Opens what keeps the relay's state: a directory, or memory.
+
+    Raises:
+        ConfigError: The state directory cannot be used.
+        AgentError: What an earlier relay has left cannot be ended.
+    """
     if config.state_dir is None:
         memory = MemoryStorage(ids=RandomIds(), history_bytes=config.limits.history_bytes)
-        return await stack.enter_async_context(memory), RandomIds().mint()
+        return Stored(
+            conversations=await stack.enter_async_context(memory),
+            tokens=ForgetfulTokens(),
+            owners_file=MemorySecret(),
+            invitations=ForgetfulInvitations(),
+            owner=RandomIds().mint(),
+        )
     directory = stack.enter_context(StateDirectory(config.state_dir))
     # Nobody else owns the directory: what runs in its name was left by a relay that died.
     await end_orphans(directory.id)
+    disk = HeldDisk(directory)
     files = FileStorage(
-        directory=directory.path, ids=RandomIds(), clock=MonotonicClock(), disk=SystemDisk()
+        directory=directory.path, ids=RandomIds(), clock=MonotonicClock(), disk=disk
     )
-    return await stack.enter_async_context(files), directory.id
-
-
-def invitations(config: RelayConfig) -> InvitationStore:
-    """Keeps invitations where conversations are kept."""
-    if config.state_dir is None:
-        return ForgetfulInvitations()
-    path = config.state_dir.absolute() / "invitations.json"
-    return InvitationFile(path=path, disk=SystemDisk())
-
-
-def tokens(config: RelayConfig) -> TokenStore:
-    """Keeps tokens where conversations are kept."""
-    if config.state_dir is None:
-        return ForgetfulTokens()
-    return TokenFile(path=config.state_dir.absolute() / "tokens.json", disk=SystemDisk())
-
-
-def owners_file(config: RelayConfig) -> OwnersFile:
-    """Holds the token of whoever starts the relay."""
-    if config.state_dir is None:
-        return MemorySecret()
-    return SecretFile(path=config.state_dir.absolute() / "owner-token", disk=SystemDisk())
+    return Stored(
+        conversations=await stack.enter_async_context(files),
+        tokens=TokenFile(path=directory.path / "tokens.json", disk=disk),
+        owners_file=SecretFile(path=directory.path / "owner-token", disk=disk),
+        invitations=InvitationFile(path=directory.path / "invitations.json", disk=disk),
+        owner=directory.id,
+    )
 
 
 def dialled_agent(limits: Limits, is_resumable: bool) -> DialledAgent:

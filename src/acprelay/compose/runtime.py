@@ -33,6 +33,7 @@ from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.runtime.live_connections import LiveConnections
 from acprelay.runtime.measurements import WatchedLauncher, watch_loop
 from acprelay.runtime.observation import Observers
+from acprelay.runtime.ports import InvitationStore, TokenStore
 from acprelay.runtime.prewarming import Prewarming
 from acprelay.runtime.service_desk import ServiceDesks
 from acprelay.runtime.system import RandomIds, SystemClock
@@ -87,11 +88,11 @@ async def open_runtime(
     Raises:
         ConfigError: The state directory cannot be used.
     """
-    store, owner = await parts.open_store(stack, config)
+    stored = await parts.open_store(stack, config)
     turn_ends = TurnEnds()
     feed = parts.event_feed()
     archive = Archive(
-        store=store,
+        store=stored.conversations,
         ids=RandomIds(),
         clock=SystemClock(),
         rules=parts.rules(config),
@@ -100,13 +101,15 @@ async def open_runtime(
     )
     stack.callback(archive.close)
     background = await stack.enter_async_context(Background())
-    launcher = _launcher(config, owner, metrics)
+    launcher = _launcher(config, stored.owner, metrics)
     pool = _pool(config, launcher)
     desks = stack.enter_context(
-        ServiceDesks(commands=parts.command_launcher(owner), ids=RandomIds(), limits=config.limits)
+        ServiceDesks(
+            commands=parts.command_launcher(stored.owner), ids=RandomIds(), limits=config.limits
+        )
     )
     stack.push_async_callback(pool.aclose)
-    desk, dial_ins = _invitations(config, background, feed)
+    desk, dial_ins = _invitations(config, stored.invitations, background, feed)
     source = AgentSource(pool=pool, dial_ins=dial_ins)
     registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
     claims = WorktreeClaims(worktrees=parts.worktrees(config))
@@ -128,8 +131,8 @@ async def open_runtime(
     )
     host.recover()
     connections = LiveConnections(forsake=host.forsake)
-    tokens = _tokens(config, connections) if with_tokens else None
-    owner_token = None if tokens is None else await tokens.recover(parts.owners_file(config))
+    tokens = _tokens(stored.tokens, connections) if with_tokens else None
+    owner_token = None if tokens is None else await tokens.recover(stored.owners_file)
     every_s = config.limits.heartbeat_s
     background.start(_keep_house(host.keep_house, every_s=every_s), name="housekeeping")
     if tokens is not None:  # by itself: whoever is to be let go waits for no store
@@ -152,7 +155,9 @@ async def open_runtime(
         launcher=launcher,
         prewarming=parts.prewarming(config, launcher, pool, background),
         clients=clients,
-        census=RelayCensus(manager=manager, archive=archive, clients=clients, store=store),
+        census=RelayCensus(
+            manager=manager, archive=archive, clients=clients, store=stored.conversations
+        ),
         draining=Draining(
             host=host, tell=clients.tell, turn_ends=turn_ends, grace_s=config.limits.drain_s
         ),
@@ -178,10 +183,10 @@ def _pool(config: RelayConfig, launcher: LimitedLauncher) -> AgentPool:
 
 
 def _invitations(
-    config: RelayConfig, background: Background, feed: EventFeed
+    config: RelayConfig, store: InvitationStore, background: Background, feed: EventFeed
 ) -> tuple[InvitationDesk, DialIns]:
     desk = InvitationDesk(
-        store=parts.invitations(config),
+        store=store,
         clock=SystemClock(),
         mint=partial(secrets.token_urlsafe, _TOKEN_BYTES),
     )
@@ -198,9 +203,9 @@ def _invitations(
     return desk, dial_ins
 
 
-def _tokens(config: RelayConfig, connections: LiveConnections) -> TokenDesk:
+def _tokens(store: TokenStore, connections: LiveConnections) -> TokenDesk:
     return TokenDesk(
-        store=parts.tokens(config),
+        store=store,
         clock=SystemClock(),
         ids=RandomIds(),
         mint=partial(secrets.token_urlsafe, _TOKEN_BYTES),

@@ -84,6 +84,9 @@ class AgentLink:
         """
         if not self._waiting:
             return None
+        if len(self._waiting) == 1:
+            self._taken = self._waiting.pop()
+            return self._taken
         is_owed, group = next(groupby(self._waiting, key=lambda output: output.is_owed))
         together = tuple(group)
         del self._waiting[: len(together)]

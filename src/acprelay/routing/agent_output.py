@@ -6,7 +6,6 @@ The order of the agent's pipe is kept. What cannot be relayed is told to whoever
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from acprelay.errors import (
     AgentRefused,
@@ -29,9 +28,10 @@ from acprelay.wire import (
     MessageKind,
     OversizedFrame,
     TruncatedEnvelope,
+    bare,
     describe,
     peek,
-    peek_refused,
+    peek_refused_of_agent,
     peek_truncated,
     rewrite,
     update_kind,
@@ -84,21 +84,25 @@ class AgentOutput:
 
     def receive(
         self, lines: list[bytes], oversized: Sequence[OversizedFrame], *, now: float
-    ) -> None:
+    ) -> bool:
         """Routes one batch.
 
         Args:
-            lines: Whole lines, in order.
+            lines: Lines as `LineSplitter` gives them, in order.
             oversized: What was skipped among them because it was over the limit.
             now: The time.
+
+        Returns:
+            Whether nothing but the log has changed: as it does by pieces of messages.
         """
         start = 0
         for skipped in oversized:
             self._receive_lines(lines[start : skipped.index], now)
             self._receive_oversized(skipped)
             start = skipped.index
-        self._receive_lines(lines[start:] if start else lines, now)
+        is_plain = self._receive_lines(lines[start:] if start else lines, now)
         self._publisher.flush()
+        return is_plain and not oversized
 
     def refused(self, error: RelayError) -> None:
         """Takes note that what was last to be written to the agent could not be."""
@@ -107,24 +111,22 @@ class AgentOutput:
             if request is not None:
                 self._fail(request, error)
 
-    def _receive_lines(self, lines: list[bytes], now: float) -> None:
-        index = 0
+    def _receive_lines(self, lines: list[bytes], now: float) -> bool:
+        index, is_plain = 0, True
         while index < len(lines):
             taken = self._publisher.publish_lines(lines, index)
             if not taken:
-                self._receive_line(lines[index], now)
+                self._receive_line(bare(lines[index]), now)
+                is_plain = False
             index += taken or 1
+        return is_plain
 
     def _receive_line(self, line: bytes, now: float) -> None:
         try:
             envelope = peek(line)
         except RemoteProtocolError as error:
             self._note_noise(line)
-            known = peek_refused(line)
-            if known.kind is None and known.method is None and b'"jsonrpc"' in line:
-                # It asks nothing, so it answers: some agents leave an empty result out.
-                known = replace(known, kind=MessageKind.RESPONSE)
-            self._report_loss(known, error)
+            self._report_loss(peek_refused_of_agent(line), error)
             return
         if envelope.kind is MessageKind.RESPONSE:
             self._receive_answer(envelope)

@@ -104,6 +104,11 @@ class Attachment:
         """The size of what waits in the lane."""
         return self._lane.waiting_bytes
 
+    @property
+    def _has_skips(self) -> bool:
+        """Whether entries that are left out lie ahead."""
+        return bool(self._skips) and self._skips[-1] > self.cursor
+
     # -- what is for this client
 
     def push(
@@ -238,11 +243,18 @@ class Attachment:
         """
         due: list[bytes] = []
         while limit > 0:
-            step = self.step(limit)
+            if not (self.is_blind or len(self._lane) or self._has_skips):
+                # Nearly always: there is nothing to look for but the log.
+                if self.cursor >= self.log.head:
+                    break
+                step: Step | None = self._read(self.log.head, limit)
+            else:
+                step = self.step(limit)
             if step is None:
                 break
-            due += step.blobs
-            limit -= sum(map(len, step.blobs))
+            for blob in step.blobs:
+                due.append(blob)
+                limit -= len(blob)
         return due
 
     def step(self, limit: int) -> Step | None:
@@ -275,15 +287,16 @@ class Attachment:
 
     def _pass_over(self, upto: int) -> None:
         """Moves the cursor past the entries that are left out next."""
+        if not self._has_skips:
+            return
         index = bisect_right(self._skips, self.cursor)
         while self.cursor < upto and self._skips[index : index + 1] == [self.cursor + 1]:
             self.cursor += 1
             index += 1
 
     def _read(self, upto: int, limit: int) -> Step:
-        index = bisect_right(self._skips, self.cursor)
-        if index < len(self._skips):
-            upto = min(upto, self._skips[index] - 1)
+        if self._has_skips:
+            upto = min(upto, self._skips[bisect_right(self._skips, self.cursor)] - 1)
         try:
             after = self.cursor
             blobs, self.cursor = self.log.read(after, upto=upto, limit=limit)

@@ -104,6 +104,8 @@ class ClientAccess:
 
     def _note_prompter(self, attachment: Attachment) -> None:
         """Remembers whose a prompt is for as long as it is at the agent, or waits."""
+        if len(self._prompters) == 1 and self._prompters.get(attachment.id) == attachment.principal:
+            return
         owners = self._turns.owners
         known = {name: whose for name, whose in self._prompters.items() if name in owners}
         self._prompters = {**known, attachment.id: attachment.principal}

@@ -177,7 +177,7 @@ class ClientRequests:
         """Raises where the same client has a request with this id waiting."""
         self._ledger.check(request.attachment_id, request.id)
         self._turns.check(request.attachment_id, request.id)
-        if any(
+        if self._held and any(
             (each.attachment_id, each.id) == (request.attachment_id, request.id)
             for each in self._held
         ):

@@ -22,6 +22,7 @@ from acprelay.routing.client_access import ClientAccess
 from acprelay.routing.client_requests import ClientRequests
 from acprelay.routing.events import AskDecided, Event, Oddities, RunUnwanted, Told, TurnChanged
 from acprelay.routing.frames import TURN_ENDED
+from acprelay.routing.log import Position
 from acprelay.routing.outsiders import Outsiders
 from acprelay.routing.presence import Presence
 from acprelay.routing.publisher import Publisher
@@ -86,11 +87,13 @@ class Conversation:
 
     def take_events(self) -> list[Event]:
         """Gives what has happened since the last call."""
-        self._events += self._requests.events
-        self._requests.events = []
-        self._events += [AskDecided(decision) for decision in self._asks.take_decisions()]
-        if self._turns.turn != self._told_turn:
-            self._told_turn = self._turns.turn
+        if self._requests.events:
+            self._events += self._requests.events
+            self._requests.events = []
+        self._events += map(AskDecided, self._asks.take_decisions())
+        turn = self._turns.turn
+        if turn != self._told_turn:
+            self._told_turn = turn
             self._events.append(TurnChanged())
         self._events += self._turns.take_events()
         self._events += self._services.take_events()
@@ -109,13 +112,22 @@ class Conversation:
     @property
     def deadline_at(self) -> float | None:
         """When `tick` has something to do."""
-        due = (self._turns.deadline_at, self._asks.deadline_at, self.presence.deadline_at)
-        return min((at for at in due if at is not None), default=None)
+        earliest = self._turns.deadline_at
+        for at in (self._asks.deadline_at, self.presence.deadline_at):
+            if at is not None and (earliest is None or at < earliest):
+                earliest = at
+        return earliest
 
     @property
     def turn(self) -> str | None:
         """The id of the turn that is open."""
         return self._turns.turn
+
+    @property
+    def position(self) -> Position:
+        """Where the log is."""
+        log = self._publisher.log
+        return log.position(log.head)
 
     def take_oddities(self) -> Oddities:
         """Gives what went nowhere since the last call."""
@@ -206,17 +218,22 @@ class Conversation:
 
     def receive_agent(
         self, lines: list[bytes], oversized: Sequence[OversizedFrame] = (), *, now: float
-    ) -> None:
+    ) -> bool:
         """Routes one batch of what the agent wrote; drops it while no run serves.
 
         Args:
-            lines: Whole lines, in order.
+            lines: Lines as `LineSplitter` gives them, in order.
             oversized: What was skipped among them because it was over the limit.
             now: The time.
+
+        Returns:
+            Whether nothing has come of it but what attachments are given: no event, no output for
+            the agent, no other deadline.
         """
-        if self.is_served:
-            self._agent.receive(lines, oversized, now=now)
-            self._requests.go_on()
+        if not self.is_served or self._agent.receive(lines, oversized, now=now):
+            return True
+        self._requests.go_on()
+        return False
 
     def output_refused(self, error: RelayError) -> None:
         """Takes note that what `take_agent_output` gave could not be written."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from acprelay.routing.audit import Decision
 
 
@@ -25,9 +27,8 @@ class RunUnwanted:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TurnChanged:
-    """A turn began or ended, and the record has to say so before anything else is done."""
+class TurnChanged(msgspec.Struct, frozen=True):
+    """A turn began or ended, and the record has to say so."""
 
 
 class TurnOutcome(StrEnum):
@@ -40,8 +41,7 @@ class TurnOutcome(StrEnum):
     """Its agent answered with an error, or is gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnStarted:
+class TurnStarted(msgspec.Struct, frozen=True):
     """A turn has begun.
 
     Attributes:
@@ -55,8 +55,7 @@ class TurnStarted:
     traceparent: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class TurnEnded:
+class TurnEnded(msgspec.Struct, frozen=True):
     """A turn has ended.
 
     Attributes:
@@ -79,8 +78,7 @@ class AskDecided:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """Something that is of interest beyond the conversation: it was told to every client, or asked.
 
     Attributes:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+import msgspec
 
 from acprelay.errors import InvalidParams
 from acprelay.routing.access import Grant, Principal
@@ -38,8 +39,7 @@ class EventKind(StrEnum):
     AGENT_LEFT = "agent_left"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelayEvent:
+class RelayEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that has happened.
 
     Attributes:

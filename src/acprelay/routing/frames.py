@@ -45,13 +45,10 @@ def marker(method: str, public_id: str, fields: Mapping[str, object], *, stamp: 
         fields: The other params.
         stamp: The relay's `_meta` of this entry.
     """
-    members = [b"%b:%b" % (json_string(name), to_json(value)) for name, value in fields.items()]
-    params = b'{"sessionId":%b,%b"_meta":{"acprelay":%b}}' % (
-        json_string(public_id),
-        b"".join(member + b"," for member in members),
-        stamp,
-    )
-    return notification(method, params)
+    head, tail = b'{"sessionId":' + json_string(public_id), b',"_meta":{"acprelay":%b}}' % stamp
+    if not fields:
+        return notification(method, head + tail)
+    return notification(method, b"%b,%b%b" % (head, to_json(fields)[1:-1], tail))
 
 
 def loss_notice(public_id: str, generation: str, error: RelayError) -> bytes:
@@ -84,12 +81,8 @@ def session_update(public_id: str, update: bytes, *, stamp: bytes) -> bytes:
         update: The raw JSON value of `update`.
         stamp: The relay's `_meta`.
     """
-    params = {
-        "sessionId": public_id,
-        "update": msgspec.Raw(update),
-        "_meta": {"acprelay": msgspec.Raw(stamp)},
-    }
-    return notification("session/update", msgspec.json.encode(params))
+    params = b'{"sessionId":%b,"update":%b,"_meta":{"acprelay":%b}}'
+    return notification("session/update", params % (json_string(public_id), update, stamp))
 
 
 def error_fields(error: RelayError) -> dict[str, object]:

@@ -18,8 +18,9 @@ from acprelay.wire import (
     MessageKind,
     OversizedFrame,
     TruncatedEnvelope,
+    bare,
     peek,
-    peek_refused,
+    peek_refused_of_agent,
     peek_truncated,
     to_line,
     update_kind,
@@ -76,7 +77,7 @@ class SessionOpening:
         """Reads lines until the answer.
 
         Args:
-            lines: Whole lines.
+            lines: Lines as `LineSplitter` gives them.
             oversized: What was skipped among them, as it is over the limit.
 
         Returns:
@@ -93,9 +94,10 @@ class SessionOpening:
 
     def _receive_line(self, line: bytes) -> None:
         try:
-            envelope = peek(line)
+            envelope = peek(bare(line))
         except RemoteProtocolError as error:
-            self._report_loss(peek_refused(line), f"a malformed message ({error.message})")
+            reason = f"a malformed message ({error.message})"
+            self._report_loss(peek_refused_of_agent(line), reason)
             return
         if envelope.kind is MessageKind.RESPONSE:
             if envelope.id == self._request_id:

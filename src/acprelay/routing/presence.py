@@ -62,6 +62,11 @@ class Presence:
         """Whether an attachment without a connection may still be adopted."""
         return bool(self._until)
 
+    @property
+    def has_lanes(self) -> bool:
+        """Whether something waits for one connected client alone."""
+        return any(each.lane_bytes for each in self._publisher.attachments.values())
+
     def find(self, attachment_id: str) -> Attachment | None:
         """An attachment, connected or not; None once it is given up."""
         return self._publisher.find(attachment_id)

@@ -13,7 +13,7 @@ from acprelay.routing.attachment import Attachment
 from acprelay.routing.events import Told
 from acprelay.routing.frames import NOTICE, error_fields, marker, session_update
 from acprelay.routing.log import PublicLog
-from acprelay.wire import Envelope, UpdateStream, rewrite, stamp, text_frame
+from acprelay.wire import Buffer, Envelope, UpdateStream, rewrite, stamp_around_seq, text_frame
 
 
 class Publisher:
@@ -38,7 +38,11 @@ class Publisher:
             public_id=public_id, generation=log.generation, out_of_turn=True
         )
         self._turn_is_open = False
-        self._batch: list[bytes] = []
+        self._around_seq = {
+            in_turn: stamp_around_seq(log.generation, out_of_turn=not in_turn)
+            for in_turn in (True, False)
+        }
+        self._batch: list[Buffer] = []
         self._batch_count = 0
         self._told: list[Told] = []
 
@@ -59,9 +63,9 @@ class Publisher:
             How many lines were taken; 0 where the first one has to be looked at more closely.
         """
         stream = self._in_turn if self._turn_is_open else self._out_of_turn
-        blob, count = stream.rewrite(lines, start, self._next_seq)
-        if count:
-            self._gather(blob, count)
+        parts, count = stream.rewrite(lines, start, self._next_seq)
+        self._batch += parts
+        self._batch_count += count
         return count
 
     def publish(self, envelope: Envelope, *, own_session_id: str) -> None:
@@ -169,12 +173,12 @@ class Publisher:
         return self.log.head + self._batch_count + 1
 
     def _stamp(self, agent_session_id: str | None = None) -> bytes:
-        return stamp(
-            self.log.generation,
-            self._next_seq,
-            agent_session_id,
-            out_of_turn=not self._turn_is_open,
-        )
+        before, after = self._around_seq[self._turn_is_open]
+        if agent_session_id is not None:
+            before, after = stamp_around_seq(
+                self.log.generation, agent_session_id, out_of_turn=not self._turn_is_open
+            )
+        return b"%b%d%b" % (before, self._next_seq, after)
 
     def _gather(self, blob: bytes, count: int) -> None:
         self._batch.append(blob)

@@ -51,6 +51,7 @@ class ConversationRecord:
         run: The number of the latest run, from 1.
         snapshot: What `Snapshot.dump` gave; raw JSON.
         turn: The id of the turn that runs; None between turns.
+        position: Where the log was when that was so, `generation:seq`; None where it is not known.
         title: What the agent calls it, if it does.
         created_at: Seconds since the epoch.
         updated_at: When something last happened in it; seconds since the epoch.
@@ -65,6 +66,7 @@ class ConversationRecord:
     run: int = 1
     snapshot: bytes = b"{}"
     turn: str | None = None
+    position: str | None = None
     title: str | None = None
     created_at: float
     updated_at: float

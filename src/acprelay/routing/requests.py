@@ -6,16 +6,15 @@ sent: JSON-RPC's `1`, `"1"` and `1.0` are three ids. An id that nobody waits for
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from acprelay.errors import InvalidRequest, LimitReached
 from acprelay.wire import Envelope
 
 
-@dataclass(frozen=True, slots=True)
-class Outstanding:
+class Outstanding(msgspec.Struct, frozen=True):
     """A client's request that the agent has not answered.
 
     Attributes:
@@ -50,7 +49,7 @@ class RequestLedger:
     def __init__(self, *, most: int = 4096, most_of_one: int = 256) -> None:
         self._most = most
         self._most_of_one = most_of_one
-        self._waiting: Counter[str] = Counter()
+        self._waiting: dict[str, int] = {}
         self._minted = 0
         self._by_minted: dict[bytes, Outstanding] = {}
         self._by_original: dict[tuple[str, bytes], bytes] = {}
@@ -77,7 +76,7 @@ class RequestLedger:
         minted = str(self._minted).encode()
         self._by_minted[minted] = request
         self._by_original[request.attachment_id, request.id] = minted
-        self._waiting[request.attachment_id] += 1
+        self._waiting[request.attachment_id] = self._waiting.get(request.attachment_id, 0) + 1
         return minted
 
     def check(self, attachment_id: str, request_id: bytes) -> None:
@@ -95,7 +94,7 @@ class RequestLedger:
         Raises:
             LimitReached: It may not.
         """
-        if self._waiting[attachment_id] >= self._most_of_one:
+        if self._waiting.get(attachment_id, 0) >= self._most_of_one:
             raise LimitReached(
                 limit="a client's unanswered requests", most=self._most_of_one, setting="requests"
             )
@@ -116,9 +115,9 @@ class RequestLedger:
     def release(self, attachment_id: str, original: bytes) -> None:
         """Lets a client use an id again: it has its answer, and the agent's goes nowhere."""
         if self._by_original.pop((attachment_id, original), None) is not None:
-            self._waiting[attachment_id] -= 1
-            if not self._waiting[attachment_id]:
-                del self._waiting[attachment_id]
+            left = self._waiting.pop(attachment_id) - 1
+            if left:
+                self._waiting[attachment_id] = left
 
     def original(self, minted: bytes, attachment_id: str) -> bytes | None:
         """A client's own id of its request, while it is in flight."""

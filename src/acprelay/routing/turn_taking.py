@@ -283,13 +283,16 @@ class _Error(msgspec.Struct):
     message: str
 
 
+_decode_result = msgspec.json.Decoder(_Result).decode
+
+
 def _outcome(answer: Envelope) -> dict[str, object]:
     """What the marker of a turn's end says of the agent's answer."""
     try:
         if answer.is_error:
             error = msgspec.json.decode(answer.member("error") or b"null", type=_Error)
             return {"outcome": "failed", "error": {"code": error.code, "message": error.message}}
-        result = msgspec.json.decode(answer.member("result") or b"null", type=_Result)
+        result = _decode_result(answer.member("result") or b"null")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {"outcome": "failed" if answer.is_error else "ended"}
     return {"outcome": "ended", "stopReason": result.stop_reason}

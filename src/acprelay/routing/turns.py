@@ -28,12 +28,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypedDict
 
+import msgspec
+
 from acprelay.errors import InvalidRequest, LimitReached
 from acprelay.wire import Envelope
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(msgspec.Struct, frozen=True):
     """A client's `session/prompt`.
 
     Attributes:

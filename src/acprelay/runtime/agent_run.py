@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from acprelay.agents.models import AgentExit, Usage
 from acprelay.agents.ports import AgentConnection
@@ -38,6 +39,20 @@ from acprelay.session.ports import SessionManager
 from acprelay.wire import Envelope, OversizedFrame, to_line
 
 logger = logging.getLogger(__name__)
+
+
+class _Opening(NamedTuple):
+    """What is of use until the agent's session is open.
+
+    Attributes:
+        opening: Reads what the agent says up to its answer.
+        answered: Has the answer.
+        purpose: What the run is begun for.
+    """
+
+    opening: SessionOpening
+    answered: asyncio.Future[Envelope]
+    purpose: Purpose
 
 
 class AgentRun:
@@ -75,13 +90,15 @@ class AgentRun:
         self.failure: RelayError | None = None
         self.can_restore = False
         self.last_output_at = 0.0
-        self._purpose = purpose
+        self._purpose: Purpose | None = purpose  # until it is started
+        self._agent_name = purpose.agent
+        self._on_lost = purpose.on_lost
         self._manager = manager
         self._pool = pool
         self._limits = limits
         self._agent: AgentConnection | None = None
-        self._opening: SessionOpening | None = None
-        self._answered: asyncio.Future[Envelope] | None = None
+        self._opening: _Opening | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._sink: RunSink | None = None
         self._last_id = 0
         self._stopping = False
@@ -109,12 +126,16 @@ class AgentRun:
             WorkspaceError: There is no directory for it to work in.
             AgentError: The agent cannot be started, does not open a session, or ends right away.
             SessionError: The session was ended meanwhile, or cannot be restored.
+            LocalProtocolError: It was started before.
         """
+        purpose, self._purpose = self._purpose, None
+        if purpose is None:
+            raise LocalProtocolError("cannot start a run twice", hint="report this as a defect")
         handle.spawn_task = asyncio.current_task()
         await self._manager.begin_spawn(self.key)
-        await self._purpose.prepare()
+        await purpose.prepare()
         handshake = await self._pool.take(
-            self._purpose.agent, key=self.key, credentials=self._purpose.credentials
+            purpose.agent, key=self.key, credentials=purpose.credentials
         )
         self._agent = handshake.agent
         try:
@@ -122,35 +143,41 @@ class AgentRun:
         except BaseException:
             await handshake.abandon()
             raise
-        answer = await self._open(handshake)
+        try:
+            answer = await self._open(handshake, purpose)
+        finally:
+            # A session may be idle for days, and what only its beginning needs is large.
+            self._opening = None
         if not answer.is_error:
             await self._manager.activate(self.key)
             if self.failure is not None:
                 raise self.failure
         return answer
 
-    async def _open(self, handshake: Handshake) -> Envelope:
-        self._answered = asyncio.get_running_loop().create_future()
+    async def _open(self, handshake: Handshake, purpose: Purpose) -> Envelope:
+        self._loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Envelope] = self._loop.create_future()
         self.can_restore = can_restore(handshake.initialize_result)
         self._last_id = handshake.last_id + 1
         request_id = str(self._last_id).encode()
-        method, frame = self._purpose.request(handshake.initialize_result, request_id)
-        self._opening = SessionOpening(
-            agent=self._purpose.agent,
+        method, frame = purpose.request(handshake.initialize_result, request_id)
+        opening = SessionOpening(
+            agent=purpose.agent,
             request_id=request_id,
             method=method,
-            snapshot=self._purpose.snapshot,
+            snapshot=purpose.snapshot,
             most_kept=self._limits.early_bytes,
         )
+        self._opening = _Opening(opening, answered, purpose)
         self.lines_received(handshake.early, [])
         handshake.agent.attach(self)
         self.send(to_line(frame))
         try:
             async with asyncio.timeout(self._limits.start_s):
-                return await self._answered
+                return await answered
         except TimeoutError:
             raise AgentUnresponsive(
-                agent=self._purpose.agent,
+                agent=purpose.agent,
                 method=method,
                 after_s=self._limits.start_s,
                 stderr=handshake.agent.stderr_tail,
@@ -168,12 +195,12 @@ class AgentRun:
         """Takes one batch of what the agent wrote."""
         self._received += len(lines)
         self._count(len(lines))
-        self.last_output_at = asyncio.get_running_loop().time()
+        self.last_output_at = self._loop.time()
         try:
             if self._sink is not None:
                 self._sink.lines_received(self, lines, oversized)
-            elif self._opening is not None and self._is_awaited:
-                self._receive_opening(self._opening, lines, oversized)
+            elif (coming := self._opening) is not None and self._is_awaited:
+                self._receive_opening(coming, lines, oversized)
         except Exception:
             # What is lost may be an answer that somebody waits for: no session goes on like that.
             logger.exception("session %s: cannot deal with what its agent wrote", self.key)
@@ -191,11 +218,12 @@ class AgentRun:
     @property
     def _is_awaited(self) -> bool:
         """Whether the answer that opens the session is still of use to anybody."""
-        return self._answered is not None and not (self._answered.done() or self._stopping)
+        return self._opening is not None and not (self._opening.answered.done() or self._stopping)
 
     def _receive_opening(
-        self, opening: SessionOpening, lines: list[bytes], oversized: Sequence[OversizedFrame]
+        self, coming: _Opening, lines: list[bytes], oversized: Sequence[OversizedFrame]
     ) -> None:
+        opening = coming.opening
         read = opening.receive(lines, oversized)
         output = opening.take_agent_output()
         if output:
@@ -205,14 +233,14 @@ class AgentRun:
         if opening.failure is not None:
             self._settle(opening.failure)
         elif opening.answer is not None:
-            self._receive_answer(opening.answer, opening.kept + lines[read:])
+            self._receive_answer(coming.purpose, opening.answer, opening.kept + lines[read:])
 
-    def _receive_answer(self, answer: Envelope, following: list[bytes]) -> None:
+    def _receive_answer(self, purpose: Purpose, answer: Envelope, following: list[bytes]) -> None:
         if answer.is_error:
             self._settle(answer)
             return
         try:
-            self._sink = self._purpose.opened(self, answer, last_id=self._last_id)
+            self._sink = purpose.opened(self, answer, last_id=self._last_id)
         except RelayError as error:
             self._settle(error)
             return
@@ -220,24 +248,25 @@ class AgentRun:
         self._sink.lines_received(self, following, [])
 
     def _settle(self, outcome: Envelope | RelayError) -> None:
-        if self._answered is None or self._answered.done():
+        if self._opening is None or self._opening.answered.done():
             return
+        answered = self._opening.answered
         if isinstance(outcome, RelayError):
-            self._answered.set_exception(outcome)
+            answered.set_exception(outcome)
             # Whoever waited may have been cancelled: then nobody asks for the exception.
-            self._answered.exception()
+            answered.exception()
         else:
-            self._answered.set_result(outcome)
+            answered.set_result(outcome)
 
     def agent_exited(self, exit: AgentExit) -> None:  # noqa: A002 - the sink's contract names it so
         """Takes note that the process has ended, after its last line."""
         if not self._stopping:
             status, stderr = exit.describe(), self._process().stderr_tail
-            self._lose(AgentExited(agent=self._purpose.agent, status=status, stderr=stderr))
+            self._lose(AgentExited(agent=self._agent_name, status=status, stderr=stderr))
 
     def _lose(self, error: RelayError) -> None:
         # First, so that this is the reason of the session's end, and not what follows from it.
-        self._purpose.lost(self, error.message)
+        self._on_lost(self, error.message)
         self._end(error)
 
     def _end(self, error: RelayError) -> None:

@@ -5,6 +5,7 @@ A conversation that nobody uses is only its record here. Nothing in this module 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 
@@ -22,6 +23,8 @@ from acprelay.session.models import SessionKey
 from acprelay.session.ports import Clock, IdGenerator
 
 logger = logging.getLogger(__name__)
+
+_HOUSES_AT_ONCE = 64
 
 
 class Archive:
@@ -68,7 +71,7 @@ class Archive:
             if record.turn is None:
                 continue
             try:
-                self._wake(record, runs).mark_interrupted(record.turn)
+                self._wake(record, runs)
             except StoreError as error:
                 logger.warning("session %s: %s", record.key, error.message)
 
@@ -146,14 +149,20 @@ class Archive:
         self._records[driver.key] = driver.record
         self._feed.add(EventKind.SESSION_OPENED, driver.key, {"agent": driver.record.agent})
 
-    def keep_house(self, now: float, *, idle_s: float) -> None:
+    async def keep_house(self, now: float, *, idle_s: float) -> None:
         """Saves what has changed, and lets go of drivers that nobody needs.
+
+        However many there are, other work goes on in between. May be cancelled.
 
         Args:
             now: The event loop's time.
             idle_s: How long a run may be of no use to anybody before it is ended.
         """
-        for driver in list(self._drivers.values()):
+        for number, driver in enumerate(list(self._drivers.values()), 1):
+            if number % _HOUSES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if self._drivers.get(driver.key) is not driver:
+                continue
             try:
                 is_over = driver.keep_house(now, idle_s=idle_s)
             except Exception:
@@ -230,6 +239,11 @@ class Archive:
     def _wake(self, record: ConversationRecord, runs: Runs) -> ConversationDriver:
         driver = self._open(record, runs, is_new=False)
         driver.keeper.is_kept = True
+        try:
+            driver.take_up()
+        except StoreError as error:
+            driver.close(error)
+            raise
         self._drivers[record.key] = driver
         return driver
 

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+from acprelay.errors import RelayError
+
 logger = logging.getLogger(__name__)
 
 
@@ -70,5 +72,8 @@ class Background:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("cannot finish: %s", task.get_name(), exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, RelayError):  # it says all there is
+            logger.error("cannot finish: %s: %s", task.get_name(), error)
+        elif error is not None:
+            logger.error("cannot finish: %s", task.get_name(), exc_info=error)

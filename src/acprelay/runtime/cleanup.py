@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
+from acprelay.errors import RelayError
 from acprelay.routing.feed import EventKind
 from acprelay.routing.run_report import DORMANT
 from acprelay.runtime.agent_run import AgentRun
@@ -109,9 +110,13 @@ class BackgroundCleanupScheduler:
         for delay_s in self._retry_after_s:
             try:
                 await cleanup()
-            except Exception:
+            except Exception as error:
                 logger.warning(
-                    "cannot clean up session %s; trying again in %g s", key, delay_s, exc_info=True
+                    "cannot clean up session %s: %s; trying again in %g s",
+                    key,
+                    error,
+                    delay_s,
+                    exc_info=not isinstance(error, RelayError),
                 )
                 await asyncio.sleep(delay_s)
             else:

@@ -129,9 +129,11 @@ class ClientConnection:
             principal=principal,
         )
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop
 
     async def __aenter__(self) -> Self:
         """Begins to write, and lets the chosen agent's process stay warm."""
+        self._loop = asyncio.get_running_loop()
         if starts_agents(self.principal):
             await self._exit.enter_async_context(self._pool.hold(self._choice.agent))
         with bound(connection=self.id, principal=self.principal.id):
@@ -161,7 +163,7 @@ class ClientConnection:
         self._outbox.close()
         for key in self._sessions.starting:
             self._host.runs.begin_termination(key, reason="its client left")
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for place in self._sessions.places:
             self._sessions.forget(place.attachment)
             place.driver.attendance.lose(place.attachment, now=now)
@@ -199,7 +201,7 @@ class ClientConnection:
     def deal_with(self, envelope: Envelope) -> None:
         """Takes one message that was read already; never raises for what is in it."""
         try:
-            if self._rate.admits(envelope, asyncio.get_running_loop().time()):
+            if self._rate.admits(envelope, self._loop.time()):
                 self._route(envelope)
         except RelayError as error:
             self._refuse(envelope, error)
@@ -287,9 +289,9 @@ class ClientConnection:
         """Gives the client a message that belongs to no session."""
         self._outbox.say(message)
 
-    def flush(self) -> None:
-        """Writes what is due to the client, as far as its socket takes it."""
-        self._outbox.flush()
+    def flush(self, attachment: Attachment) -> None:
+        """Writes what is due to the client in a session, as far as its socket takes it."""
+        self._outbox.flush(attachment)
 
     def sample(self, attachment: Attachment, read_at: float) -> None:
         """Measures how long it takes until the client has been written what a log holds now."""

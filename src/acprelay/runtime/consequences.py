@@ -1,16 +1,17 @@
-"""What follows from what a conversation has decided: for its agent, its record and its clients.
+"""What follows from what a conversation has decided: for its agent, its clients and its record.
 
 Whoever feeds the conversation has this carried out afterwards; who that was is not known here. Nor
 are runs begun or ended: whoever drives the conversation is told where one is wanted, or is not.
+
+Peers are written first, and accounts of turns are kept after that: nobody waits for those.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
-from acprelay.errors import AgentError, RelayError
+from acprelay.errors import AgentBackedUp, AgentError, RelayError
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.events import (
     AskDecided,
@@ -20,6 +21,7 @@ from acprelay.routing.events import (
     ServiceWithdrawn,
     TurnChanged,
     TurnEnded,
+    TurnEvent,
     TurnStarted,
 )
 from acprelay.runtime.alarm import Alarm
@@ -30,6 +32,9 @@ from acprelay.runtime.record_keeper import RecordKeeper
 from acprelay.runtime.run_slot import RunSlot
 
 logger = logging.getLogger(__name__)
+
+_SAVE_EVERY_S = 0.01
+"""How often the record of one conversation is stored, however fast its turns are."""
 
 
 class Consequences:
@@ -43,6 +48,7 @@ class Consequences:
         alarm: Rings when the conversation has something to do.
         observer: Is told what happens.
         feed: Is told of turns, permissions and notices.
+        now: Tells the event loop's time.
         on_run_wanted: Called where a run is to be begun.
         on_run_unwanted: Called where the run is to be ended, with the reason.
     """
@@ -57,6 +63,7 @@ class Consequences:
         alarm: Alarm,
         observer: Observer,
         feed: EventFeed,
+        now: Callable[[], float],
         on_run_wanted: Callable[[], None],
         on_run_unwanted: Callable[[str], None],
     ) -> None:
@@ -67,34 +74,72 @@ class Consequences:
         self._alarm = alarm
         self._observer = observer
         self._feed = feed
+        self._now = now
         self._on_run_wanted = on_run_wanted
         self._on_run_unwanted = on_run_unwanted
+        self._saving = Alarm(on_due=self._save_and_sync)
+        self._saved_at = -_SAVE_EVERY_S
+        self._is_changed = False
+        self._unaccounted: list[TurnEvent] = []
+        self._latest_scene: Scene | None = None
         self._turn_began_at = 0.0
         self._is_stopped = False
 
-    def carry_out(self) -> None:
-        """Does what the conversation has decided, clients last; nothing once it is stopped."""
+    def carry_out(self, *, has_time: bool = False) -> None:
+        """Does what the conversation has decided; nothing once it is stopped.
+
+        Args:
+            has_time: Whether clients may be written what their log holds a moment later, together
+                with what comes until then. What is for one of them alone is written now.
+        """
         if self._is_stopped:
             return
-        self._heed_events()  # first: a turn is on record before its agent hears of it
+        self._heed_events()
         self._write_agent()
+        if has_time:
+            self._attendance.flush_soon()
+        else:
+            self._attendance.flush()
         self._alarm.set(self._conversation.deadline_at)
-        self._attendance.flush()
+        self._keep_accounts()
 
     def stop(self) -> None:
         """Carries out nothing any more. Idempotent."""
         self._is_stopped = True
         self._alarm.set(None)
+        self._saving.set(None)
+        self._attendance.stop()
 
     def save(self) -> None:
         """Stores the record as things stand."""
         conversation = self._conversation
-        self._keeper.save(turn=conversation.turn, snapshot=conversation.snapshot)
+        self._is_changed = False
+        self._keeper.save(
+            turn=conversation.turn,
+            position=conversation.position,
+            snapshot=conversation.snapshot,
+        )
 
     def save_if_changed(self) -> None:
-        """Stores the record where the snapshot has changed since the last call."""
-        if self._conversation.take_snapshot_changed():
+        """Stores the record where something in it has changed since it was stored."""
+        if self._conversation.take_snapshot_changed() or self._is_changed:
             self.save()
+
+    def _save_soon(self) -> None:
+        """Stores the record now, or, where that was done just now, a moment later: once."""
+        if self._is_changed:
+            return
+        self._is_changed = True
+        now = self._now()
+        if now >= self._saved_at + _SAVE_EVERY_S:
+            self._save_and_sync()
+        else:
+            self._saving.set(self._saved_at + _SAVE_EVERY_S)
+
+    def _save_and_sync(self) -> None:
+        self._saved_at = self._now()
+        self.save()
+        self._keeper.sync()
 
     def _write_agent(self) -> None:
         # What is refused may have ended one turn, and made room for the next.
@@ -102,44 +147,52 @@ class Consequences:
             try:
                 self._slot.serving.send(output.lines, is_owed=output.is_owed)
             except AgentError as error:
+                if output.is_owed and isinstance(error, AgentBackedUp):
+                    self._on_run_unwanted("its agent asks on and on, and reads no answer")
+                    return
                 logger.warning("session %s: %s", self._keeper.record.key, error.message)
                 self._conversation.output_refused(error)
                 self._heed_events()
 
     def _heed_events(self) -> None:
+        """Does what has to be done before anybody is written; the rest is for the accounts."""
         for event in self._conversation.take_events():
             match event:
                 case RunWanted():
                     self._on_run_wanted()
                 case RunUnwanted(reason):
                     self._on_run_unwanted(reason)
-                case TurnChanged():
-                    self.save()
-                    self._keeper.sync()
-                case TurnStarted():
-                    self._turn_began_at = _now()
-                    self._observer.turn_started(self._scene, event)
-                case TurnEnded():
-                    lasted_s = _now() - self._turn_began_at
-                    self._observer.turn_ended(self._scene, event, lasted_s=lasted_s)
                 case AskDecided(decision):
-                    self._keeper.audit(decision, now=_now())
+                    self._keeper.audit(decision, now=self._now())
                     self._observer.permission_decided(self._scene, decision)
                 case ServiceAsked() | ServiceWithdrawn():
                     roots = self._keeper.record.roots
                     self._slot.heed(event, roots=roots, settle=self._service_settled)
+                case TurnChanged():
+                    self._save_soon()  # mostly at once: a turn is on record before its agent hears
+                case TurnStarted() | TurnEnded():
+                    self._unaccounted.append(event)
+
+    def _keep_accounts(self) -> None:
+        events, self._unaccounted = self._unaccounted, []
+        for event in events:
+            if isinstance(event, TurnStarted):
+                self._turn_began_at = self._now()
+                self._observer.turn_started(self._scene, event)
+            else:
+                lasted_s = self._now() - self._turn_began_at
+                self._observer.turn_ended(self._scene, event, lasted_s=lasted_s)
 
         for told in self._conversation.take_told():
             self._feed.tell(self._keeper.record.key, told)
 
     @property
     def _scene(self) -> Scene:
-        return Scene.of(self._keeper.record)
+        record = self._keeper.record
+        if self._latest_scene is None or self._latest_scene.run != record.run:
+            self._latest_scene = Scene.of(record)
+        return self._latest_scene
 
     def _service_settled(self, number: int, outcome: bytes | RelayError) -> None:
         self._conversation.settle_service(number, outcome)
         self.carry_out()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -16,6 +16,7 @@ from acprelay.errors import RelayError, SessionEnded
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.log import PublicLog
+from acprelay.routing.open_turns import turn_left_open
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.alarm import Alarm
@@ -93,6 +94,7 @@ class ConversationDriver:
         self.supervisor: Supervisor
         self.control: RemoteControl
         self.workload: Workload
+        self._loop: asyncio.AbstractEventLoop
         self._log: PublicLog
         self._conversation: Conversation
         self._consequences: Consequences
@@ -121,6 +123,7 @@ class ConversationDriver:
         Raises:
             StoreError: What is stored cannot be read.
         """
+        self._loop = asyncio.get_running_loop()
         self._log = self._store.open_log(
             self.key, is_new=is_new, on_relief=self._slot.resume, on_trouble=self._log_troubled
         )
@@ -149,6 +152,7 @@ class ConversationDriver:
             alarm=self._alarm,
             observer=self._observer,
             feed=self._feed,
+            now=self._now,
             on_run_wanted=self._begin_run,
             on_run_unwanted=self.end_run,
         )
@@ -213,11 +217,14 @@ class ConversationDriver:
         if run is not self._slot.serving:
             return
         read_at = perf_counter()
-        self._conversation.receive_agent(lines, oversized, now=_now())
+        is_plain = self._conversation.receive_agent(lines, oversized, now=self._now())
         if read_at >= self._sample_at and self.attendance.has_clients:
             self._sample_at = read_at + _SAMPLE_S
             self.attendance.sample(read_at)
-        self._consequences.carry_out()
+        if is_plain:
+            self.attendance.flush()
+        else:
+            self._consequences.carry_out()
         if self._log.is_congested:
             # An agent may wait for the disk, never for a client.
             self._slot.pause()
@@ -230,7 +237,7 @@ class ConversationDriver:
             logger.warning("session %s: %s", self.key, oddities.describe())
         self.supervisor.run_lost(run, error)
         self._slot.vacate()
-        self._conversation.end_run(error, now=_now())
+        self._conversation.end_run(error, now=self._now())
         self._consequences.carry_out()
 
     def end_run(self, reason: str) -> None:
@@ -265,24 +272,24 @@ class ConversationDriver:
             RelayDraining: It would begin a turn, or a run, and the relay is about to stop.
         """
         self.sponsor = self.attendance.principal_of(attachment_id) or self.sponsor
-        self._conversation.receive_client(attachment_id, envelope, now=_now())
-        self._consequences.carry_out()
+        self._conversation.receive_client(attachment_id, envelope, now=self._now())
+        self._consequences.carry_out(has_time=True)
 
     def receive_ask_answer(self, attachment_id: str, envelope: Envelope) -> bool:
         """Takes a client's answer to an ask; tells whether it was one of this session's."""
-        taken = self._conversation.receive_ask_answer(attachment_id, envelope, now=_now())
+        taken = self._conversation.receive_ask_answer(attachment_id, envelope, now=self._now())
         self._consequences.carry_out()
         return taken
 
     def cancel_client_request(self, attachment_id: str, request_id: bytes) -> bool:
         """Takes a client's `$/cancel_request`; tells whether that request is in flight here."""
-        taken = self._conversation.cancel_client_request(attachment_id, request_id, now=_now())
+        taken = self._conversation.cancel_client_request(attachment_id, request_id, now=self._now())
         self._consequences.carry_out()
         return taken
 
     def forsake(self, principal: str) -> None:
         """Lets a principal go for good, by its id; see `Conversation.forsake`. Idempotent."""
-        self._conversation.forsake(principal, now=_now())
+        self._conversation.forsake(principal, now=self._now())
         self._consequences.carry_out()
 
     def _clients_changed(self) -> None:
@@ -293,7 +300,7 @@ class ConversationDriver:
     def end_session(self, reason: str) -> None:
         """Answers every prompt with `cancelled`, and has the run ended. Idempotent."""
         self.supervisor.stand_down()
-        self._conversation.close_turns(now=_now())
+        self._conversation.close_turns(now=self._now())
         self._consequences.carry_out()
         self.end_run(reason)
 
@@ -307,10 +314,18 @@ class ConversationDriver:
         """Stores the record as things stand."""
         self._consequences.save()
 
-    def mark_interrupted(self, turn: str) -> None:
-        """Takes note that a relay which has died was in the middle of a turn."""
-        self._conversation.mark_interrupted(turn)
-        self.save()
+    def take_up(self) -> None:
+        """Takes note of the turn that a relay which has died was in the middle of, if it was.
+
+        Raises:
+            StoreError: The log cannot be read.
+        """
+        record = self.record
+        turn = turn_left_open(self._log, turn=record.turn, position=record.position)
+        if turn is not None:
+            self._conversation.mark_interrupted(turn)
+        if turn is not None or record.turn is not None:
+            self.save()
 
     # -- what time does
 
@@ -330,9 +345,8 @@ class ConversationDriver:
         return False
 
     def _tick(self) -> None:
-        self._conversation.tick(_now())
+        self._conversation.tick(self._now())
         self._consequences.carry_out()
 
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    def _now(self) -> float:
+        return self._loop.time()

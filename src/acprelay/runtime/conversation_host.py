@@ -183,6 +183,7 @@ class ConversationHost:
             await self.runs.terminate(key, reason="the relay failed")
             raise
         finally:
+            handle.spawn_task = None
             if purpose.driver is not None and key not in self._archive:
                 self._discard(purpose.driver)
 
@@ -314,4 +315,5 @@ class ConversationHost:
     async def keep_house(self) -> None:
         """Tells the manager what runs have done; lets go of conversations that nobody uses."""
         await self.runs.report_activity()
-        self._archive.keep_house(asyncio.get_running_loop().time(), idle_s=self._limits.idle_s)
+        now = asyncio.get_running_loop().time()
+        await self._archive.keep_house(now, idle_s=self._limits.idle_s)

@@ -26,17 +26,18 @@ class EventLog(Observer):
         """A turn has begun; its lines name the trace that its prompt belongs to."""
         if turn.traceparent is not None:
             self._traces[turn.turn] = turn.traceparent
+        if not logger.isEnabledFor(logging.INFO):
+            return
         fields = {"attachment": turn.owner, **self._turn(turn.turn)}
         logger.info("session %s: turn started", scene.key, extra=_at(scene, **fields))
 
     def turn_ended(self, scene: Scene, turn: TurnEnded, *, lasted_s: float) -> None:
         """A turn has ended."""
-        fields = {
-            "outcome": str(turn.outcome),
-            "lasted_s": round(lasted_s, 3),
-            **self._turn(turn.turn),
-        }
+        trace = self._turn(turn.turn)
         self._traces.pop(turn.turn, None)
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        fields = {"outcome": str(turn.outcome), "lasted_s": round(lasted_s, 3), **trace}
         logger.info("session %s: turn %s", scene.key, turn.outcome, extra=_at(scene, **fields))
 
     def permission_decided(self, scene: Scene, decision: Decision) -> None:

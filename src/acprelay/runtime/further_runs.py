@@ -81,6 +81,8 @@ class FurtherRuns:
             driver.run_over(run, _defect())
             await self._runs.terminate(run.key, reason="the relay failed")
             raise
+        finally:
+            handle.spawn_task = None
 
 
 def _count(driver: ConversationDriver, run: AgentRun) -> int | None:

@@ -25,7 +25,16 @@ from acprelay.errors import (
 from acprelay.routing.capabilities import check_agent, initialize_params
 from acprelay.routing.frames import error_reply
 from acprelay.routing.service_modes import NOT_SERVED, Services
-from acprelay.wire import Envelope, MessageKind, OversizedFrame, peek, request, to_line
+from acprelay.wire import (
+    Envelope,
+    MessageKind,
+    OversizedFrame,
+    bare,
+    peek,
+    peek_refused_of_agent,
+    request,
+    to_line,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +71,8 @@ class Handshake:
         self.on_exit: Callable[[], None] | None = None
         self._early_bytes = 0
         self._is_full = False
+        self._method = ""
+        self._noise = b""
         self._deadline_s = deadline_s
         self._authenticate_s = authenticate_s
         self._services = services
@@ -123,6 +134,7 @@ class Handshake:
         self.last_id += 1
         request_id = str(self.last_id).encode()
         answer: asyncio.Future[Envelope] = asyncio.get_running_loop().create_future()
+        self._method = method
         self._waiting = (request_id, answer)
         try:
             self.agent.send(to_line(request(request_id, method, params)))
@@ -134,6 +146,7 @@ class Handshake:
                 method=method,
                 after_s=after_s,
                 stderr=self.agent.stderr_tail,
+                noise=self._noise[:200].decode(errors="replace"),
             ) from None
         finally:
             self._waiting = None
@@ -161,8 +174,9 @@ class Handshake:
         """Takes what the agent wrote."""
         for line in lines:
             try:
-                envelope = peek(line)
-            except RemoteProtocolError:
+                envelope = peek(bare(line))
+            except RemoteProtocolError as error:
+                self._receive_noise(bare(line), error)
                 continue
             if envelope.kind is MessageKind.RESPONSE:
                 self._settle(envelope)
@@ -181,6 +195,19 @@ class Handshake:
             )
         if self.on_exit is not None:
             self.on_exit()
+
+    def _receive_noise(self, line: bytes, error: RemoteProtocolError) -> None:
+        """Takes a line that is no message: if it is an answer that is malformed, it is none."""
+        self._noise = self._noise or line
+        known = peek_refused_of_agent(line)
+        if self._waiting is None or self._waiting[1].done():
+            return
+        request_id, answer = self._waiting
+        if known.kind is MessageKind.RESPONSE and known.id == request_id:
+            reason = f"a malformed message ({error.message})"
+            answer.set_exception(
+                AgentRefused(agent=self.agent.name, method=self._method, reason=reason)
+            )
 
     def _refuse(self, envelope: Envelope) -> None:
         error = MethodNotFound(method=envelope.method or "", hint="there is no session yet")

@@ -102,10 +102,6 @@ class Founding:
         self.driver.run_opened(run, last_id=last_id)
         return self.driver
 
-    def lost(self, run: AgentRun, reason: str) -> None:
-        """Has the session ended."""
-        self.on_lost(run, reason)
-
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Restoration:
@@ -177,7 +173,3 @@ class Restoration:
         news = [each for each in self.driver.snapshot.updates() if each not in self._known]
         self.driver.run_opened(run, last_id=last_id, news=news)
         return self.driver
-
-    def lost(self, run: AgentRun, reason: str) -> None:
-        """Has the run ended."""
-        self.on_lost(run, reason)

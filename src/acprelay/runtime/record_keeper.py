@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from acprelay.errors import StoreError
 from acprelay.routing.audit import Decision
+from acprelay.routing.log import Position
 from acprelay.routing.records import ConversationRecord
 from acprelay.routing.snapshot import Snapshot
 from acprelay.runtime.ports import ConversationStore
@@ -46,17 +47,19 @@ class RecordKeeper:
             self._store.save(self.record)
         return self.record.run
 
-    def save(self, *, turn: str | None, snapshot: Snapshot) -> None:
+    def save(self, *, turn: str | None, position: Position, snapshot: Snapshot) -> None:
         """Stores the record as things stand, where it is kept.
 
         Args:
             turn: The turn that runs.
+            position: Where the log is.
             snapshot: What the agent has told of its state.
         """
         if self.is_kept:
             self.record = replace(
                 self.record,
                 turn=turn,
+                position=str(position),
                 snapshot=snapshot.dump(),
                 title=snapshot.title,
                 updated_at=self._clock.now(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from acprelay.errors import RelayError
@@ -34,6 +34,11 @@ class Purpose(Protocol):
     @property
     def agent(self) -> str:
         """The agent's name in the catalog."""
+        ...
+
+    @property
+    def on_lost(self) -> Callable[[AgentRun, str], None]:
+        """Takes note that the run cannot go on, and why: above all, its agent has exited."""
         ...
 
     @property
@@ -70,10 +75,6 @@ class Purpose(Protocol):
         Raises:
             RelayError: The session cannot be used.
         """
-        ...
-
-    def lost(self, run: AgentRun, reason: str) -> None:
-        """Takes note that the run cannot go on: above all, its agent has exited."""
         ...
 
 

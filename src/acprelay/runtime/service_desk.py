@@ -37,6 +37,7 @@ Settle = Callable[[int, bytes | RelayError], None]
 T = TypeVar("T")
 
 _ENDINGS = (TERMINAL_KILL, TERMINAL_RELEASE)
+_NONE: frozenset[int] = frozenset()
 _MOST_THREADS = 8
 _PATIENCE_S = 5.0
 
@@ -61,7 +62,7 @@ class ServiceDesk:
         self._threads = threads
         self._places: dict[str, str] = {}
         self._served: dict[int, _Served] = {}
-        self._unwanted: set[int] = set()
+        self._unwanted: frozenset[int] = _NONE
         self._turn = asyncio.Lock()
         self._is_closed = False
         self._is_abandoned = False
@@ -107,7 +108,7 @@ class ServiceDesk:
             await asyncio.wait(tasks, timeout=timeout_s)
 
     def _break_off(self, number: int) -> None:
-        self._unwanted.add(number)
+        self._unwanted |= {number}
         self._served[number].task.cancel()
 
     def _begin(self, asked: ServiceAsked, roots: Sequence[str], settle: Settle) -> None:
@@ -123,7 +124,7 @@ class ServiceDesk:
         self, asked: ServiceAsked, settle: Settle, task: asyncio.Task[bytes | RelayError]
     ) -> None:
         del self._served[asked.number]
-        self._unwanted.discard(asked.number)
+        self._unwanted -= {asked.number}
         if not self._is_closed:
             cancelled = task.cancelled()
             outcome = RequestCancelled(method=asked.method) if cancelled else task.result()

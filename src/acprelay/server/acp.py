@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
+from contextvars import copy_context
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
@@ -24,12 +25,14 @@ from acprelay.runtime.log_context import bound
 from acprelay.runtime.measurements import Measures
 from acprelay.runtime.outbox import Outbox
 from acprelay.server.choices import read_choice
+from acprelay.server.edge import EdgeConnection
 from acprelay.server.http_connections import Connect
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
 from acprelay.server.quotas import Quotas
 from acprelay.server.streamable_http import CONNECTION_ID_HEADER, StreamableHttp
 from acprelay.server.upgrades import asks_for_websocket, check_upgrade, notice_death
+from acprelay.server.whole_messages import WholeMessages
 from acprelay.session.ports import IdGenerator
 
 _FAREWELL_S = 1.0
@@ -114,6 +117,7 @@ class AcpEndpoint:
         )
         connection_id = self._ids.mint()
         socket.headers[CONNECTION_ID_HEADER] = connection_id
+        messages = _short_way(request)
         writer = await socket.prepare(request)
         notice_death(request)
         outlet = SocketOutlet(request=request, writer=writer)
@@ -127,12 +131,13 @@ class AcpEndpoint:
             async with asyncio.TaskGroup() as farewells:
 
                 def close() -> None:
+                    messages.end()
                     farewells.create_task(_dismiss(socket, outlet, _REVOKED))
 
                 fields = {"connection": connection_id, "principal": principal.id}
                 with self._connections.enter(principal, close), bound(**fields):
                     async with connection:
-                        await self._attend(socket, outlet, connection)
+                        await self._attend(socket, outlet, connection, messages)
         except* Unauthorized:
             await _dismiss(socket, outlet, _REVOKED)
         finally:
@@ -140,36 +145,55 @@ class AcpEndpoint:
         return socket
 
     async def _attend(
-        self, socket: web.WebSocketResponse, outlet: SocketOutlet, connection: ClientConnection
+        self,
+        socket: web.WebSocketResponse,
+        outlet: SocketOutlet,
+        connection: ClientConnection,
+        messages: WholeMessages,
     ) -> None:
         wait_s = self._limits.greeting_s
         try:
             async with asyncio.timeout(wait_s):
-                await self._receive(socket, outlet, connection, until_begun=True)
+                await self._receive(socket, outlet, connection, messages, until_begun=True)
         except TimeoutError:
             reason = f"limit greeting-s: no initialize within {wait_s:g} s"
             await _dismiss(socket, outlet, (WSCloseCode.POLICY_VIOLATION, reason.encode()))
             return
-        await self._receive(socket, outlet, connection, until_begun=False)
+        most = self._limits.lane_bytes
+        context = copy_context()
+
+        def take(message: bytes) -> bool:
+            if connection.backlog_bytes > most:
+                return False
+            context.run(connection.receive, message)
+            return True
+
+        messages.begin(take)
+        try:
+            await self._receive(socket, outlet, connection, messages, until_begun=False)
+        finally:
+            messages.end()
 
     async def _receive(
         self,
         socket: web.WebSocketResponse,
         outlet: SocketOutlet,
         connection: ClientConnection,
+        messages: WholeMessages,
         *,
         until_begun: bool,
     ) -> None:
         """Takes what the client says until it says no more, or has said `initialize`."""
         async for message in socket:
-            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                connection.receive(message.data)
             if connection.backlog_bytes > self._limits.lane_bytes:
                 # It asks and does not read: what it says next stays in its socket.
                 try:
                     await outlet.drain()
                 except ConnectionError:
                     return
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                connection.receive(message.data)
+                messages.handled()
             if until_begun and connection.is_begun:
                 return
 
@@ -216,6 +240,14 @@ class SocketOutlet:
         """Ends the connection at once, with all that it still holds."""
         if self._protocol.transport is not None:
             self._protocol.transport.abort()
+
+
+def _short_way(request: web.Request) -> WholeMessages:
+    """Gives what takes a client's messages as they come; before its WebSocket is prepared."""
+    messages = WholeMessages()
+    if isinstance(request.protocol, EdgeConnection):  # elsewhere the relay is only mounted
+        request.protocol.messages = messages
+    return messages
 
 
 async def _dismiss(

@@ -23,6 +23,7 @@ from acprelay.errors import InvalidRequest, LimitReached, RelayError
 from acprelay.server.first_frame import FirstFrame
 from acprelay.server.logs import http_logger
 from acprelay.server.problems import problem, raw_problem
+from acprelay.server.whole_messages import WholeMessages
 
 if TYPE_CHECKING:
     from aiohttp.http_websocket import WebSocketReader
@@ -102,12 +103,15 @@ class EdgeConnection(web.RequestHandler):
     Attributes:
         doors: As given.
         on_loss: Called once it is lost.
+        messages: Takes whole messages of a WebSocket, where its server wants that; to be set before
+            the WebSocket is prepared.
     """
 
     def __init__(self, server: web.Server, *, doors: Doors, limits: Limits) -> None:
         self._time_limits = limits
         self.doors = doors
         self.on_loss: Callable[[], None] | None = None
+        self.messages: WholeMessages | None = None
         self._deadline: asyncio.TimerHandle | None = None
         super().__init__(
             server,
@@ -154,6 +158,8 @@ class EdgeConnection(web.RequestHandler):
         self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None
     ) -> None:
         """Begins to read frames, the first of which has to be masked."""
+        if self.messages is not None:
+            parser = cast("WebSocketReader", self.messages.before(parser))
         guarded = cast("WebSocketReader", FirstFrame(parser))
         super().set_parser(guarded, data_received_cb)
 

@@ -28,10 +28,10 @@ from acprelay.runtime.measurements import Census, Levels, Measures, Traffic
 from acprelay.runtime.observation import Observer, Scene
 from acprelay.server.principals import principal_of
 from acprelay.server.problems import problem
+from acprelay.server.turn_tally import TurnTally
 
 PATH = "/metrics"
 
-_TURN_S = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
 _LAG_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5)
 _LOOP_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
@@ -55,9 +55,8 @@ class Metrics(Observer):
         self.levels = LevelGauges()
         self.registry.register(self.levels)
         self.registry.register(_TrafficCounters(traffic))
-        self._turns_started = self._counter("turns_started", "Turns that have begun.")
-        self._turns = self._counter("turns", "Turns that have ended.", "outcome")
-        self._turn_s = self._histogram("turn_duration_seconds", "How long turns took.", _TURN_S)
+        self._turns = TurnTally()
+        self.registry.register(self._turns)
         self._decided = self._counter(
             "permissions_decided", "Permissions that were decided.", "by", "outcome"
         )
@@ -89,12 +88,11 @@ class Metrics(Observer):
 
     def turn_started(self, scene: Scene, turn: TurnStarted) -> None:  # noqa: ARG002
         """Counts it."""
-        self._turns_started.inc()
+        self._turns.started += 1
 
     def turn_ended(self, scene: Scene, turn: TurnEnded, *, lasted_s: float) -> None:  # noqa: ARG002
         """Counts it, with how long it took."""
-        self._turns.labels(str(turn.outcome)).inc()
-        self._turn_s.observe(lasted_s)
+        self._turns.end(turn.outcome, lasted_s)
 
     def permission_decided(self, scene: Scene, decision: Decision) -> None:  # noqa: ARG002
         """Counts it."""

@@ -46,6 +46,9 @@ class _Terminal:
         return told if ended is None else {**told, "exitStatus": _describe(ended)}
 
 
+_NONE: frozenset[_Terminal] = frozenset()
+
+
 class Terminals:
     """Makes terminals, and ends them.
 
@@ -64,7 +67,7 @@ class Terminals:
         self._most = most
         self._most_bytes = most_bytes
         self._terminals: dict[str, _Terminal] = {}
-        self._leaving: set[_Terminal] = set()
+        self._leaving: frozenset[_Terminal] = _NONE
         self._is_closed = False
 
     @property
@@ -124,7 +127,7 @@ class Terminals:
         if method == TERMINAL_KILL:
             await terminal.command.end()
         else:
-            self._leaving.add(self._terminals.pop(terminal_id))
+            self._leaving |= {self._terminals.pop(terminal_id)}
             await self._end(terminal)
         return b"{}"
 
@@ -135,7 +138,7 @@ class Terminals:
             AgentError: A process survives; the next call tries again.
         """
         self._is_closed = True
-        self._leaving.update(self._terminals.values())
+        self._leaving |= {*self._terminals.values()}
         self._terminals.clear()
         ends = await asyncio.gather(*map(self._end, [*self._leaving]), return_exceptions=True)
         for failure in ends:
@@ -144,7 +147,7 @@ class Terminals:
 
     async def _end(self, terminal: _Terminal) -> None:
         await terminal.command.end()
-        self._leaving.discard(terminal)
+        self._leaving -= {terminal}
 
 
 def _describe(ended: CommandExit) -> dict[str, object]:

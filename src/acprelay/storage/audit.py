@@ -33,12 +33,16 @@ class AuditFile:
         # Between the tokens of JSON a line break is as good as a space; inside a string is none.
         line = entry.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
         try:
+            self._disk.check()
             if self._fd is None:
                 self._fd = self._open()
             write_all(self._disk, self._fd, [b"\n" + line if self._is_torn else line])
-        except Exception:
+        except OSError as error:
             self._is_torn = True
-            logger.exception("cannot write to the audit log %s: an entry is lost", self._path)
+            reason = error.strerror or error
+            logger.error(  # noqa: TRY400 - says all there is
+                "cannot write to the audit log %s, an entry is lost: %s", self._path, reason
+            )
         else:
             self._is_torn = False
 

@@ -23,6 +23,14 @@ class Disk(Protocol):
     The writer's thread writes while the syncer's waits for the device.
     """
 
+    def check(self) -> None:
+        """Makes sure that the files are still this relay's to open and to write.
+
+        Raises:
+            OSError: They are not.
+        """
+        ...
+
     def write(self, fd: int, buffers: Sequence[Buffer]) -> int:
         """Writes buffers one after another; tells how many bytes of them.
 
@@ -42,6 +50,9 @@ class Disk(Protocol):
 
 class SystemDisk:
     """The operating system's."""
+
+    def check(self) -> None:
+        """Does nothing: whose files they are is for whoever chose them."""
 
     def write(self, fd: int, buffers: Sequence[Buffer]) -> int:
         """Writes with one call to the system."""
@@ -186,6 +197,7 @@ def write_file(disk: Disk, path: Path, data: bytes) -> None:
     Raises:
         OSError: It cannot; some of it may be written.
     """
+    disk.check()
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(path, flags, FILE_MODE)
     try:

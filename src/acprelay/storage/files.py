@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from acprelay.errors import LocalProtocolError, RelayError
+from acprelay.errors import LocalProtocolError, RelayError, Unavailable
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord
 from acprelay.session.models import SessionKey
@@ -47,6 +47,7 @@ from acprelay.storage.disk import Disk, OpenFiles
 from acprelay.storage.inbox import Inbox, settle
 from acprelay.storage.limits import StorageLimits
 from acprelay.storage.log_files import FileLog
+from acprelay.storage.outgoing import Outgoing
 from acprelay.storage.records import (
     conversation_directory,
     finish_removals,
@@ -115,8 +116,11 @@ class FileStorage:
             limits=self._limits,
             emit=Inbox(loop=self._loop, handle=self._handle).put,
         )
+        self._outgoing = Outgoing(
+            loop=self._loop, hand_over=self._writer.put, linger_s=self._limits.linger_s
+        )
         self._shared = Shared(
-            put=self._writer.put,
+            put=self._outgoing.put,
             call_soon=self._loop.call_soon,
             limits=self._limits,
             files=OpenFiles(limit=self._limits.open_files // 2, flags=os.O_RDONLY),
@@ -148,7 +152,7 @@ class FileStorage:
             for known in list(self._logs.values()):
                 known.log.give_up()
         finally:
-            self._writer.ask(Stop(stopped))
+            self._outgoing.ask(Stop(stopped))
         await stopped
         self._writer.join()
         self._shared.files.close_all()
@@ -170,7 +174,7 @@ class FileStorage:
 
     def save(self, record: ConversationRecord) -> None:
         """Keeps a record in place of the one before; tried again later where it cannot."""
-        self._writer.put(Save(record))
+        self._outgoing.put(Save(record))
 
     def open_log(
         self,
@@ -183,7 +187,7 @@ class FileStorage:
         """Opens a conversation's log, as `ConversationStore.open_log` says.
 
         Raises:
-            Unavailable: What is stored cannot be read at all.
+            Unavailable: What is stored cannot be read at all, or is no longer this relay's.
             LocalProtocolError: The log is open.
         """
         known = self._logs.get(key)
@@ -196,6 +200,7 @@ class FileStorage:
             known.log.reopen(generation=self._ids.mint(), on_trouble=on_trouble)
             return known.log
         directory = conversation_directory(self._conversations, key)
+        self._check(directory)
         if is_new:
             put_leftovers_aside(directory)
         recovered = recover(directory)
@@ -229,11 +234,11 @@ class FileStorage:
         known = self._logs.get(key)
         if known is not None:
             known.log.sync()
-        self._writer.put(Sync(key))
+        self._outgoing.put(Sync(key))
 
     def audit(self, entry: bytes) -> None:
         """Adds one line of JSON to the audit log; a line that cannot be written is logged."""
-        self._writer.put(Audit(entry))
+        self._outgoing.put(Audit(entry))
 
     async def delete(self, key: SessionKey) -> None:
         """Removes a conversation with its log. Idempotent; the log is closed at once.
@@ -257,9 +262,19 @@ class FileStorage:
         """
         await self._ask(Barrier)
 
+    def _check(self, directory: Path) -> None:
+        try:
+            self._disk.check()
+        except OSError as error:
+            raise Unavailable(
+                f"cannot open the log in {directory}: {error.strerror}",
+                hint="put the state directory back, or start the relay again",
+                path=str(directory),
+            ) from error
+
     async def _ask(self, command: Callable[[asyncio.Future[None]], Barrier | Delete]) -> None:
         done: asyncio.Future[None] = self._loop.create_future()
-        self._writer.ask(command(done))
+        self._outgoing.ask(command(done))
         await done
 
     def _handle(self, event: Event) -> None:

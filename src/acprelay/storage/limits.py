@@ -18,8 +18,8 @@ class StorageLimits:
             again no longer so at half of it.
         unstored_bytes: How much is kept in memory of logs that cannot be written, open or closed.
         open_files: How many segment files may be open, half of them to write and half to read.
-        linger_s: How long the writer waits for more before it writes, unless somebody waits for
-            it. To wake it for each append costs the event loop more than the append.
+        linger_s: How long what is to be written waits for more, unless somebody waits for it. To
+            wake the writer for each append costs the event loop more than the append.
         sync_interval_s: How long what is written may wait before it is to be made durable.
         retry_s: How long to wait before writing is tried again after it failed.
     """

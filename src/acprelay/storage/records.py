@@ -41,6 +41,7 @@ class _Stored(msgspec.Struct, kw_only=True):
     run: int
     snapshot: msgspec.Raw
     turn: str | None = None
+    position: str | None = None
     title: str | None = None
     created_at: float
     updated_at: float
@@ -64,6 +65,7 @@ def encode_record(record: ConversationRecord) -> bytes:
             run=record.run,
             snapshot=msgspec.Raw(record.snapshot),
             turn=record.turn,
+            position=record.position,
             title=record.title,
             created_at=record.created_at,
             updated_at=record.updated_at,
@@ -89,6 +91,7 @@ def decode_record(data: bytes) -> ConversationRecord:
         run=stored.run,
         snapshot=bytes(stored.snapshot),
         turn=stored.turn,
+        position=stored.position,
         title=stored.title,
         created_at=stored.created_at,
         updated_at=stored.updated_at,

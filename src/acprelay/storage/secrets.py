@@ -117,6 +117,7 @@ class SecretFile:
         new = self._path.with_name(self._path.name + NEW_SUFFIX)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
+            self._disk.check()
             new.unlink(missing_ok=True)  # what a crash has left may have any mode
             fd = os.open(new, flags, FILE_MODE)
             try:

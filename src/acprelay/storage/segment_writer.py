@@ -127,6 +127,7 @@ class SegmentWriter:
         self._emit(Written(file.stream, runs, size, last))
 
     def _append(self, file: SegmentFile, group: Sequence[Batch]) -> None:
+        self._disk.check()
         is_new = not file.size
         buffers: list[Buffer] = [file.header] if is_new else []
         size = len(file.header) if is_new else 0
@@ -148,6 +149,7 @@ class SegmentWriter:
     def _cut(self, file: SegmentFile) -> None:
         # What cannot be cut is recognised by its checksum when it is read again.
         with suppress(OSError):
+            self._disk.check()
             if file.size:
                 os.truncate(file.path, file.size)
             else:

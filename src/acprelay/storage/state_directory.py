@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -17,6 +18,7 @@ from acprelay.directories import needed_directory
 from acprelay.errors import ConfigError
 from acprelay.storage.disk import FILE_MODE, SystemDisk, make_directories, replace_file
 
+_LOCK = "lock"
 _ID = re.compile("[0-9a-f]{32}")
 
 
@@ -52,11 +54,26 @@ class StateDirectory:
         self.path = path.absolute()
         self._exits = ExitStack()
         self._id = ""
+        self._lock_file: tuple[int, int] | None = None
 
     @property
     def id(self) -> str:
         """Names the directory for as long as it exists: 32 digits of hexadecimal."""
         return self._id
+
+    @property
+    def is_held(self) -> bool:
+        """Whether what lies at the path is still the directory that was locked.
+
+        It may have been removed, moved, or replaced by another one, which another relay may have.
+
+        Raises:
+            OSError: The system does not tell.
+        """
+        try:
+            return _identity((self.path / _LOCK).stat()) == self._lock_file
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def __enter__(self) -> Self:
         """Makes and locks it.
@@ -91,7 +108,7 @@ class StateDirectory:
             raise self._unusable("everybody may write to it")
 
     def _lock(self, exits: ExitStack) -> None:
-        path = self.path / "lock"
+        path = self.path / _LOCK
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
         exits.callback(os.close, fd)
         try:
@@ -105,6 +122,7 @@ class StateDirectory:
                 path=str(self.path),
                 pid=holder,
             ) from error
+        self._lock_file = _identity(os.fstat(fd))
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 
@@ -126,3 +144,30 @@ class StateDirectory:
             hint="make it the relay's own, or name another directory with --state-dir",
             path=str(self.path),
         )
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+class HeldDisk(SystemDisk):
+    """The operating system's, for as long as a state directory is held.
+
+    Nothing is written to one that was put in its place, nor to a file that nobody will find.
+
+    Args:
+        directory: The directory; it is held already.
+    """
+
+    def __init__(self, directory: StateDirectory) -> None:
+        self._directory = directory
+
+    def check(self) -> None:
+        """Makes sure that the directory is held.
+
+        Raises:
+            OSError: It is not.
+        """
+        if not self._directory.is_held:
+            reason = "the state directory was removed, or another one is in its place"
+            raise OSError(errno.ESTALE, reason, str(self._directory.path))

@@ -20,7 +20,6 @@ from asyncio import Future
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Event as Signal
 from threading import Thread
 
 from acprelay.errors import RelayError, Unavailable
@@ -52,8 +51,9 @@ from acprelay.storage.segment_writer import SegmentWriter
 from acprelay.storage.syncer import Syncer, Unsynced
 
 # What is taken together is in memory until all of it is written, whatever the window has room for;
-# and two buffers for each, with a segment's header, have to fit into one call of `writev` (1024).
-_MOST_COMMANDS = 128
+# and two buffers for each, with a segment's header, have to fit into one call of `writev` (1024),
+# also where a whole bundle comes on top.
+_ENOUGH_COMMANDS = 128
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +81,12 @@ class Writer:
         emit: Callable[[Event], None],
     ) -> None:
         self._conversations = conversations
+        self._disk = disk
         self._clock = clock
         self._limits = limits
         self._emit = emit
-        self._queue: SimpleQueue[Command] = SimpleQueue()
-        self._syncer = Syncer(disk=disk, report=self._queue.put)
+        self._queue: SimpleQueue[list[Command]] = SimpleQueue()
+        self._syncer = Syncer(disk=disk, report=lambda synced: self._queue.put([synced]))
         self._unsynced = Unsynced(put=self._syncer.put)
         self._segments = SegmentWriter(
             disk=disk, clock=clock, limits=limits, unsynced=self._unsynced, emit=emit
@@ -101,7 +102,6 @@ class Writer:
         self._audit = AuditFile(path=audit, disk=disk)
         self._sync_at: float | None = None
         self._stop: Future[None] | None = None
-        self._is_awaited = Signal()
         # A daemon: a relay that ends without stopping it ends all the same.
         self._thread = Thread(target=self._run, name="acprelay-writer", daemon=True)
         self.put = self._queue.put
@@ -110,11 +110,6 @@ class Writer:
         """Starts the thread, and that of the syncer."""
         self._syncer.start()
         self._thread.start()
-
-    def ask(self, command: Barrier | Delete | Stop) -> None:
-        """Puts a command that somebody waits for: the writer does not wait for more to come."""
-        self._queue.put(command)
-        self._is_awaited.set()
 
     def join(self) -> None:
         """Waits for the thread's end, which comes at once after it has told of its stop."""
@@ -136,13 +131,9 @@ class Writer:
         due = [at for at in times if at is not None]
         timeout = max(min(due) - self._clock.now(), 0.0) if due else None
         try:
-            commands.append(self._queue.get(timeout=timeout))
-            if self._queue.qsize() < _MOST_COMMANDS:
-                if type(commands[0]) is Batch:
-                    self._is_awaited.wait(self._limits.linger_s)
-                self._is_awaited.clear()  # what it was set for is taken now
-            while len(commands) < _MOST_COMMANDS:
-                commands.append(self._queue.get_nowait())
+            commands += self._queue.get(timeout=timeout)
+            while len(commands) < _ENOUGH_COMMANDS:
+                commands += self._queue.get_nowait()
         except Empty:
             pass
         return commands
@@ -215,6 +206,7 @@ class Writer:
     def _quarantine(self, path: Path) -> None:
         self._segments.close_below(path)
         try:
+            self._disk.check()
             path.replace(path.with_name(path.name + QUARANTINE_SUFFIX))
         except OSError as error:
             logger.error("cannot put %s aside: %s", path, error)  # noqa: TRY400 - says all there is
@@ -224,6 +216,7 @@ class Writer:
         self._records.forget(key)
         self._segments.close_below(path)
         try:
+            self._disk.check()
             remove_directory(path)
         except OSError as error:
             return _failed("remove the conversation's files", error)
@@ -251,6 +244,6 @@ def without_replaced(commands: Sequence[Command]) -> list[Command]:
 
 def _failed(what: str, error: Exception) -> Unavailable:
     return Unavailable(
-        f"cannot {what}: {error}",
+        f"cannot {what}: {getattr(error, 'strerror', None) or error}",
         hint="check that the relay may write to its state directory, and that the disk has room",
     )

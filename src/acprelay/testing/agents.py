@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from acprelay.agents.allowance import Allowance
 from acprelay.agents.models import AgentExit, Usage
 from acprelay.agents.ports import AgentSink
 from acprelay.errors import AgentError, AgentExited
@@ -79,7 +80,7 @@ class FakeAgent:
         self.stderr_tail = ""
         self.end_calls = 0
         self.is_paused = False
-        self._max_stdin_bytes = max_stdin_bytes
+        self._allowance = Allowance(agent=name, limit=max_stdin_bytes)
         self._reactions: dict[str, Reaction] = {
             method: _answering(result) for method, result in _RESULTS.items()
         }
@@ -151,7 +152,7 @@ class FakeAgent:
 
     def say(self, *messages: Message | bytes) -> None:
         """Writes lines, which arrive together."""
-        lines = [m if isinstance(m, bytes) else encode(m) for m in messages]
+        lines = [(m if isinstance(m, bytes) else encode(m)) + b"\n" for m in messages]
         self._unsaid.append(lines)
         self._deliver()
 
@@ -206,8 +207,8 @@ class FakeAgent:
         if self.exit is not None:
             raise AgentExited(agent=self.name, status=self.exit.describe(), stderr=self.stderr_tail)
         waiting = sum(map(len, self._unread or ()))
-        is_full = waiting and waiting + len(data) > self._max_stdin_bytes
-        if not self._input_is_open or (is_full and not is_owed):
+        self._allowance.check(len(data), waiting=waiting, is_owed=is_owed)
+        if not self._input_is_open:
             raise AgentError(f"cannot send to agent {self.name!r}", hint="it takes nothing now")
         for line in data.splitlines():
             self.sent.append(line)

@@ -4,8 +4,12 @@ Run it as an agent's command, with the steps it is to take, in order:
 
     python -m acprelay.testing.misbehaving_agent ignore-term child=own-session linger
 
-It speaks no ACP: it is a child process with standard streams, and nothing more. It imports only the
-standard library, and needs POSIX. `--help` lists the steps.
+or with the name of one thing that goes wrong, which stands for a few steps:
+
+    python -m acprelay.testing.misbehaving_agent answers-twice
+
+Of ACP it speaks as much as such an agent has to. It needs POSIX, and no package but this one.
+`--help` lists the steps and the names.
 """
 
 from __future__ import annotations
@@ -17,22 +21,40 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-USAGE = """\
-usage: python -m acprelay.testing.misbehaving_agent STEP...
+from acprelay.testing.misbehaving_acp import AcpSide
+from acprelay.testing.misbehaviours import MISBEHAVIOURS
 
-The steps are taken in order; after the last one the program exits with status 0.
+_STEPS = """\
+usage: python -m acprelay.testing.misbehaving_agent STEP...
+       python -m acprelay.testing.misbehaving_agent NAME
+
+The steps are taken in order; after the last one the program exits with status 0. In what `say`,
+`begin` and `repeat` write, $id is the id of the request that came last, $first that of the first
+one, and $session the session's.
+
+  at=METHOD         serve ACP up to such a request or notification, which is not answered
+  answer, answer=JSON  answer the request that came last, as is due or with this result
+  hear=TEXT         read up to a line that has TEXT in it, and answer nothing
+  serve             serve ACP up to the end of stdin
+  frame=KIND        from here on, write lines in another way; KIND is content-length,
+                    length-prefix or utf-16
 
   hold=PATH         connect to the Unix socket PATH and keep the connection open, as do all
                     children from here on: its end proves that all of them are gone
   tell=TEXT         write TEXT and a newline to that connection
   say=TEXT          write TEXT and a newline to stdout
+  begin=TEXT        write TEXT and no newline to stdout
+  repeat=TEXT       write TEXT and a newline to stdout for ever
   complain=TEXT     write TEXT and a newline to stderr
+  moan=TEXT         write TEXT and a newline to stderr for ever
   bytes=HEX         write the bytes to stdout
   prose             write a banner that is not JSON to stdout
   lines=N           write N numbered JSON lines to stdout
   fill=TEXT         write such lines until stdout takes no more, then write TEXT like tell=TEXT
   flood             write such lines for ever
   huge-line=N       write one line of N bytes to stdout
+  unended-line=N    write N bytes and no newline to stdout
+  nested=N          write an update with N lists in each other to stdout
   echo              copy stdin to stdout, line by line, up to its end
   until-eof         read stdin to its end and forget it
   await-signal      wait for SIGUSR1
@@ -43,10 +65,14 @@ The steps are taken in order; after the last one the program exits with status 0
   child=KIND        start a child that holds all of this and waits for ever; KIND is
                     group, own-group, own-session, or orphan (own session, and no parent)
   bare-child=KIND   the same, with an empty environment
-  close-stdin, close-stdout
+  close-stdin, close-stdout, close-stderr
   exit=STATUS       exit
   die=SIGNAL        send the signal, such as SIGKILL, to itself
+
+A name stands for steps, and for what the agent does in them:
+
 """
+USAGE = _STEPS + "".join(f"  {name:26}{it.does}\n" for name, it in MISBEHAVIOURS.items())
 
 _PROSE = "Starting up...\nWARNING: this is \x1b[33mnot\x1b[0m JSON\n> "
 
@@ -61,17 +87,29 @@ class MisbehavingAgent:
     def __init__(self, *, program: str) -> None:
         self._program = program
         self._held: socket.socket | None = None
+        self._frame: Callable[[bytes], bytes] = _as_line
+        self._acp = AcpSide(say=self._write_message)
         self._steps: dict[str, Callable[[str], None]] = {
             "hold": self._hold,
             "tell": lambda text: self._connection().sendall(f"{text}\n".encode()),
-            "say": lambda text: _write(1, f"{text}\n".encode()),
+            "at": self._acp.serve_until,
+            "answer": self._acp.answer,
+            "hear": self._acp.hear,
+            "serve": lambda _: self._acp.serve_until(None),
+            "frame": self._choose_frame,
+            "say": lambda text: self._write_message(self._acp.filled(text)),
+            "begin": lambda text: _write(1, self._acp.filled(text)),
+            "repeat": lambda text: _repeat(1, self._acp.filled(text)),
             "complain": lambda text: _write(2, f"{text}\n".encode()),
+            "moan": lambda text: _repeat(2, text.encode()),
             "bytes": lambda digits: _write(1, bytes.fromhex(digits)),
             "prose": lambda _: _write(1, _PROSE.encode()),
             "lines": lambda count: _number_lines(int(count)),
             "fill": self._fill,
             "flood": lambda _: _number_lines(sys.maxsize),
             "huge-line": lambda size: _write(1, b'"' + b"x" * (int(size) - 2) + b'"\n'),
+            "unended-line": lambda size: _begin_line(int(size)),
+            "nested": self._nest,
             "echo": lambda _: _echo(),
             "until-eof": lambda _: _read_to_the_end(),
             "await-signal": lambda _: _await_signal(),
@@ -83,6 +121,7 @@ class MisbehavingAgent:
             "bare-child": lambda kind: self._start_child(kind, bare=True),
             "close-stdin": lambda _: os.close(0),
             "close-stdout": lambda _: os.close(1),
+            "close-stderr": lambda _: os.close(2),
             "exit": lambda status: os._exit(int(status)),
             "die": lambda name: os.kill(os.getpid(), signal.Signals[name]),
         }
@@ -95,6 +134,18 @@ class MisbehavingAgent:
         """
         name, _, argument = step.partition("=")
         self._steps[name](argument)
+
+    def _choose_frame(self, kind: str) -> None:
+        self._frame = _FRAMES[kind]
+
+    def _write_message(self, message: bytes) -> None:
+        _write(1, self._frame(message))
+
+    def _nest(self, depth: str) -> None:
+        lists = "[" * int(depth) + "]" * int(depth)
+        update = f'{{"sessionUpdate":"agent_message_chunk","content":{lists}}}'
+        params = f'{{"sessionId":"$session","update":{update}}}'
+        self.take(f'say={{"jsonrpc":"2.0","method":"session/update","params":{params}}}')
 
     def _hold(self, path: str) -> None:
         self._held = socket.socket(socket.AF_UNIX)
@@ -150,6 +201,30 @@ def _write(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def _begin_line(size: int) -> None:
+    while size:
+        piece = min(size, 65_536)
+        _write(1, b"x" * piece)
+        size -= piece
+
+
+def _repeat(fd: int, text: bytes) -> NoReturn:
+    several = (text + b"\n") * 100
+    while True:
+        _write(fd, several)
+
+
+def _as_line(message: bytes) -> bytes:
+    return message + b"\n"
+
+
+_FRAMES: dict[str, Callable[[bytes], bytes]] = {
+    "content-length": lambda message: b"Content-Length: %d\r\n\r\n%b" % (len(message), message),
+    "length-prefix": lambda message: len(message).to_bytes(4, "big") + message,
+    "utf-16": lambda message: f"{message.decode()}\n".encode("utf-16"),
+}
+
+
 def _number_lines(count: int) -> None:
     for number in range(count):
         _write(1, b'{"line":%d}\n' % number)
@@ -183,6 +258,12 @@ def _leave(last_words: bytes) -> NoReturn:
     os._exit(0)
 
 
+def _spelled_out(steps: Sequence[str]) -> list[str]:
+    """Replaces names by the steps that they stand for."""
+    meant = ((name,) if name not in MISBEHAVIOURS else MISBEHAVIOURS[name].steps for name in steps)
+    return [step for group in meant for step in group]
+
+
 def main(steps: Sequence[str]) -> int:
     """Takes the steps, and gives the exit status."""
     if not steps or "--help" in steps:
@@ -191,7 +272,7 @@ def main(steps: Sequence[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # one that comes early waits
     agent = MisbehavingAgent(program=__file__)
     try:
-        for step in steps:
+        for step in _spelled_out(steps):
             agent.take(step)
     except KeyError as unknown:
         _write(2, f"cannot take the step {unknown}\n{USAGE}".encode())

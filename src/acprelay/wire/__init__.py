@@ -1,7 +1,7 @@
 """The wire: frames, their envelopes, and ACP's methods. Pure: bytes in, bytes out."""
 
 from acprelay.wire.envelope import Envelope, MessageKind, peek
-from acprelay.wire.framing import LineSplitter, OversizedFrame, to_line
+from acprelay.wire.framing import LineSplitter, OversizedFrame, bare, to_line
 from acprelay.wire.messages import (
     error_response,
     json_string,
@@ -9,6 +9,7 @@ from acprelay.wire.messages import (
     request,
     response,
     stamp,
+    stamp_around_seq,
     to_json,
 )
 from acprelay.wire.methods import (
@@ -21,14 +22,20 @@ from acprelay.wire.methods import (
     describe,
     lookup,
 )
-from acprelay.wire.salvage import TruncatedEnvelope, peek_refused, peek_truncated
+from acprelay.wire.salvage import (
+    TruncatedEnvelope,
+    peek_refused,
+    peek_refused_of_agent,
+    peek_truncated,
+)
 from acprelay.wire.splice import keep_meta, rewrite
-from acprelay.wire.stream import Rewritten, UpdateStream
+from acprelay.wire.stream import Buffer, Rewritten, UpdateStream
 from acprelay.wire.updates import update_kind
 from acprelay.wire.websocket import frames_size, skip, text_frame, text_header, walk
 
 __all__ = [
     "METHODS",
+    "Buffer",
     "Envelope",
     "LineSplitter",
     "MessageKind",
@@ -41,6 +48,7 @@ __all__ = [
     "Server",
     "TruncatedEnvelope",
     "UpdateStream",
+    "bare",
     "describe",
     "error_response",
     "frames_size",
@@ -50,12 +58,14 @@ __all__ = [
     "notification",
     "peek",
     "peek_refused",
+    "peek_refused_of_agent",
     "peek_truncated",
     "request",
     "response",
     "rewrite",
     "skip",
     "stamp",
+    "stamp_around_seq",
     "text_frame",
     "text_header",
     "to_json",

@@ -1,7 +1,7 @@
 r"""Newline framing: from chunks of a byte stream to whole lines, in bounded memory.
 
 ACP's stdio transport: a frame is one line of UTF-8 JSON that `\n` ends, with no raw newline
-inside. This module knows nothing of JSON: a line is bytes between newlines, and a line over the
+inside. This module knows nothing of JSON: a line is bytes up to a newline, and a line over the
 limit is described by its size and its two ends, never kept.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from itertools import filterfalse
 
 EDGE_SIZE = 4096
 """How many bytes of each end of an oversized frame are kept."""
@@ -59,16 +60,18 @@ class LineSplitter:
         """Takes the next chunk of the stream.
 
         Returns:
-            The lines that it completes, in order, without their newlines; blank ones are left out.
-            A carriage return before the newline stays: to JSON it is white space.
+            The lines that it completes, in order, with their newlines, which cost a copy to take
+            off: `bare` does. Blank ones are left out.
         """
-        lines = data.split(b"\n")
-        rest = lines.pop()
-        if lines:
-            if self._size:
-                lines[0] = self._complete(lines[0])
-            # Only a chunk beyond the limit can hold such a line whole.
-            lines = self._sift(lines) if len(data) > self._max else _without_blanks(lines)
+        if b"\n" not in data:
+            self._hold(data)
+            return []
+        lines = io.BytesIO(data).readlines()  # faster than `split`, which looks at each byte
+        rest = b"" if data.endswith(b"\n") else lines.pop()
+        if self._size:
+            lines[0] = self._complete(lines[0])
+        # Only a chunk beyond the limit can hold such a line whole.
+        lines = self._sift(lines) if len(data) > self._max else _without_blanks(lines)
         if rest:
             self._hold(rest)
         return lines
@@ -79,7 +82,7 @@ class LineSplitter:
         Returns:
             The last line, if the stream ended without a newline after it; else nothing.
         """
-        return _without_blanks([self._complete(b"")])
+        return _without_blanks([self._complete(b"")] if self._size else [])
 
     def take_oversized(self) -> list[OversizedFrame]:
         """Gives what was skipped since the last call, in order, once."""
@@ -99,14 +102,15 @@ class LineSplitter:
         self._tail = (self._tail + piece[-EDGE_SIZE:])[-EDGE_SIZE:]
 
     def _complete(self, last: bytes) -> bytes:
-        """Gives the unfinished line whole; b"" where it was too long, which is noted."""
-        self._hold(last)
+        """Gives the unfinished line whole; a blank one where it was too long, which is noted."""
+        self._hold(bare(last))
         size, self._size = self._size, 0
         if size <= self._max:
+            self._kept.write(last[-1:])
             return self._take_kept()
         self._oversized.append(OversizedFrame(size, self._head, self._tail, index=0))
         self._head = self._tail = b""
-        return b""
+        return b"\n"
 
     def _take_kept(self) -> bytes:
         kept, self._kept = self._kept, io.BytesIO()
@@ -116,10 +120,11 @@ class LineSplitter:
         """Leaves out blank lines, and oversized ones, which are noted."""
         kept: list[bytes] = []
         for line in lines:
-            if len(line) > self._max:
-                head, tail = line[:EDGE_SIZE], line[-EDGE_SIZE:]
-                self._oversized.append(OversizedFrame(len(line), head, tail, index=len(kept)))
-            elif line and not line.isspace():
+            size = len(line) - 1
+            if size > self._max:
+                head, tail = line[:EDGE_SIZE], line[-EDGE_SIZE - 1 : -1]
+                self._oversized.append(OversizedFrame(size, head[:size], tail, index=len(kept)))
+            elif not line.isspace():
                 kept.append(line)
         return kept
 
@@ -134,5 +139,10 @@ def to_line(frame: bytes) -> bytes:
     return frame.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
 
 
+def bare(line: bytes) -> bytes:
+    """Takes a line's newline off; a carriage return before it stays, to JSON it is white space."""
+    return line.removesuffix(b"\n")
+
+
 def _without_blanks(lines: list[bytes]) -> list[bytes]:
-    return [line for line in lines if line and not line.isspace()]
+    return list(filterfalse(bytes.isspace, lines))

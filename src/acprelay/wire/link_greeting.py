@@ -6,7 +6,7 @@ reason. The relay's greeting is the first message of every connection. Pure.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -15,6 +15,9 @@ from acprelay.errors import InvalidRequest, RemoteProtocolError
 _T = TypeVar("_T")
 
 CLAIM_HEADER = "Acprelay-Link"
+
+Stream = Literal["input", "output"]
+"""A standard stream that an agent cannot do without."""
 
 _PARTS = 3
 _MOST_DIGITS = 18
@@ -60,10 +63,12 @@ class Exit(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         returncode: Its exit status.
         signal: The number of the signal that ended it.
+        closed: Which of its standard streams it had closed, and was ended for.
     """
 
     returncode: int | None = None
     signal: int | None = None
+    closed: Stream | None = None
 
 
 def read_claim(header: str) -> Claim:

@@ -10,7 +10,7 @@ import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from acprelay.errors import RemoteProtocolError
@@ -72,6 +72,17 @@ def peek_refused(frame: bytes) -> TruncatedEnvelope:
     except RemoteProtocolError:
         return _certain({})
     return _certain({name: frame[start:stop] for name, (start, stop) in members.items()})
+
+
+def peek_refused_of_agent(frame: bytes) -> TruncatedEnvelope:
+    """Does as `peek_refused` for what an agent wrote.
+
+    Of an agent, a message that asks nothing is an answer: some leave an empty result out.
+    """
+    known = peek_refused(frame)
+    if known.kind is None and known.method is None and b'"jsonrpc"' in frame:
+        return replace(known, kind=MessageKind.RESPONSE)
+    return known
 
 
 def _certain(known: Mapping[str, bytes | None]) -> TruncatedEnvelope:

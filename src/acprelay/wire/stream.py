@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import takewhile
+from operator import itemgetter
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -24,11 +26,18 @@ from acprelay.wire.envelope import Envelope, MessageKind
 from acprelay.wire.messages import json_string, stamp_around_seq
 from acprelay.wire.websocket import text_header
 
+Buffer: TypeAlias = bytes | memoryview
+"""What `bytes.join` takes."""
+
 _MAX_TEMPLATES = 8
 _MAX_TEMPLATE_SIZE = 4096
 # A run is copied a few times: about this many bytes of it stay in a processor's cache.
 _RUN_SIZE = 64 * 1024
 _MAX_RUN = 256
+# Lines up to so many bytes are cheaper to copy than to call something for each.
+_MAX_JOINED = 1024
+_LAST_DIGITS = 3
+_ENDINGS = [b"%03d" % number for number in range(10**_LAST_DIGITS)]
 
 # How deep a value may nest depends on the caller's stack. A few levels more around it make the
 # short way give up before the long way does, which may be called from deeper inside.
@@ -50,34 +59,46 @@ class Rewritten(NamedTuple):
     """Ready WebSocket frames.
 
     Attributes:
-        blob: The frames, one after another.
+        parts: What the frames are when it is joined, which is left to whoever joins more with it.
         count: How many there are.
     """
 
-    blob: bytes
+    parts: list[Buffer]
     count: int  # type: ignore[assignment]  # hides tuple's method, which a pair does not need
 
 
 class _Template(NamedTuple):
-    """What stands around the one value that differs, in the line and in the client's frame.
+    """What stands around what differs, in the line and in the client's frame.
 
     Attributes:
-        prefix: What a line of this shape begins with; may reach into the value.
-        suffix: What it ends with; likewise.
-        begin: Where the value begins.
-        end: Where it ends, counted back from the end of the line.
-        new_prefix: What the client's frame has before the value.
-        before_seq: What it has between the value and the number.
+        prefix: What a line of this shape begins with; reaches into the value.
+        suffix: What it ends with, with its newline; likewise.
+        rest: Cuts out of a line what differs: the rest of the value.
+        opening: What stands for what `prefix` has of the value, when the value is checked.
+        closing: What stands for what `suffix` has of it.
+        around: How much longer a line is than what is checked of it.
+        new_prefix: What the client's frame has before the rest.
+        before_seq: What it has between the rest and the number.
         after_seq: What it has after the number.
     """
 
     prefix: bytes
     suffix: bytes
-    begin: int
-    end: int
+    rest: itemgetter[slice]
+    opening: bytes
+    closing: bytes
+    around: int
     new_prefix: bytes
     before_seq: bytes
     after_seq: bytes
+
+    def is_like(self, other: _Template) -> bool:
+        """Whether two shapes are the same: all that a template has follows from both ends."""
+        return (self.prefix, self.suffix) == (other.prefix, other.suffix)
+
+    def fits(self, line: bytes) -> bool:
+        """Whether a line has this shape."""
+        return line.startswith(self.prefix) and line.endswith(self.suffix)
 
 
 class UpdateStream:
@@ -103,14 +124,14 @@ class UpdateStream:
         """
         template = self._template(envelope)
         if template is not None:
-            others = [known for known in self._templates if known != template]
+            others = [known for known in self._templates if not known.is_like(template)]
             self._templates = [template, *others[: _MAX_TEMPLATES - 1]]
 
     def rewrite(self, lines: Sequence[bytes], start: int, first_seq: int) -> Rewritten:
         """Takes as many lines as have a known shape, up to the first that has none.
 
         Args:
-            lines: Lines as `LineSplitter` gives them.
+            lines: Lines as `LineSplitter` gives them; one without a newline has no known shape.
             start: Which one comes first.
             first_seq: Its number in the public log; the following ones count up from it.
 
@@ -118,30 +139,42 @@ class UpdateStream:
             The frames for clients, each with the public session id and a stamp; none where the
             first line has to go the long way.
         """
-        blobs: list[bytes] = []
+        if len(lines) - start == 1:
+            return self._rewrite_one(lines[start], first_seq)
+        parts: list[Buffer] = []
         count = 0
         while start + count < len(lines):
-            blob, taken = self._rewrite_run(lines, start + count, first_seq + count)
+            more, taken = self._rewrite_run(lines, start + count, first_seq + count)
             if not taken:
                 break
-            blobs.append(blob)
+            parts += more
             count += taken
-        return Rewritten(b"".join(blobs), count)
+        return Rewritten(parts, count)
+
+    def _rewrite_one(self, line: bytes, seq: int) -> Rewritten:
+        """Does for a line that comes alone, as they do from slow agents, what is done for a run."""
+        template = self._match(line)
+        if template is None:
+            return Rewritten([], 0)
+        rest = template.rest(line)
+        if not _is_whole(template, rest, len(line)):
+            return Rewritten([], 0)
+        parts: list[Buffer] = [b"", template.new_prefix, rest, template.before_seq, b"%d" % seq]
+        parts.append(template.after_seq)
+        parts[0] = text_header(sum(map(len, parts)))
+        return Rewritten(parts, 1)
 
     def _rewrite_run(self, lines: Sequence[bytes], start: int, seq: int) -> Rewritten:
         template = self._match(lines[start])
         if template is None:
-            return Rewritten(b"", 0)
-        # A run ends where the seq gets another digit, so that all stamps in it have one length.
-        fitting = 1 + _RUN_SIZE // len(lines[start])
-        limit = min(_MAX_RUN, fitting, 10 ** len(str(seq)) - seq)
-        values = _values(template, lines[start : start + limit])
-        values = values[: _count_whole(values)]
-        return Rewritten(_frames(template, values, seq), len(values))
+            return Rewritten([], 0)
+        limit = min(_MAX_RUN, 1 + _RUN_SIZE // len(lines[start]), _count_alike(seq))
+        run = _take_whole(_cut(template, lines[start : start + limit]))
+        return Rewritten(_frames(run, seq) if run.rests else [], len(run.rests))
 
     def _match(self, line: bytes) -> _Template | None:
         for template in self._templates:
-            if line.startswith(template.prefix) and line.endswith(template.suffix):
+            if template.fits(line):
                 return template
         return None
 
@@ -155,19 +188,25 @@ class UpdateStream:
             return None
         id_start, id_stop = body["sessionId"]
         start, stop = body["update"]
-        closing = top["params"][1] - 1
+        params_end = top["params"][1] - 1
         prefix, suffix = _marks(raw, start, stop)
         if not prefix or len(prefix) + len(suffix) > _MAX_TEMPLATE_SIZE:
             return None
         before, after = self._stamp
+        # The shortest that has the same place in a value: as good to tell whether it is whole.
+        opening = b'{"":0,' if start < len(prefix) else b""
+        closing_at = len(raw) - len(suffix)
+        closing = b',"":0}' if closing_at < stop else b""
         return _Template(
             prefix=prefix,
-            suffix=suffix,
-            begin=start,
-            end=stop - len(raw),
-            new_prefix=raw[:id_start] + self._public_id + raw[id_stop:start],
-            before_seq=raw[stop:closing] + b',"_meta":{"acprelay":' + before,
-            after_seq=after + b"}" + raw[closing:],
+            suffix=suffix + b"\n",
+            rest=itemgetter(slice(len(prefix), closing_at - len(raw) - 1)),
+            opening=opening,
+            closing=closing,
+            around=len(prefix) + len(suffix) + 1 - len(opening) - len(closing),
+            new_prefix=raw[:id_start] + self._public_id + raw[id_stop : len(prefix)],
+            before_seq=raw[closing_at:params_end] + b',"_meta":{"acprelay":' + before,
+            after_seq=after + b"}" + raw[params_end:],
         )
 
 
@@ -182,49 +221,109 @@ def _marks(raw: bytes, start: int, stop: int) -> tuple[bytes, bytes]:
     return b"", b""
 
 
-def _values(template: _Template, lines: Sequence[bytes]) -> list[bytes]:
+class _Run(NamedTuple):
+    """Lines of one shape.
+
+    Attributes:
+        template: The shape.
+        rests: What differs, of each line.
+        sizes: How many bytes each line has.
+    """
+
+    template: _Template
+    rests: list[Buffer]
+    sizes: list[int]
+
+
+def _cut(template: _Template, lines: Sequence[bytes]) -> _Run:
     """Cuts the template off, up to the first line that does not have it."""
-    prefix, suffix, begin, end, *_ = template
-    values = []
-    for line in lines:
-        if not (line.startswith(prefix) and line.endswith(suffix)):
-            break
-        values.append(line[begin:end])
-    return values
+    prefix, suffix = template.prefix, template.suffix
+    if len(lines[0]) > _MAX_JOINED:
+        lines = list(takewhile(template.fits, lines))
+        views: list[Buffer] = [template.rest(memoryview(line)) for line in lines]
+        return _Run(template, views, list(map(len, lines)))
+    rests = list(map(template.rest, lines))
+    # Equal in all means equal one by one: no line has more bytes than its parts, so none less.
+    if _between(prefix, suffix + prefix, suffix, rests) != b"".join(lines):
+        lines = list(takewhile(template.fits, lines))
+        rests = list(map(template.rest, lines))
+    return _Run(template, rests, list(map(len, lines)))
 
 
-def _count_whole(values: list[bytes]) -> int:
-    """Tells how many of the first are exactly one JSON value each, with no space around it."""
-    if _are_whole(values):
-        return len(values)
-    return next((n for n, value in enumerate(values) if not _are_whole([value])), len(values))
+def _take_whole(run: _Run) -> _Run:
+    """Gives the first lines whose values are exactly one JSON value each, with no space around."""
+    template, rests, sizes = run
+    if _are_whole(run):
+        return run
+    each = (_Run(template, [rest], [size]) for rest, size in zip(rests, sizes, strict=True))
+    count = sum(1 for _ in takewhile(_are_whole, each))
+    return _Run(template, rests[:count], sizes[:count])
 
 
-def _are_whole(values: list[bytes]) -> bool:
-    """Checks all at once, as the elements of one array.
+def _are_whole(run: _Run) -> bool:
+    """Checks all values at once, as the elements of one array.
 
     Equal number and equal lengths, one by one, leave no room for an element that begins in one
     value and ends in another, nor for white space, nor for a bracket that closes the array.
     """
-    text = b"[[[[[[[[%b]]]]]]]]" % b",".join(values)
+    template, rests, sizes = run
+    opening, closing = template.opening, template.closing
+    text = _between(b"[[[[[[[[" + opening, closing + b"," + opening, closing + b"]]]]]]]]", rests)
     try:
         [[[[[[[elements]]]]]]] = _decode_nested(text)
         if not text.isascii():  # msgspec does not check what it does not decode
             text.decode()
     except (msgspec.DecodeError, ValueError, RecursionError):
         return False
-    return list(map(len, elements)) == list(map(len, values))
+    return list(map(template.around.__add__, map(len, elements))) == sizes
 
 
-def _frames(template: _Template, values: list[bytes], seq: int) -> bytes:
-    """Builds the frames of a run whose seqs have equally many digits."""
-    *_, prefix, before_seq, after_seq = template
-    count = len(values)
-    fixed = len(prefix) + len(before_seq) + len(str(seq)) + len(after_seq)
-    parts = [after_seq] * (6 * count)
-    parts[0::6] = [text_header(fixed + len(value)) for value in values]
-    parts[1::6] = [prefix] * count
-    parts[2::6] = values
-    parts[3::6] = [before_seq] * count
-    parts[4::6] = [b"%d" % number for number in range(seq, seq + count)]
-    return b"".join(parts)
+def _is_whole(template: _Template, rest: bytes, size: int) -> bool:
+    """Does as `_are_whole`, for one value."""
+    text = b"".join((b"[[[[[[[[", template.opening, rest, template.closing, b"]]]]]]]]"))
+    try:
+        [[[[[[[elements]]]]]]] = _decode_nested(text)
+        if not text.isascii():
+            text.decode()
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return len(elements) == 1 and template.around + len(elements[0]) == size
+
+
+def _between(begin: bytes, joint: bytes, end: bytes, parts: list[Buffer]) -> bytes:
+    """Joins parts, with something before and after; what comes of it is copied only once."""
+    if len(parts) == 1:
+        return b"".join([begin, *parts, end])
+    first, *others, last = parts
+    return joint.join([b"".join([begin, first]), *others, b"".join([last, end])])
+
+
+def _count_alike(seq: int) -> int:
+    """Tells how many numbers from this one on differ in nothing but their last digits."""
+    return int(10 ** min(_LAST_DIGITS, len(str(seq)))) - seq % len(_ENDINGS)
+
+
+def _digits(seq: int, count: int) -> tuple[bytes, list[bytes]]:
+    """Writes numbers that are alike: what they share, and the last digits of each."""
+    leading, first = divmod(seq, len(_ENDINGS))
+    if not leading:
+        return b"", [b"%d" % number for number in range(seq, seq + count)]
+    return b"%d" % leading, _ENDINGS[first : first + count]
+
+
+def _frames(run: _Run, seq: int) -> list[Buffer]:
+    """Gives the parts of the frames of a run whose seqs are alike."""
+    template, rests, sizes = run
+    prefix, suffix, *_, new_prefix, before_seq, after_seq = template
+    leading, endings = _digits(seq, len(rests))
+    fixed = len(new_prefix) + len(before_seq) + len(str(seq)) + len(after_seq)
+    longer = fixed - len(prefix) - len(suffix)
+    # What stands between two rests, as far as it hangs on nothing but the second one's length.
+    joints = {size: after_seq + text_header(size + longer) + new_prefix for size in set(sizes)}
+    parts: list[Buffer] = [before_seq + leading] * (4 * len(rests))
+    parts[0::4] = map(joints.__getitem__, sizes)
+    parts[1::4] = rests
+    parts[3::4] = endings
+    parts[0] = joints[sizes[0]][len(after_seq) :]
+    parts.append(after_seq)
+    return parts

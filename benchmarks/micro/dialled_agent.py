@@ -1,8 +1,8 @@
 """What a link costs: an agent that streams over its pipe, and one that has joined with a program.
 
-Run: `python benchmarks/dialled_agent.py`. The same agent writes the same updates of 300 bytes.
-First only their receipt is measured, line by line in one batch after another; then the whole way
-from the agent through a relay to one client.
+Run: `python -m benchmarks.micro.dialled_agent`. The same agent writes the same updates of
+300 bytes. First only their receipt is measured, line by line in one batch after another; then the
+whole way from the agent through a relay to one client.
 """
 
 from __future__ import annotations

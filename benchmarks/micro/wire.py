@@ -1,8 +1,8 @@
 """What the wire package costs, each part as a multiple of the cheapest thing that could be done.
 
-Run: `python benchmarks/wire.py`. The best of several rounds: what the code costs where nothing else
-runs. The unit of the ratios is `bytes.split` on the same input: a relay that reads lines cannot do
-less.
+Run: `python -m benchmarks.micro.wire`. The best of several rounds: what the code costs where
+nothing else runs. The unit of the ratios is `bytes.split` on the same input: a relay that reads
+lines cannot do less.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def seconds(work: Callable[[], object], times: int) -> float:
 def measure_messages(size: int) -> None:
     line = update(size)
     spaced = update(size, spaced=True)
-    lines = [line] * BATCH
-    chunk = b"".join(one + b"\n" for one in lines)
+    chunk = (line + b"\n") * BATCH
     splitter = LineSplitter(max_frame=64 * MIB)
+    lines = splitter.feed(chunk)
     stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
     envelope = peek(line)
     stream.learn(envelope)

@@ -1,7 +1,8 @@
 """What the log in files costs: to append to, to write, to read behind its window, and in memory.
 
-Run: `python benchmarks/log_append.py`. Runs are as an agent's pipe gives them at full speed: 64 KiB
-of 300-byte messages. The same is done with the log in memory, which does the least that could be.
+Run: `python -m benchmarks.micro.log_append`. Runs are as an agent's pipe gives them at full
+speed: 64 KiB of 300-byte messages. The same is done with the log in memory, which does the least
+that could be.
 
 It also tells how long it takes until the record of a new conversation is written, which is waited
 for before its first answer: with nothing else to write, and beside an agent that writes 100 MB/s.

@@ -1,9 +1,9 @@
 """How long a session takes to open, with its agent's processes kept ready and without.
 
-Run: `python benchmarks/prewarm.py`. It starts two relays in one process, whose agents are the same
-program: the demo agent, behind a pause at its start if `--start-s` asks for one, as agents have
-that load much. By turns each opens a session and closes it; then each opens some at once. It prints
-medians in milliseconds, and how many times as long it takes without.
+Run: `python -m benchmarks.micro.prewarm`. It starts two relays in one process, whose agents are
+the same program: the demo agent, behind a pause at its start if `--start-s` asks for one, as agents
+have that load much. By turns each opens a session and closes it; then each opens some at once. It
+prints medians in milliseconds, and how many times as long it takes without.
 """
 
 from __future__ import annotations

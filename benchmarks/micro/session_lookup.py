@@ -1,7 +1,7 @@
 """Time the lookups of a session manager with few and with many sessions stored.
 
-Run it with `python benchmarks/session_lookup.py`. It prints a table: microseconds a call, the best
-of several rounds, and how many times as long the larger store takes.
+Run it with `python -m benchmarks.micro.session_lookup`. It prints a table: microseconds a
+call, the best of several rounds, and how many times as long the larger store takes.
 """
 
 from __future__ import annotations
