@@ -12,7 +12,8 @@ import pytest
 
 from acprelay.testing.certify.checks import CHECKS, carry_out
 from acprelay.testing.certify.client import Trial
-from acprelay.testing.certify.findings import Finding
+from acprelay.testing.certify.findings import CheckFailed, Finding
+from acprelay.testing.certify.through_a_relay import compare
 from acprelay.testing.scripted_agent import ScriptedAgent
 from acprelay.testing.steps import Answer, Ask, Exit, Expect, Notify, Refuse, Say, Step, Update
 
@@ -181,6 +182,36 @@ async def test_an_agent_that_stays_is_told_and_ended(check: str) -> None:
     assert found.outcome == "failed"
     assert "it still runs" in found.reason
     assert [each for each in psutil.Process().children() if each.is_running()] == []
+
+
+OPENED = b'{"id":1,"result":{"sessionId":"own"}}'
+FIRST = b'{"method":"session/update","params":{"sessionId":"own","n":1}}'
+ANSWERED = b'{"id":2,"result":{"stopReason":"end_turn"}}'
+RELAYED = FIRST.replace(b'"own"', b'"s:main"').replace(b"}}", b',"_meta":{"acprelay":{"seq":1}}}}')
+
+
+def test_what_arrives_as_it_was_said_is_the_same() -> None:
+    compare([RELAYED], [OPENED, FIRST, ANSWERED], "s:main")
+
+
+@pytest.mark.parametrize(
+    ("came", "why"),
+    [
+        ([RELAYED.replace(b'"n":1', b'"n": 1')], "update 1 arrived as"),
+        ([RELAYED, RELAYED], "update 2 arrived as"),
+        ([], "of 1 updates 0 arrived"),
+    ],
+)
+def test_what_arrives_otherwise_is_told(came: list[bytes], why: str) -> None:
+    with pytest.raises(CheckFailed, match=why):
+        compare(came, [OPENED, FIRST, ANSWERED], "s:main")
+
+
+async def test_what_the_certifier_does_not_serve_it_refuses() -> None:
+    found = await find(
+        "turn", PROMPTED, Ask("fs/read_text_file", {"path": "/a"}), Update(CHUNK), ENDED
+    )
+    assert found.outcome == "passed"
 
 
 def test_a_report_for_programs_has_the_same() -> None:
