@@ -111,7 +111,7 @@ def _record(command: Sequence[str], recorder: Recorder) -> int:
 
 
 def _pass_input_on(agent: IO[bytes], note: Callable[[str, bytes], None]) -> None:
-    # A buffer of its own: whoever reads holds its lock, which Python wants of sys.stdin as it exits.
+    # A buffer of its own: a reader holds its lock, and Python wants that of sys.stdin as it exits.
     for line in open(0, "rb", closefd=False):  # noqa: SIM115 - a descriptor, left open
         note(C2A, line)
         try:
