@@ -172,14 +172,15 @@ class Publisher:
 
     def _stamp(self, agent_session_id: str | None = None) -> bytes:
         in_turn = self._turn_is_open
-        around = self._around_seq.get(in_turn) if agent_session_id is None else None
-        if around is None:
-            around = stamp_around_seq(
+        if agent_session_id is None and in_turn in self._around_seq:
+            before, after = self._around_seq[in_turn]
+        else:
+            before, after = stamp_around_seq(
                 self.log.generation, agent_session_id, out_of_turn=not in_turn
             )
             if agent_session_id is None:
-                self._around_seq[in_turn] = around
-        return b"%b%d%b" % (around[0], self._next_seq, around[1])
+                self._around_seq[in_turn] = before, after
+        return b"%b%d%b" % (before, self._next_seq, after)
 
     def _gather(self, blob: bytes, count: int) -> None:
         self._batch.append(blob)

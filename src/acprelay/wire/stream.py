@@ -74,6 +74,7 @@ class UpdateStream:
         self._public_id = public_id
         self._generation = generation
         self._out_of_turn = out_of_turn
+        self._fixed: tuple[bytes, tuple[bytes, bytes]] | None = None  # made for the first template
         self._pieces: list[Template] = []
         self._updates: list[Template] = []
 
@@ -154,8 +155,10 @@ class UpdateStream:
         return run, len(run.rests) < len(alike)
 
     def _template(self, envelope: Envelope, start: int, stop: int) -> Template:
-        stamp = stamp_around_seq(self._generation, out_of_turn=self._out_of_turn)
-        public_id = json_string(self._public_id)
+        if self._fixed is None:
+            around = stamp_around_seq(self._generation, out_of_turn=self._out_of_turn)
+            self._fixed = json_string(self._public_id), around
+        public_id, stamp = self._fixed
         return make_template(envelope, start, stop, public_id=public_id, stamp=stamp)
 
 
