@@ -114,7 +114,9 @@ class AgentOutput:
     def _receive_lines(self, lines: list[bytes], now: float) -> bool:
         index, is_plain = 0, True
         while index < len(lines):
-            taken = self._publisher.publish_lines(lines, index)
+            taken, noted = self._publisher.publish_lines(lines, index)
+            for kind, update in noted:
+                self._observe(kind, update)
             if not taken:
                 self._receive_line(bare(lines[index]), now)
                 is_plain = False
@@ -170,10 +172,13 @@ class AgentOutput:
         if kind is not None and update is not None:
             if kind == "user_message_chunk" and self._turns.is_echo(update):
                 return
-            self._asks.observe(kind, update)
-            if envelope.session_id == own_session_id and self._snapshot.observe(kind, update):
-                self.snapshot_changed = True
+            self._observe(kind, update, is_own=envelope.session_id == own_session_id)
         self._publisher.publish(envelope, own_session_id=own_session_id)
+
+    def _observe(self, kind: str, update: bytes, *, is_own: bool = True) -> None:
+        self._asks.observe(kind, update)
+        if is_own and self._snapshot.observe(kind, update):
+            self.snapshot_changed = True
 
     def _receive_answer(self, envelope: Envelope) -> None:
         request = self._requests.settle(envelope.id or b"")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from acprelay.errors import InvalidKey, RelayError, SessionNotFound, StoreError, Unavailable
 from acprelay.routing.building import Rules
@@ -91,24 +91,32 @@ class Archive:
             raise SessionNotFound(key=public_id[:200])
         return self._drivers.get(key) or self._wake(record, runs)
 
-    def listed(self) -> Iterator[Listed]:
-        """Tells of every conversation."""
-        for key, record in self._records.items():
-            if key in self._leaving:
-                continue
-            driver = self._drivers.get(key)
-            current = record if driver is None else driver.record
-            yield Listed(
-                session_id=str(key),
-                cwd=current.cwd,
-                title=current.title,
-                updated_at=current.updated_at,
-                agent=current.agent,
-                group=key.session_id,
-                role=key.role,
-                worktree=current.worktree,
-                is_live=driver is not None and driver.is_live,
-            )
+    def listed(self, may_see: Callable[[SessionKey], bool]) -> Iterator[Listed]:
+        """Tells of every conversation that somebody may see.
+
+        Args:
+            may_see: Tells that of one, by its name.
+        """
+        return filter(None, map(self.describe, filter(may_see, self._records)))
+
+    def describe(self, key: SessionKey) -> Listed | None:
+        """Tells of one conversation; None where there is none, or it is being removed."""
+        record = self._records.get(key)
+        if record is None or key in self._leaving:
+            return None
+        driver = self._drivers.get(key)
+        current = record if driver is None else driver.record
+        return Listed(
+            session_id=str(key),
+            cwd=current.cwd,
+            title=current.title,
+            updated_at=current.updated_at,
+            agent=current.agent,
+            group=key.session_id,
+            role=key.role,
+            worktree=current.worktree,
+            is_live=driver is not None and driver.is_live,
+        )
 
     def in_use(self) -> list[ConversationDriver]:
         """Gives the drivers of the conversations that are in use."""
