@@ -23,6 +23,8 @@ from acprelay.cli.exits import ExitCode
 pytestmark = pytest.mark.process
 
 ALL = 1 << 30
+PARTS = 4
+"""Each part of the calls is tried by itself, so that the parts can be tried at once."""
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +41,19 @@ def is_said_why(death: Death, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "most", "step"),
+    ("number", "most", "first", "step"),
     [
-        pytest.param(errno.EIO, 1, 1, id="one call fails"),
-        pytest.param(errno.ENOSPC, ALL, 5, id="all fail from one on until it is mended"),
+        *(
+            pytest.param(errno.EIO, 1, 1 + part, PARTS, id=f"one call fails, part {part}")
+            for part in range(PARTS)
+        ),
+        pytest.param(errno.ENOSPC, ALL, 1, 5, id="all fail from one on until it is mended"),
     ],
 )
 def test_a_disk_may_fail_at_any_call_and_nothing_that_was_shown_is_lost(
-    nursery: Nursery, tmp_path: Path, number: int, most: int, step: int
+    *, nursery: Nursery, tmp_path: Path, number: int, most: int, first: int, step: int
 ) -> None:
-    at, has_failed = 1, True
+    at, has_failed = first, True
     while has_failed:
         house = House(tmp_path / f"{at}", nursery)
         death = house.live("steady", dies_at=at, errno=number, most=most)
