@@ -104,6 +104,11 @@ class Attachment:
         """The size of what waits in the lane."""
         return self._lane.waiting_bytes
 
+    @property
+    def _has_skips(self) -> bool:
+        """Whether entries that are left out lie ahead."""
+        return bool(self._skips) and self._skips[-1] > self.cursor
+
     # -- what is for this client
 
     def push(
@@ -238,7 +243,13 @@ class Attachment:
         """
         due: list[bytes] = []
         while limit > 0:
-            step = self.step(limit)
+            if not (self.is_blind or len(self._lane) or self._has_skips):
+                # Nearly always: there is nothing to look for but the log.
+                if self.cursor >= self.log.head:
+                    break
+                step: Step | None = self._read(self.log.head, limit)
+            else:
+                step = self.step(limit)
             if step is None:
                 break
             for blob in step.blobs:
@@ -276,7 +287,7 @@ class Attachment:
 
     def _pass_over(self, upto: int) -> None:
         """Moves the cursor past the entries that are left out next."""
-        if not self._skips or self._skips[-1] <= self.cursor:
+        if not self._has_skips:
             return
         index = bisect_right(self._skips, self.cursor)
         while self.cursor < upto and self._skips[index : index + 1] == [self.cursor + 1]:
@@ -284,7 +295,7 @@ class Attachment:
             index += 1
 
     def _read(self, upto: int, limit: int) -> Step:
-        if self._skips and self._skips[-1] > self.cursor:
+        if self._has_skips:
             upto = min(upto, self._skips[bisect_right(self._skips, self.cursor)] - 1)
         try:
             after = self.cursor

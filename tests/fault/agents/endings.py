@@ -46,9 +46,9 @@ class Ending(NamedTuple):
 
 
 NO_SESSION: Mapping[str, Refusal] = {
-    "ignores-initialize": Refusal("initialize", "agent_unresponsive", "within 5 s"),
-    "floods-before-initialize": Refusal("initialize", "agent_unresponsive", "within 5 s"),
-    "ignores-session-new": Refusal("session/new", "agent_unresponsive", "within 5 s"),
+    "ignores-initialize": Refusal("initialize", "agent_unresponsive", "within 8 s"),
+    "floods-before-initialize": Refusal("initialize", "agent_unresponsive", "within 8 s"),
+    "ignores-session-new": Refusal("session/new", "agent_unresponsive", "within 8 s"),
     "content-length": Refusal("initialize", "agent_unresponsive", "it wrote 'Content-Length: "),
     "length-prefix": Refusal("initialize", "agent_unresponsive", "speaks ACP"),
     "utf-16": Refusal("initialize", "agent_unresponsive", "one JSON message in UTF-8 on each line"),

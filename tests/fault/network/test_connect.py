@@ -6,13 +6,13 @@ import asyncio
 import json
 import sysconfig
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
-from tests.fault.network.site import Site, site
+from tests.fault.network.site import Site
 from tests.fault.network.weather import Cut, Forecast, Weather
 from tests.server.clients import prompt_params
 from tests.server.peers import Message
@@ -24,13 +24,6 @@ pytestmark = pytest.mark.process
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "acprelay"
 PATIENCE_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A relay for all tests here."""
-    with site(tmp_path_factory.mktemp("place")) as it:
-        yield it
 
 
 class Editor:

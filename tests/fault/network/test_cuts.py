@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fault.network.site import Site, delete_session, open_session, site
+from tests.fault.network.site import Site, delete_session, open_session
 from tests.fault.network.wanderer import Loader, Reader, Wanderer
 from tests.fault.network.weather import Cut, Forecast, Weather
 from tests.server.http_clients import HttpClient
@@ -20,13 +19,6 @@ pytestmark = pytest.mark.process
 PATIENCE_S = 60.0
 PROMPT = "first\n/stream 20 60\n/tool\n/stream 3 3000\n/tool again\n/stream 20 60"
 END_TURN = {"stopReason": "end_turn"}
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A relay for all tests here."""
-    with site(tmp_path_factory.mktemp("place")) as it:
-        yield it
 
 
 class Journey(NamedTuple):

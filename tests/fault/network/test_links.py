@@ -77,11 +77,12 @@ async def stage(door: socket.socket) -> AsyncIterator[Stage]:
 @asynccontextmanager
 async def joined(joiner: Joiner) -> AsyncIterator[None]:
     """Has an agent joined for as long as the context lasts."""
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+    async with asyncio.TaskGroup() as tasks:
         joining = tasks.create_task(joiner.run())
         yield
         joiner.stop()
-        await joining
+        async with asyncio.timeout(PATIENCE_S):
+            await joining
 
 
 def start_firehose() -> Program:
