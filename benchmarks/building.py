@@ -58,6 +58,8 @@ def build(cache: Path) -> LoadTools:
     tools = LoadTools(agent=folder / "agent", load=folder / "load")
     if not (folder / SHAPES).exists():
         compiler = find_compiler()
+        for stale in cache.glob("load-*"):
+            shutil.rmtree(stale)
         folder.mkdir(parents=True, exist_ok=True)
         for program, files in PROGRAMS.items():
             _compile(compiler, folder / program, files)

@@ -148,7 +148,10 @@ def _write_docs(results: Results, shop: Shop) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command; gives its exit code, which is 1 where something it needs is not there."""
+    """Runs the command; gives its exit code, which is 1 where something it needs is not there.
+
+    Ctrl-C ends what is at work, and leaves nothing of it.
+    """
     options = parser().parse_args(arguments)
     if options.micro:
         return subprocess.call([sys.executable, "-m", f"{micro.__name__}.{options.micro}"])

@@ -19,6 +19,11 @@ START_S = 30.0
 END_S = 60.0
 
 
+def end_on_sigterm() -> None:
+    """Makes of SIGTERM what Ctrl-C is: what was started is ended first."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 class CannotStart(Exception):
     """A program does not come up; the message has the end of what it said."""
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from benchmarks.building import LoadTools
@@ -186,3 +187,21 @@ def test_a_quick_run_measures_the_relay_and_writes_what_came(
     for measure in ("stream", "attach"):
         assert results["medians"][measure]["acprelay"]["lost"] == 0, measure
     assert "What must be reached" in done.stdout
+
+
+def test_a_run_that_is_ended_leaves_no_process(tools: LoadTools, tmp_path: Path) -> None:
+    options = ["--only", "stream", "--peers", "", "--json", str(tmp_path / "results.json")]
+    assert tools.agent.exists()
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *options, "--rounds", "100"],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        run.stdout.readline()  # it is at work
+        children = psutil.Process(run.pid).children(recursive=True)
+        run.terminate()
+        assert run.wait(60) == 130
+    assert children
+    assert psutil.wait_procs(children, timeout=30)[1] == []
