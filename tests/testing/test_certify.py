@@ -1,4 +1,4 @@
-"""The certifier finds what is wrong with an agent, says it in a line, and leaves nothing behind."""
+"""The certifier finds what is wrong with an agent, says so in a line, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from collections.abc import Sequence
 import psutil
 import pytest
 
-from acprelay.testing.certify.checks import CHECKS
+from acprelay.testing.certify.checks import CHECKS, carry_out
+from acprelay.testing.certify.client import Trial
+from acprelay.testing.certify.findings import CheckFailed, Finding
+from acprelay.testing.certify.through_a_relay import compare
 from acprelay.testing.scripted_agent import ScriptedAgent
 from acprelay.testing.steps import Answer, Ask, Exit, Expect, Notify, Refuse, Say, Step, Update
 
@@ -18,12 +21,30 @@ pytestmark = pytest.mark.process
 
 CERTIFY = (sys.executable, "-m", "acprelay.testing.certify")
 DEMO = (sys.executable, "-m", "acprelay.testing.demo_agent")
-MISBEHAVING = (sys.executable, "-m", "acprelay.testing.misbehaving_agent")
+PICKY = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    results = {"initialize": {"protocolVersion": 1, "agentCapabilities": {"loadSession": True}},
+               "session/new": {"sessionId": "s"}, "session/prompt": {"stopReason": "end_turn"}}
+    known = results.get(asked["method"])
+    outcome = {"result": known} if known else {"error": {"code": -32002, "message": "gone"}}
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], **outcome}), flush=True)
+"""
 CHUNK = {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "hi"}}
 OPTION = {"optionId": "a", "name": "A", "kind": "allow_once"}
 PROMPTED = Expect("session/prompt")
 CANCELLED = Expect("session/cancel")
+REFUSED = Answer({"stopReason": "refusal"}, to="session/prompt")
 ENDED = Answer({"stopReason": "end_turn"}, to="session/prompt")
+
+
+async def find(check: str, *steps: Step, patience_s: float = 30) -> Finding:
+    """What one check finds about a scripted agent."""
+    trial = Trial(command=ScriptedAgent(*steps).command, cwd="/", patience_s=patience_s)
+    found = await carry_out(check, trial)
+    assert [each for each in psutil.Process().children() if each.is_running()] == []
+    return found
 
 
 def certify(command: Sequence[str], *options: str) -> subprocess.CompletedProcess[str]:
@@ -110,25 +131,22 @@ def asking(tool_call: object, *options: object) -> list[Step]:
                 PROMPTED,
                 Update(CHUNK),
                 CANCELLED,
-                Answer({"stopReason": "refusal"}, "session/prompt"),
+                REFUSED,
             ],
             "ended with 'refusal'",
         ),
         ("cancel", [PROMPTED, Update(CHUNK), CANCELLED, Exit(1)], "ended before"),
-        ("load", [PROMPTED, ENDED, Expect("session/load")], "was not answered in 1 s"),
-        (
-            "load",
-            [Expect("session/load"), Refuse({"code": 1, "message": "gone"})],
-            "was not answered in 1 s",
-        ),
     ],
 )
-def test_what_is_wrong_is_told(check: str, steps: list[Step], why: str) -> None:
-    patience = "1" if "in 1 s" in why else "20"
-    done = certify(ScriptedAgent(*steps).command, "--only", check, "--patience", patience)
-    assert done.stdout.startswith("failed"), done.stdout
-    assert why in done.stdout
-    assert done.returncode == 1
+async def test_what_is_wrong_is_told(check: str, steps: list[Step], why: str) -> None:
+    found = await find(check, *steps)
+    assert found.outcome == "failed", found
+    assert why in found.reason
+
+
+async def test_what_does_not_come_is_waited_for_only_so_long() -> None:
+    found = await find("turn", PROMPTED, CANCELLED, patience_s=1)
+    assert found.reason == "session/prompt was not answered in 1 s"
 
 
 @pytest.mark.parametrize(
@@ -143,13 +161,57 @@ def test_what_is_wrong_is_told(check: str, steps: list[Step], why: str) -> None:
         ),
     ],
 )
-def test_what_cannot_be_checked_is_skipped_with_the_reason(
+async def test_what_cannot_be_checked_is_skipped_with_the_reason(
     check: str, steps: list[Step], why: str
 ) -> None:
-    done = certify(ScriptedAgent(*steps).command, "--only", check)
-    assert done.stdout.startswith("skipped")
-    assert why in done.stdout
-    assert done.returncode == 0
+    found = await find(check, *steps)
+    assert found.outcome == "skipped"
+    assert why in found.reason
+
+
+async def test_a_session_that_cannot_be_loaded_is_told() -> None:
+    found = await carry_out("load", Trial(command=(sys.executable, "-c", PICKY), cwd="/"))
+    assert found.reason == "session/load was refused: {'code': -32002, 'message': 'gone'}"
+
+
+@pytest.mark.parametrize("check", ["end-of-input", "termination"])
+async def test_an_agent_that_stays_is_told_and_ended(check: str) -> None:
+    stubborn = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + PICKY
+    command = (sys.executable, "-c", stubborn + "while True: signal.pause()")
+    found = await carry_out(check, Trial(command=command, cwd="/", end_s=0.5))
+    assert found.outcome == "failed"
+    assert "it still runs" in found.reason
+    assert [each for each in psutil.Process().children() if each.is_running()] == []
+
+
+OPENED = b'{"id":1,"result":{"sessionId":"own"}}'
+FIRST = b'{"method":"session/update","params":{"sessionId":"own","n":1}}'
+ANSWERED = b'{"id":2,"result":{"stopReason":"end_turn"}}'
+RELAYED = FIRST.replace(b'"own"', b'"s:main"').replace(b"}}", b',"_meta":{"acprelay":{"seq":1}}}}')
+
+
+def test_what_arrives_as_it_was_said_is_the_same() -> None:
+    compare([RELAYED], [OPENED, FIRST, ANSWERED], "s:main")
+
+
+@pytest.mark.parametrize(
+    ("came", "why"),
+    [
+        ([RELAYED.replace(b'"n":1', b'"n": 1')], "update 1 arrived as"),
+        ([RELAYED, RELAYED], "update 2 arrived as"),
+        ([], "of 1 updates 0 arrived"),
+    ],
+)
+def test_what_arrives_otherwise_is_told(came: list[bytes], why: str) -> None:
+    with pytest.raises(CheckFailed, match=why):
+        compare(came, [OPENED, FIRST, ANSWERED], "s:main")
+
+
+async def test_what_the_certifier_does_not_serve_it_refuses() -> None:
+    found = await find(
+        "turn", PROMPTED, Ask("fs/read_text_file", {"path": "/a"}), Update(CHUNK), ENDED
+    )
+    assert found.outcome == "passed"
 
 
 def test_a_report_for_programs_has_the_same() -> None:

@@ -15,7 +15,6 @@ from typing import Protocol
 from acprelay.errors import ConfigError
 
 _MAX_LINE = 64 * 1024 * 1024
-_END_S = 5.0
 
 
 class Channel(Protocol):
@@ -76,12 +75,17 @@ def memory_channels(*, most: int = 1000) -> tuple[MemoryChannel, MemoryChannel]:
 class CommandChannel:
     """A client's end to an agent that is a program; `command_channel` opens it.
 
-    Attributes:
+    Args:
         process: The program, in a process group of its own.
+        end_s: How long it may take to end, in seconds, before it is killed.
+
+    Attributes:
+        process: The same.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, *, end_s: float = 5.0) -> None:
         self.process = process
+        self._end_s = end_s
 
     async def send(self, message: bytes) -> None:
         """Writes a line; see `Channel.send`."""
@@ -115,7 +119,7 @@ class CommandChannel:
         self.close_input()
         self.signal_group(signal.SIGTERM)
         try:
-            async with asyncio.timeout(_END_S):
+            async with asyncio.timeout(self._end_s):
                 return await self.process.wait()
         except TimeoutError:
             return await self.kill()
@@ -133,6 +137,7 @@ async def command_channel(
     cwd: str | None = None,
     environment: Mapping[str, str] | None = None,
     show_stderr: bool = False,
+    end_s: float = 5.0,
 ) -> AsyncIterator[CommandChannel]:
     """Starts an agent, and ends it with whatever it has started.
 
@@ -141,6 +146,7 @@ async def command_channel(
         cwd: Where it is started; None is here.
         environment: Its whole environment; None is that of this process.
         show_stderr: Whether what it complains of goes to this process's standard error.
+        end_s: How long it may take to end, in seconds, before it is killed.
 
     Raises:
         ConfigError: It cannot be started.
@@ -161,7 +167,7 @@ async def command_channel(
             f"cannot start {command[0]!r}: {error.strerror}",
             hint="name the agent's program and its arguments",
         ) from None
-    channel = CommandChannel(process)
+    channel = CommandChannel(process, end_s=end_s)
     try:
         yield channel
     finally:

@@ -111,7 +111,8 @@ def _record(command: Sequence[str], recorder: Recorder) -> int:
 
 
 def _pass_input_on(agent: IO[bytes], note: Callable[[str, bytes], None]) -> None:
-    for line in sys.stdin.buffer:
+    # A buffer of its own: a reader holds its lock, and Python wants that of sys.stdin as it exits.
+    for line in open(0, "rb", closefd=False):  # noqa: SIM115 - a descriptor, left open
         note(C2A, line)
         try:
             agent.write(line)
@@ -141,6 +142,4 @@ def _refused(status: int, why: str) -> int:
 
 
 if __name__ == "__main__":
-    STATUS = main()
-    sys.stdout.flush()
-    os._exit(STATUS)  # a thread may still wait for input
+    sys.exit(main())

@@ -16,7 +16,6 @@ from acprelay.testing.soak.relay import RelayFailed
 _STOP_REASONS = ("end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled")
 _OPTION_KINDS = ("allow_once", "allow_always", "reject_once", "reject_always")
 _METHOD_NOT_FOUND = -32601
-_END_S = 5.0
 
 Check = Callable[[Trial], Awaitable[None]]
 
@@ -208,7 +207,7 @@ def _look_at_update(params: Message, session_id: str) -> None:
 
 async def _expect_end(client: Client, what: str) -> None:
     try:
-        async with asyncio.timeout(_END_S):
+        async with asyncio.timeout(client.trial.end_s):
             await client.channel.process.wait()
     except TimeoutError:
-        raise CheckFailed(f"{_END_S:g} s after {what} it still runs") from None
+        raise CheckFailed(f"{client.trial.end_s:g} s after {what} it still runs") from None

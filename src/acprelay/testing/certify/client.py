@@ -29,12 +29,14 @@ class Trial:
         cwd: The directory of its sessions.
         prompt: What it is told.
         patience_s: How long one answer may take.
+        end_s: How long the agent may take to end.
     """
 
     command: Sequence[str]
     cwd: str
     prompt: str = "Say hello."
     patience_s: float = 60.0
+    end_s: float = 5.0
 
 
 @dataclass(slots=True)
@@ -172,7 +174,7 @@ async def client_of(trial: Trial) -> AsyncIterator[Client]:
     Raises:
         ConfigError: It cannot be started.
     """
-    async with command_channel(trial.command) as channel:
+    async with command_channel(trial.command, end_s=trial.end_s) as channel:
         yield Client(channel, trial)
 
 

@@ -60,7 +60,7 @@ async def compare_bytes(trial: Trial) -> None:
                 session_id = await _have_a_turn(listener, trial)
             await relay.stop()
         said = [each.line for each in read_transcript(transcript) if each.direction == A2C]
-    _compare(listener.updates, said, session_id)
+    compare(listener.updates, said, session_id)
 
 
 async def _have_a_turn(listener: Listener, trial: Trial) -> str:
@@ -70,7 +70,17 @@ async def _have_a_turn(listener: Listener, trial: Trial) -> str:
     return session_id
 
 
-def _compare(came: list[bytes], said: list[bytes], session_id: str) -> None:
+def compare(came: list[bytes], said: list[bytes], session_id: str) -> None:
+    """Holds the updates that came against all that the agent said.
+
+    Args:
+        came: The updates, as they arrived.
+        said: Every message of the agent's, in order; the turn's answer is the last one.
+        session_id: What the session is called where they came.
+
+    Raises:
+        CheckFailed: They are not the same.
+    """
     own = [line for line in said if is_update(line)]
     results = [json.loads(line).get("result") for line in said]
     ids = [each["sessionId"] for each in results if isinstance(each, dict) and "sessionId" in each]
