@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= logical
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test third-party lint types cover raise-floor bench profile format lock clean
+.PHONY: help install serve test third-party lint types cover raise-floor bench profile soak format lock clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) \
@@ -53,6 +53,9 @@ bench: $(INSTALLED) ## Measure the relay beside its peers; ARGS="--quick --only 
 
 profile: $(INSTALLED) ## Show where a message's time goes; ARGS="--only stream" and more
 	@$(PY) -m benchmarks.profiling $(ARGS)
+
+soak: $(INSTALLED) ## Kill a relay under load for five minutes; ARGS="--seconds 3600 --seed 7"
+	$(PY) -m acprelay.testing.soak --kill-relay --seconds 300 $(ARGS)
 
 format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(PY) -m ruff format .

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.places import SOURCES
 
-PROGRAMS = {"agent": ("agent.c",), "load": ("load.c", "client.c", "connection.c")}
+PROGRAMS = {"agent": ("agent.c",), "load": ("load.c", "limit.c", "client.c", "connection.c")}
 SHAPES = "shapes.ndjson"
 
 
@@ -58,6 +58,8 @@ def build(cache: Path) -> LoadTools:
     tools = LoadTools(agent=folder / "agent", load=folder / "load")
     if not (folder / SHAPES).exists():
         compiler = find_compiler()
+        for stale in cache.glob("load-*"):
+            shutil.rmtree(stale)
         folder.mkdir(parents=True, exist_ok=True)
         for program, files in PROGRAMS.items():
             _compile(compiler, folder / program, files)

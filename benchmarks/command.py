@@ -24,6 +24,7 @@ from benchmarks.runner import Runner
 
 ROUNDS = 5
 QUICK_ROUNDS = 1
+INTERRUPTED = 130
 PAGE = DOCS / "performance.md"
 
 
@@ -121,6 +122,9 @@ def measured(options: argparse.Namespace, command: str, shop: Shop) -> Results:
     tools = build(CACHE)
     results = Results(machine=describe(command))
     programs = installed(peers, shop, results)
+    results.machine["peers"] = ", ".join(
+        peer.described(program) for peer, program in programs.items() if peer in PEERS
+    )
     for name, tried in results.missing.items():
         _say(f"without {name}: {tried}")
     runner = Runner(
@@ -144,7 +148,10 @@ def _write_docs(results: Results, shop: Shop) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command; gives its exit code, which is 1 where something it needs is not there."""
+    """Runs the command; gives its exit code, which is 1 where something it needs is not there.
+
+    Ctrl-C ends what is at work, and leaves nothing of it.
+    """
     options = parser().parse_args(arguments)
     if options.micro:
         return subprocess.call([sys.executable, "-m", f"{micro.__name__}.{options.micro}"])
@@ -162,6 +169,8 @@ def main(arguments: Sequence[str]) -> int:
     except (CannotBuild, CannotInstall, page.CannotWrite, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 

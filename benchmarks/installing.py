@@ -60,7 +60,8 @@ class Shop:
                 raise CannotInstall(f"tried npm install {requirement}: npm is missing")
             home.mkdir(parents=True, exist_ok=True)
             options = ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
-            self._run(home, [npm, "install", "--prefix", home, *options, requirement])
+            install: list[str | Path] = [npm, "install", "--prefix", home, *options, requirement]
+            self._run(f"npm install {requirement}", home, install)
         return _expected(found, f"npm install {requirement}")
 
     def apt(self, package: str, program: str) -> Path:
@@ -74,7 +75,9 @@ class Shop:
                 raise CannotInstall(
                     f"tried to find {program}; as root this runs: apt-get install {package}"
                 )
-            self._run(None, ["apt-get", "install", "-y", "-q", package])
+            self._run("apt-get update", None, ["apt-get", "update", "-q"])
+            install = ["apt-get", "install", "-y", "-q", package]
+            self._run(f"apt-get install {package}", None, install)
         found = shutil.which(program)
         if found is None:
             raise CannotInstall(f"tried apt-get install {package}: it has no {program}")
@@ -85,25 +88,43 @@ class Shop:
         found = home / "bin" / program
         if not (home / DONE).exists():
             uv = Path(sys.executable).with_name("uv")
-            self._run(home, [uv, "venv", "--quiet", "--clear", "--python", sys.executable, home])
             python = home / "bin" / "python"
-            self._run(home, [uv, "pip", "install", "--quiet", "--python", python, *wanted])
+            venv: list[str | Path] = [
+                uv,
+                "venv",
+                "--quiet",
+                "--clear",
+                "--python",
+                sys.executable,
+                home,
+            ]
+            self._run(f"venv for {name}", home, venv)
+            install: list[str | Path] = [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                python,
+                *wanted,
+            ]
+            self._run(f"pip install {name}", home, install)
             (home / DONE).touch()
-        return _expected(found, f"pip install {' '.join(wanted)}")
+        return _expected(found, f"pip install {name}")
 
-    def _run(self, home: Path | None, command: Sequence[str | Path]) -> None:
+    def _run(self, what: str, home: Path | None, command: Sequence[str | Path]) -> None:
         """Runs an installer; what it leaves half made is removed."""
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=INSTALL_S, check=False
             )
-            why = done.stderr.strip()[-500:] if done.returncode else ""
+            why = done.stderr.strip()[-500:] or "it failed" if done.returncode else ""
         except (OSError, subprocess.TimeoutExpired) as error:
             why = str(error)
         if why:
             if home is not None:
                 shutil.rmtree(home, ignore_errors=True)
-            raise CannotInstall(f"tried {' '.join(map(str, command))}: {why}")
+            raise CannotInstall(f"tried {what}: {why}")
 
 
 def _expected(found: Path, tried: str) -> Path:

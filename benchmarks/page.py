@@ -46,7 +46,8 @@ def block(results: Results, charts: Sequence[Chart]) -> str:
         if len(table) > 1:
             table[0][0] = f"`{measure.name}`"
             parts.append(f"{measure.title[:1].upper()}{measure.title[1:]}:\n\n{as_markdown(table)}")
-    absent = [[peer, f"everything: {tried}"] for peer, tried in results.missing.items()]
+    # What an installer said is of that day and that network alone.
+    absent = [[p, f"everything: {why.partition(': ')[0]}"] for p, why in results.missing.items()]
     absent += [[each.peer, f"`{each.measure}`: {each.why}"] for each in results.failures]
     if absent:
         parts.append("Without a figure:")

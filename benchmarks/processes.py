@@ -13,8 +13,15 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.places import PROJECT
+
 START_S = 30.0
 END_S = 60.0
+
+
+def end_on_sigterm() -> None:
+    """Makes of SIGTERM what Ctrl-C is: what was started is ended first."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class CannotStart(Exception):
@@ -74,7 +81,8 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, said: Pat
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.02)
-    raise CannotStart(f"cannot start it: {said.read_text(errors='replace')[-1000:]}")
+    words = said.read_text(errors="replace").replace(f"{PROJECT}/", "")
+    raise CannotStart(f"cannot start it: {words[-500:].strip() or 'it said nothing'}")
 
 
 def _end(process: subprocess.Popen[bytes], tree: psutil.Process) -> None:

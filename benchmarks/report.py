@@ -63,7 +63,8 @@ def as_markdown(table: Table) -> str:
 
 
 def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    spelled = (" ".join(cell.replace("|", "\\|").split()) for cell in cells)
+    return f"| {' | '.join(spelled)} |"
 
 
 def _has_numbers(table: Table, column: int) -> bool:

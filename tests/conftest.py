@@ -10,6 +10,9 @@ import pytest
 # A shell without job control lets what it starts in the background ignore Ctrl-C, and so would the
 # programs that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does `nohup` with a hangup. What is handled here is not ignored by what is started from here.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.hookimpl(trylast=True)

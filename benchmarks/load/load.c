@@ -8,21 +8,19 @@
  *   load limit    how fast this program itself takes --count updates from a WebSocket
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "client.h"
+#include "limit.h"
 
-enum { MOST_CLIENTS = 4096, SILENCE_MS = 1000, LIMIT_BATCH = 64 * 1024 };
+enum { MOST_CLIENTS = 4096, MOST_EVENTS = 256, SILENCE_MS = 1000 };
 
 static address to = {.path = "/"};
 static long count = 1000, size = 300, rate, sessions = 1, watchers, pause_ms;
@@ -79,43 +77,47 @@ static client *join(const char *session_) {
 
 /* -- stream -- */
 
-static bool is_served(client *c, long sent) { return sent >= 0 && c->expected >= sent; }
-
 /* Clients of one session lie one after another; the first of them has prompted. */
 static long sent_to(long which) { return clients[which - which % (1 + watchers)].sent; }
 
+static bool all_done(void) {
+    for (long i = 0; i < client_count; i++) {
+        bool is_served = sent_to(i) >= 0 && clients[i].expected >= sent_to(i);
+        if (!is_served && !clients[i].link.closed) return false;
+    }
+    return true;
+}
+
+static bool all_answered(void) {
+    for (long i = 0; i < client_count; i += 1 + watchers)
+        if (!clients[i].answered && !clients[i].link.closed) return false;
+    return true;
+}
+
+static void listen_to(int poll, client *c) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+    if (epoll_ctl(poll, EPOLL_CTL_ADD, c->link.in, &event)) fail("poll");
+}
+
 /* Reads for all until each has what was sent, or nothing comes any more. */
 static void read_all(client *sleeper, int64_t wakes_at) {
-    struct epoll_event events[256];
+    struct epoll_event events[MOST_EVENTS];
     int poll = epoll_create1(EPOLL_CLOEXEC);
-    long left = 0;
-    for (long i = 0; i < client_count; i++) {
-        events[0] = (struct epoll_event){.events = EPOLLIN, .data.u64 = i};
-        if (&clients[i] != sleeper && epoll_ctl(poll, EPOLL_CTL_ADD, clients[i].link.in, events)) fail("poll");
-        left++;
-    }
-    bool is_asleep = sleeper != NULL;
-    while (left) {
-        int ready = epoll_wait(poll, events, 256, SILENCE_MS);
-        if (is_asleep && now_ns() >= wakes_at) {
-            is_asleep = false;
-            events[ready > 0 ? ready : 0] = (struct epoll_event){.events = EPOLLIN, .data.u64 = sleeper - clients};
-            epoll_ctl(poll, EPOLL_CTL_ADD, sleeper->link.in, &events[ready > 0 ? ready : 0]);
+    for (client *c = clients; c < clients + client_count; c++)
+        if (c != sleeper) listen_to(poll, c);
+    while (sleeper || !all_done()) {
+        int ready = epoll_wait(poll, events, MOST_EVENTS, SILENCE_MS);
+        if (sleeper && now_ns() >= wakes_at) {
+            listen_to(poll, sleeper);
+            sleeper = NULL;
+        } else if (!sleeper && !ready && all_answered()) {
+            break; /* what did not come is lost */
         }
-        bool all_answered = true;
-        for (long i = 0; i < client_count; i++) all_answered = all_answered && (clients[i].answered || clients[i].link.closed);
-        if (ready == 0 && all_answered && !is_asleep) break;
         for (int i = 0; i < ready; i++) {
-            client *c = &clients[events[i].data.u64];
-            bool was_served = is_served(c, sent_to(c - clients));
+            client *c = events[i].data.ptr;
             client_read(c);
             if (c->link.closed) epoll_ctl(poll, EPOLL_CTL_DEL, c->link.in, NULL);
-            left -= c->link.closed && !was_served;
         }
-        long waiting = 0;
-        for (long i = 0; i < client_count && !waiting; i++)
-            waiting += !clients[i].link.closed && !is_served(&clients[i], sent_to(i));
-        left = waiting || is_asleep;
     }
     close(poll);
 }
@@ -169,7 +171,10 @@ static void stream(void) {
     int64_t begun = now_ns();
     for (long i = 0; i < client_count; i += 1 + watchers) client_prompt(&clients[i], text);
     read_all(sleeper, begun + (int64_t)(sleep_s * 1e9));
-    print_clients(begun, sleeper, cpu_s() - cpu);
+    cpu = cpu_s() - cpu;
+    for (long i = 0; i < client_count; i += 1 + watchers)
+        if (!clients[i].answered) fail("get an answer: the other end has closed");
+    print_clients(begun, sleeper, cpu);
 }
 
 /* -- trips, first, attach -- */
@@ -241,55 +246,7 @@ static void attach(void) {
            c->got / ((c->last_at - c->first_at) / 1e9), c->lost + count - c->expected, c->repeated);
 }
 
-/* -- limit -- */
-
-static void feed(int listening) {
-    static unsigned char batch[LIMIT_BATCH];
-    static const char head[] = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
-    char request[4096];
-    size_t frame = size + 4, per_batch = sizeof batch / frame;
-    int fd = accept(listening, NULL, NULL);
-    if (fd < 0 || !per_batch || read(fd, request, sizeof request) <= 0) _exit(1);
-    for (size_t i = 0; i < per_batch; i++) {
-        unsigned char *at = batch + i * frame;
-        memset(at, 'x', frame);
-        memcpy(at, (unsigned char[]){0x81, 126, size >> 8, size & 255}, 4);
-        memcpy(at + 4 + size / 2, "@@000000000@@", 13);
-    }
-    if (write(fd, head, strlen(head)) < 0) _exit(1);
-    for (long left = count; left > 0;) {
-        size_t length = frame * (left < (long)per_batch ? left : (long)per_batch), done = 0;
-        while (done < length) {
-            ssize_t wrote = write(fd, batch + done, length - done);
-            if (wrote < 0) _exit(1);
-            done += wrote;
-        }
-        left -= length / frame;
-    }
-    shutdown(fd, SHUT_WR);
-    while (read(fd, request, sizeof request) > 0) {}
-    _exit(0);
-}
-
-static void limit(void) {
-    struct sockaddr_in where = {.sin_family = AF_INET};
-    socklen_t length = sizeof where;
-    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(listening, (struct sockaddr *)&where, length) || listen(listening, 1)) fail("listen");
-    getsockname(listening, (struct sockaddr *)&where, &length);
-    pid_t feeder = fork();
-    if (!feeder) feed(listening);
-    to = (address){.port = ntohs(where.sin_port), .path = "/"};
-    client *c = &clients[client_count++];
-    connection_open(&c->link, &to);
-    int64_t begun = now_ns();
-    while (c->got < count && !c->link.closed) client_read(c);
-    printf("{\"rate\": %.1f, \"got\": %ld}\n", c->got / ((c->last_at - begun) / 1e9), c->got);
-    connection_close(&c->link);
-    client_count = 0;
-    waitpid(feeder, NULL, 0);
-}
+static void limit(void) { print_limit(count, size); }
 
 /* -- the command -- */
 

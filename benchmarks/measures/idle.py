@@ -158,7 +158,7 @@ def _idle(driver: Driver, running: Running) -> Figures:
             return runner.run(asyncio.wait_for(measuring, MOST_S))
     except TimeoutError as error:
         raise CannotMeasure(f"cannot open, find and end {most} sessions in {MOST_S} s") from error
-    except (aiohttp.ClientError, TypeError, ValueError) as error:
+    except (aiohttp.ClientError, TypeError) as error:  # TypeError: it has closed the connection
         raise CannotMeasure(f"cannot go on: {error!r}") from error
 
 

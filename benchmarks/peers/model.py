@@ -51,7 +51,10 @@ class Running:
 
     def processes(self) -> list[psutil.Process]:
         """Gives its processes, agents left out."""
-        return [] if self.tree is None else without_agents(self.tree, self.agent)
+        try:
+            return [] if self.tree is None else without_agents(self.tree, self.agent)
+        except psutil.NoSuchProcess:
+            return []  # it has ended, which whoever wants something of it will notice
 
     def rss_bytes(self) -> int:
         """Tells how much memory it has."""
@@ -68,6 +71,7 @@ class Peer:
         install: Gives its program; raises `CannotInstall`.
         start: Runs it; raises `CannotStart`.
         cannot: Measures, by name, that it cannot take part in, and why.
+        version: Asks its program for its version, where the origin does not fix that.
         only_named: Whether it takes part only in measures that name it.
     """
 
@@ -76,4 +80,10 @@ class Peer:
     install: Callable[[Shop], Path]
     start: Callable[[Path, Stage], AbstractContextManager[Running]]
     cannot: Mapping[str, str] = field(default_factory=dict, hash=False)
+    version: Callable[[Path], str] | None = None
     only_named: bool = False
+
+    def described(self, program: Path) -> str:
+        """Tells its name, where it comes from and its version."""
+        version = self.version(program) if self.version else ""
+        return f"{self.name} ({', '.join(filter(None, (self.origin, version)))})"

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.peers.model import Peer, Running, Stage
 from benchmarks.processes import free_port, serving
+
+
+def _version(_: Path) -> str:
+    """Asks for the package's version: the program calls itself DEVBUILD."""
+    query = shutil.which("dpkg-query")
+    if query is None:
+        return ""
+    asked = [query, "--show", "--showformat=${Version}", "websocketd"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
 
 
 @contextmanager
@@ -24,4 +35,5 @@ WEBSOCKETD = Peer(
     origin="Debian",
     install=lambda shop: shop.apt("websocketd", "websocketd"),
     start=_start,
+    version=_version,
 )

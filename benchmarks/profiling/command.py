@@ -17,6 +17,7 @@ from benchmarks.profiling.sampling import WORKLOADS, Profile, Workload, sample
 from benchmarks.report import as_text
 
 MODULES, FUNCTIONS = 12, 20
+INTERRUPTED = 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,4 +79,6 @@ def main(arguments: Sequence[str]) -> int:
     except (CannotBuild, CannotInstall, CannotMeasure, CannotStart) as error:
         print(f"profile: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0

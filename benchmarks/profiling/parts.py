@@ -63,7 +63,7 @@ async def log_costs_us() -> dict[str, float]:
     """What keeping frames costs: the event loop alone, and all of it until they are written."""
     line = sized(*update())
     lines = LineSplitter(max_frame=MAX_FRAME).feed((line + b"\n") * PER_BATCH)
-    run = learned(lines).rewrite(lines, 0, 1_000_000).blob
+    run = b"".join(learned(lines).rewrite(lines, 0, 1_000_000).parts)
     appended, written, read = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         files = FileStorage(

@@ -288,7 +288,7 @@ async def test_a_tree_that_goes_on_and_on_is_looked_at_for_a_bounded_time(
 ) -> None:
     process.dies()
     leave_another(system, system.add(FakeHandle(101), group=GROUP), endlessly=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await ending.carry_out()
 
 
@@ -312,7 +312,7 @@ async def test_an_ending_that_is_cancelled_kills_the_group(
     told = asyncio.Event()
     system.on_group_signal = lambda _: told.set()
     task = asyncio.get_running_loop().create_task(ending.carry_out())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await told.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -325,7 +325,7 @@ async def test_an_ending_that_cannot_look_kills_the_group(
     system: FakeSystem, process: FakeProcess, ending: Ending
 ) -> None:
     system.failure = OSError("no process table")
-    with pytest.raises(OSError, match="no process table"):
+    with pytest.raises(AgentError, match="no process table"):
         await ending.carry_out()
     assert system.group_signals == [signal.SIGKILL]
     process.dies()

@@ -74,7 +74,7 @@ def test_what_was_installed_by_half_is_removed_and_the_reason_told(
     npm.write_text('#!/bin/sh\ntouch "$3/half"\necho no route >&2\nexit 1\n')
     npm.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda _: str(npm))
-    with pytest.raises(CannotInstall, match=r"tried .*npm install .*: no route"):
+    with pytest.raises(CannotInstall, match=r"tried npm install thing@1: no route"):
         Shop(tmp_path / "cache").npm("thing@1", "thing")
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from benchmarks.building import LoadTools
@@ -66,12 +67,16 @@ def test_what_is_lost_or_comes_twice_is_counted(
     assert said["deliveries"] == len(numbers)
 
 
+def prompt(text: str) -> str:
+    params = {"prompt": [{"type": "text", "text": text}]}
+    asked = {"jsonrpc": "2.0", "id": "7", "method": "session/prompt", "params": params}
+    return f"{json.dumps(asked)}\n"
+
+
 def test_the_agent_sends_what_a_prompt_asks_for(tools: LoadTools) -> None:
-    prompt = {"prompt": [{"type": "text", "text": "n=3 size=300"}]}
-    asked = {"jsonrpc": "2.0", "id": "7", "method": "session/prompt", "params": prompt}
     done = subprocess.run(
         [tools.agent],
-        input=json.dumps(asked) + "\n",
+        input=prompt("n=3 size=300"),
         capture_output=True,
         text=True,
         timeout=30,
@@ -86,11 +91,31 @@ def test_the_agent_sends_what_a_prompt_asks_for(tools: LoadTools) -> None:
     }
 
 
-def test_a_mixed_turn_waits_until_what_it_asked_is_answered(tools: LoadTools) -> None:
+@pytest.mark.parametrize("unanswered", [0, 1])
+def test_a_mixed_turn_ends_only_once_what_it_asked_is_answered(
+    tools: LoadTools, unanswered: int
+) -> None:
     shapes = (SOURCES / "shapes.ndjson").read_text().splitlines()
-    count = 2 * len(shapes)
-    said = load(tools, "stream", "--agent", str(tools.agent), "--mixed", "--count", str(count))
-    assert (said["sent"], said["deliveries"], said["lost"]) == (count, count, 0)
+    with subprocess.Popen(
+        [tools.agent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as agent:
+        assert agent.stdin is not None
+        assert agent.stdout is not None
+        agent.stdin.write(prompt(f"n={len(shapes)} mixed"))
+        agent.stdin.flush()
+        said = [json.loads(agent.stdout.readline()) for _ in shapes]
+        asks = [message["id"] for message in said if "id" in message]
+        for ask in asks[unanswered:]:
+            agent.stdin.write(f'{{"jsonrpc":"2.0","id":"{ask}","result":{{}}}}\n')
+        agent.stdin.close()
+        rest = agent.stdout.read()
+    assert asks
+    assert ("stopReason" in rest) == (unanswered == 0)
+
+
+def test_permissions_of_a_mixed_turn_are_answered(tools: LoadTools) -> None:
+    said = load(tools, "stream", "--agent", str(tools.agent), "--mixed", "--count", "1000")
+    assert (said["sent"], said["deliveries"], said["lost"]) == (1000, 1000, 0)
 
 
 def test_every_shape_is_a_message_of_the_session_with_one_number() -> None:
@@ -162,3 +187,21 @@ def test_a_quick_run_measures_the_relay_and_writes_what_came(
     for measure in ("stream", "attach"):
         assert results["medians"][measure]["acprelay"]["lost"] == 0, measure
     assert "What must be reached" in done.stdout
+
+
+def test_a_run_that_is_ended_leaves_no_process(tools: LoadTools, tmp_path: Path) -> None:
+    options = ["--only", "stream", "--peers", "", "--json", str(tmp_path / "results.json")]
+    assert tools.agent.exists()
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *options, "--rounds", "100"],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        run.stdout.readline()  # it is at work
+        children = psutil.Process(run.pid).children(recursive=True)
+        run.terminate()
+        assert run.wait(60) == 130
+    assert children
+    assert psutil.wait_procs(children, timeout=30)[1] == []

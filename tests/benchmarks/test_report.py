@@ -121,6 +121,10 @@ def test_on_a_page_a_table_has_a_line_below_its_header() -> None:
     assert report.as_markdown([["a", "b"], ["1", "2"]]) == "| a | b |\n|---|---|\n| 1 | 2 |"
 
 
+def test_on_a_page_no_cell_breaks_its_row() -> None:
+    assert report.as_markdown([["a"], ["x |\n y"]]) == "| a |\n|---|\n| x \\| y |"
+
+
 def test_missing_peers_and_failures_are_named_with_the_reason() -> None:
     results = Results(
         samples=rates("acprelay", 5),

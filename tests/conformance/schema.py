@@ -18,6 +18,8 @@ from jsonschema_rs import Draft202012Validator
 Message = Mapping[str, Any]
 
 _FILE = Path(__file__).parents[1] / "acp_schema" / "v1.json"
+_PASSED_ON = ("initialize", "session/new", "session/load", "session/resume")
+"""What else an agent says in these results, such as its models, a relay gives to its clients."""
 _KINDS = ("Request", "Notification", "Response")
 
 
@@ -73,8 +75,7 @@ def faults_of_result(method: str, result: object) -> Iterator[str]:
     """Says what is wrong with the result of a request."""
     name = _named(method, "Response")
     if name is not None:
-        # What else an agent says of itself passes.
-        is_closed = method != "initialize"
+        is_closed = method not in _PASSED_ON
         yield from _faults(name, result, f"the result of {method}", closed=is_closed)
     elif not isinstance(result, dict):
         yield f"the result of {method} is no object"
@@ -86,6 +87,11 @@ def faults_of_error(error: object) -> Iterator[str]:
 
 
 def _faults(name: str, value: object, what: str, *, closed: bool = True) -> Iterator[str]:
-    for error in _validator(name, closed=closed).iter_errors(value):
+    try:
+        errors = list(_validator(name, closed=closed).iter_errors(value))
+    except UnicodeEncodeError:
+        yield f"{what} hold half a character"
+        return
+    for error in errors:
         place = "/".join(map(str, error.instance_path))
         yield f"{what} is no {name}: {error.message[:300]} (at {place or 'its top'})"

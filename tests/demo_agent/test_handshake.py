@@ -158,7 +158,7 @@ async def test_a_line_that_is_no_request_is_answered_with_an_error_without_an_id
         ({"method": "session/cancel"}, -32601),
         ({"method": "initialize"}, -32602),
         ({"method": "initialize", "params": [1]}, -32602),
-        ({"method": "initialize", "params": {"protocolVersion": "1"}}, -32602),
+        ({"method": "initialize", "params": {"protocolVersion": "0.1"}}, -32602),
         ({"method": "initialize", "params": {"protocolVersion": True}}, -32602),
     ],
 )

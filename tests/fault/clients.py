@@ -26,7 +26,14 @@ async def greeted(client: AcpClient) -> AcpClient:
 
 
 async def load(client: AcpClient, session_id: str) -> list[Message]:
-    """The log, as a load gives it."""
+    """The log, as a load gives it, without what else the client is told meanwhile."""
     client.heard.clear()
     await client.result("session/load", {"sessionId": session_id, **WHERE})
-    return list(client.heard)
+    return [each for each in client.heard if is_entry_of(session_id, each)]
+
+
+def is_entry_of(session_id: str, message: Message) -> bool:
+    """Whether a message is an entry of a session's log."""
+    params = message.get("params", {})
+    stamp = params.get("_meta", {}).get("acprelay", {})
+    return params.get("sessionId") == session_id and "seq" in stamp

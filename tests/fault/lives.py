@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from tests.fault.failpoints import Failpoints
 from tests.fault.nursery import Diary, Life
 from tests.server.clients import AcpClient
 from tests.server.peers import Message, WebSocketPeer, connect, request_http
@@ -17,6 +18,7 @@ from tests.server.peers import Message, WebSocketPeer, connect, request_http
 from acprelay.agents.models import AgentSpec
 from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import RelayConfig
+from acprelay.errors import RelayError, Unavailable
 
 AGENT = Path(__file__).with_name("mortal_agent.py")
 YES = {"outcome": {"outcome": "selected", "optionId": "yes"}}
@@ -65,7 +67,7 @@ def where(session_id: str) -> Message:
     return {"sessionId": session_id, "cwd": "/", "mcpServers": []}
 
 
-async def first(life: Life, diary: Diary) -> None:
+async def first(life: Life, diary: Diary, _: Failpoints) -> None:
     """Something of everything that is stored, up to a kill with an open ask and a queue."""
     async with open_relay(config(life)) as relay:
         tell = diary.tell
@@ -104,7 +106,7 @@ async def first(life: Life, diary: Diary) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def next_one(life: Life, diary: Diary) -> None:
+async def next_one(life: Life, diary: Diary, _: Failpoints) -> None:
     """Looks at all that is left, goes on with it, and ends in good order."""
     tell = diary.tell
     async with open_relay(config(life)) as relay:
@@ -129,6 +131,35 @@ async def next_one(life: Life, diary: Diary) -> None:
             tell("turns", await client.result("_acprelay/turns", {"sessionId": session_id}))
             tell("went on", (await client.prompt(session_id, "again"))["result"])
         client.peer.abort()  # a closing handshake would be waited for
+
+
+async def steady(life: Life, diary: Diary, disk: Failpoints) -> None:
+    """Goes on whatever the disk does, which is well again before the end."""
+    try:
+        async with open_relay(config(life)) as relay:
+            author = await witness(relay, "author", diary)
+            opened = await author.ask("session/new", {"cwd": "/", "mcpServers": []})
+            if "error" in opened:
+                diary.tell("refused", opened["error"])
+                return
+            session_id = opened["result"]["sessionId"]
+            diary.tell("opened", session_id)
+            assert (await author.prompt(session_id, "one"))["result"]
+            async with relay.client() as owner:
+                try:
+                    await owner.create_token("token", grants=["observe"])
+                except Unavailable as error:
+                    diary.tell("refused", {"message": error.message, "data": error.data})
+            asking = await author.begin_prompt(session_id, "ask-two")
+            ask = await author.until("session/request_permission")
+            await author.send({"id": ask["id"], "result": YES})
+            assert (await author.answer_to(asking))["result"]
+            # A barrier: it is answered behind what the log has by then.
+            await author.result("_acprelay/turns", {"sessionId": session_id})
+            author.peer.abort()
+            disk.heal()
+    except RelayError as error:
+        diary.tell("refused", {"message": error.message, "data": error.data})
 
 
 async def history(relay: RunningRelay, session_id: str) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ALLOW = {"optionId": "yes", "name": "Yes", "kind": "allow_once"}
+_PATIENCE_S = 300  # long enough for any test, also where one fails and nobody ends this
 REJECT = {"optionId": "no", "name": "No", "kind": "reject_once"}
 
 
@@ -46,6 +47,7 @@ def main(folder: Path) -> None:
                     answer(message, {"stopReason": "end_turn"})
             case None:
                 answer(asked.pop(message["id"]), {"stopReason": "end_turn"})
+    signal.alarm(_PATIENCE_S)
     signal.pause()  # the relay is gone, and this is not
 
 

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from threading import Lock
@@ -31,12 +32,13 @@ class Life(msgspec.Struct, kw_only=True):
     """What a relay is to live through.
 
     Attributes:
-        script: What happens in it, as `module:function`; the function gets the life and a
-            `Diary`.
+        script: What happens in it.
         folder: Where everything of it lies.
         known: What earlier lives have found out.
         dies_at: The number of the call that changes the disk that it dies at; 0 for none.
         torn: Whether it dies in the middle of it, where it is a write.
+        errno: What that call fails with instead; 0 for none.
+        most: How many calls fail, that one and those after it.
         dies_after_s: How long it lives at most, in seconds of real time; 0 for as long as it likes.
     """
 
@@ -45,6 +47,8 @@ class Life(msgspec.Struct, kw_only=True):
     known: dict[str, Any] = {}
     dies_at: int = 0
     torn: bool = False
+    errno: int = 0
+    most: int = 1
     dies_after_s: float = 0.0
 
 
@@ -92,18 +96,27 @@ class Diary:
                 line = line[os.write(self._fd, line) :]
 
 
-Script = Callable[[Life, Diary], Coroutine[Any, Any, None]]
+Script = Callable[[Life, Diary, Failpoints], Coroutine[Any, Any, None]]
 
 
 class Nursery:
-    """The program, for tests; to be used as a context."""
+    """The program, for tests; to be used as a context.
+
+    Args:
+        log: Where what its relays log goes; no traceback may be in it in the end.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
 
     def __enter__(self) -> Self:
+        self._stderr = self._log.open("wb")
         self._program = subprocess.Popen(
             [sys.executable, "-m", "tests.fault.nursery"],
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._stderr,
         )
         return self
 
@@ -114,6 +127,9 @@ class Nursery:
         trace: TracebackType | None,
     ) -> None:
         self._program.communicate(timeout=PATIENCE_S)
+        self._stderr.close()
+        logged = self._log.read_text()
+        assert "Traceback" not in logged, logged
 
     def live(self, life: Life) -> Death:
         """Has a relay live, and returns once it is dead."""
@@ -147,16 +163,18 @@ def _live(life: Life, script: Script, diary: Diary) -> None:
         points = Failpoints(
             at=life.dies_at,
             torn=life.torn,
+            errno=life.errno,
+            most=life.most,
             on_write=lambda path, data: diary.tell("written", [path, data.hex()]),
             on_death=lambda call: diary.tell("died", call),
         )
         points.arm()
         signal.setitimer(signal.ITIMER_REAL, life.dies_after_s or PATIENCE_S)
-        asyncio.run(script(life, diary))
+        asyncio.run(script(life, diary, points))
         diary.tell("calls", points.count)
         diary.tell("end")
     except BaseException as error:
-        diary.tell("failed", repr(error))
+        diary.tell("failed", traceback.format_exception(error))
         raise
     finally:
         os._exit(0)
@@ -165,4 +183,4 @@ def _live(life: Life, script: Script, diary: Diary) -> None:
 if __name__ == "__main__":
     from tests.fault import lives
 
-    _serve({"first": lives.first, "next": lives.next_one})
+    _serve({"first": lives.first, "next": lives.next_one, "steady": lives.steady})

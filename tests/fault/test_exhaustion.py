@@ -15,7 +15,7 @@ from tests.fault.limits import descriptors, processes, relay_that_can_be_limited
 from tests.server.peers import PATIENCE_S, request_http
 from tests.server.relays import Dialler
 
-pytestmark = [pytest.mark.process, pytest.mark.asyncio]
+pytestmark = pytest.mark.process
 
 
 async def until(condition: Callable[[], bool]) -> None:

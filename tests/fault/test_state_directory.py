@@ -16,7 +16,7 @@ from tests.server.relays import Dialler
 
 from acprelay.cli.exits import ExitCode
 
-pytestmark = [pytest.mark.process, pytest.mark.asyncio]
+pytestmark = pytest.mark.process
 
 GONE = "the state directory was removed, or another one is in its place"
 

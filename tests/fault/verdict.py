@@ -79,6 +79,19 @@ def judge(deaths: Sequence[Death], heir: Death) -> None:
     judge_tokens(deaths, heir)
 
 
+def judge_that_all_is_kept(deaths: Sequence[Death], heir: Death) -> None:
+    """Holds what an heir has found against what was shown, by relays that were not killed."""
+    assert heir.all("left") == [[]]
+    session_id = first_told(deaths, "opened")
+    logs = dict(heir.all("loaded"))
+    if session_id is not None:
+        log = logs[session_id]
+        judge_log([json.loads(entry) for entry in log])
+        seen = [entry for _, entry in entries_shown(deaths, session_id)]
+        assert seen == [log[stamp(json.loads(entry))["seq"] - 1] for entry in seen]
+    assert [each["stopReason"] for each in heir.all("went on")] == ["end_turn"] * len(logs)
+
+
 def judge_log(log: list[Message]) -> None:
     """Holds a log, as it was loaded, against what may stand in any."""
     stamps = [entry["params"]["_meta"]["acprelay"] for entry in log]

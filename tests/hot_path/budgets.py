@@ -55,7 +55,7 @@ def explain(way: str, measured: Measured, found: list[str]) -> str:
         "\n".join(["", *found])
         + f"\n\nCalls for each {measured.per}, the most frequent ones:\n{calls}\n"
         + f"\nAll that is measured in [{way}]:\n{costs}\n"
-        "\nWhere the time goes: python -m benchmarks.profile\n"
+        "\nWhere the time goes: make profile\n"
         f"A budget is changed on purpose, in {TABLE.parent.name}/{TABLE.name}, by the commit that "
         "changes the cost, which says why."
     )

@@ -28,6 +28,11 @@ class CountingLoop(asyncio.SelectorEventLoop):
         """Lets no time pass from now on."""
         self._stopped_at = super().time()
 
+    def pass_time(self, seconds: float) -> None:
+        """Has so much time gone by at once, on the clock that is stopped."""
+        assert self._stopped_at is not None
+        self._stopped_at += seconds
+
     def start_clock(self) -> None:
         """Lets time pass again, what was missed included."""
         self._stopped_at = None

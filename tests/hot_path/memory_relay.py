@@ -281,6 +281,7 @@ class MemoryRelay:
     def __init__(
         self,
         *,
+        loop: CountingLoop,
         relay: RunningRelay,
         runner: web.AppRunner,
         config: RelayConfig,
@@ -296,6 +297,7 @@ class MemoryRelay:
         self._runner = runner
         self._config = config
         self._launcher = launcher
+        self._loop = loop
 
     @property
     def program(self) -> MemoryProgram:
@@ -366,8 +368,14 @@ class MemoryRelay:
                 self._launcher.heard.clear()
                 await self._launcher.heard.wait()
 
-    async def rest(self) -> None:
-        """Returns once the event loop has nothing to do."""
+    async def rest(self, *, seconds: float = 0.0) -> None:
+        """Returns once the event loop has nothing to do, on a clock that is stopped.
+
+        Args:
+            seconds: How much time goes by before.
+        """
+        if seconds:
+            self._loop.pass_time(seconds)
         for _ in range(_ROUNDS):
             await asyncio.sleep(0)
 
@@ -396,15 +404,15 @@ async def open_memory_relay(
     disk = WaitingDisk()
     stop_watches(patch)
     patch.setattr(parts, "agent_launcher", lambda _config, _owner: launcher)
-    patch.setattr(parts, "SystemDisk", lambda: disk)
+    patch.setattr(parts, "HeldDisk", lambda _directory: disk)
     stores: list[FileStorage] = []
     open_store = parts.open_store
 
-    async def open_and_note(stack: AsyncExitStack, config: RelayConfig) -> tuple[FileStorage, str]:
-        store, owner = await open_store(stack, config)
-        assert isinstance(store, FileStorage)
-        stores.append(store)
-        return store, owner
+    async def open_and_note(stack: AsyncExitStack, config: RelayConfig) -> parts.Stored:
+        stored = await open_store(stack, config)
+        assert isinstance(stored.conversations, FileStorage)
+        stores.append(stored.conversations)
+        return stored
 
     patch.setattr(parts, "open_store", open_and_note)
     async with Relay(config) as running:
@@ -412,6 +420,7 @@ async def open_memory_relay(
         await runner.setup()
         running.listens_at(f"http://127.0.0.1:{_PORT}")
         relay = MemoryRelay(
+            loop=loop,
             relay=running,
             runner=runner,
             config=config,

@@ -33,6 +33,11 @@ Costs: TypeAlias = Mapping[str, float]
 _BATCH = 50
 _FURTHER = 5
 """Clients beyond the first."""
+_MOMENT_S = 0.02
+"""Longer than anything is put off so that it is done together with what follows."""
+_PAUSE_S = 2.0
+"""Longer than the relay lets pass before it looks after itself, so that it does not within what is
+counted."""
 _PRELUDE = 1000
 """Updates before anything is measured, so that all numbers in stamps have four digits."""
 
@@ -141,7 +146,7 @@ async def open_turn(
 async def count(
     relay: MemoryRelay, *steps: Callable[[], None], given: Sequence[bytes] = ()
 ) -> Stretch:
-    """Counts what some steps cost, each with all that follows from it in the event loop.
+    """Counts what some steps cost, each with all that follows from it within a moment.
 
     Args:
         relay: Where they are taken.
@@ -149,10 +154,11 @@ async def count(
         given: Bytes that were made for that.
     """
     loop = cast("CountingLoop", asyncio.get_running_loop())
+    await relay.rest(seconds=_PAUSE_S)
     await relay.settle()
     before = loop.created.copy()
     for _ in steps:
-        await relay.rest()
+        await _take(relay, lambda: None)
     idle = loop.created - before
     relay.forget()
     counting = Counting(given)
@@ -161,8 +167,7 @@ async def count(
         counting.begin()
         try:
             for step in steps:
-                step()
-                await relay.rest()
+                await _take(relay, step)
         finally:
             counting.end()
         created = loop.created - before - idle
@@ -172,16 +177,22 @@ async def count(
     return Stretch(counting, created, client.writes, pipe.writes)
 
 
+async def _take(relay: MemoryRelay, step: Callable[[], None]) -> None:
+    step()
+    await relay.rest()
+    await relay.rest(seconds=_MOMENT_S)
+
+
 async def weigh(relay: MemoryRelay, step: Callable[[], None]) -> Memory:
     """Tells what a step takes of memory."""
+    await relay.rest(seconds=_PAUSE_S)
     await relay.settle()
     relay.forget()
     memory = Memory()
     with without_garbage():
         memory.begin()
         try:
-            step()
-            await relay.rest()
+            await _take(relay, step)
         finally:
             memory.end()
     return memory

@@ -38,7 +38,7 @@ class Stage:
             env={**inherited, "PATH": path, **environment},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 
@@ -64,7 +64,7 @@ def test_help_tells_what_every_target_does() -> None:
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     ).stdout
     assert re.findall(r"^ +make (\S+) +\S", shown, flags=re.MULTILINE) == declared[1].split()

@@ -43,7 +43,7 @@ class Gates:
             [sys.executable, script, "--floor", self._floor, *options, self._report],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 

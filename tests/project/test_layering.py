@@ -36,7 +36,7 @@ class Tree:
             env={**os.environ, "PYTHONPATH": str(self._folder / "src"), "COLUMNS": "200"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

@@ -59,7 +59,7 @@ def test_systemd_finds_nothing_amiss_in_a_unit(unit: Path, tmp_path: Path) -> No
         [analyze, *scope, "--man=no", "verify", str(copy)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     said = [line for line in done.stderr.splitlines() if unit.name in line]

@@ -60,6 +60,7 @@ class TestClients:
         [
             b'{"protocolVersion":1}',
             b'{"protocolVersion":2}',
+            b'{"protocolVersion":"1"}',
             b'{"protocolVersion":123456789012345678901234567890}',
             b' { "x": [1], "protocolVersion" : 1 , "clientCapabilities": null } ',
         ],
@@ -87,7 +88,8 @@ class TestClients:
             b"[1]",
             b'{"protocolversion":1}',
             b'{"protocolVersion":null}',
-            b'{"protocolVersion":"1"}',
+            b'{"protocolVersion":"0.1"}',
+            b'{"protocolVersion":"1\\n"}',
             b'{"protocolVersion":1.5}',
             b'{"protocolVersion":true}',
             b'{"protocolVersion":1,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",

@@ -72,7 +72,10 @@ def seen(n: int, seq: int) -> bytes:
 def test_a_batch_is_appended_at_once(publisher: Publisher, log: MemoryLog) -> None:
     ann = attach(publisher, "ann")
     publish(publisher, 1)
-    assert publisher.publish_lines([UPDATE % 2 + b"\n", UPDATE % 3 + b"\n", b"noise\n"], 0) == 2
+    assert publisher.publish_lines([UPDATE % 2 + b"\n", UPDATE % 3 + b"\n", b"noise\n"], 0) == (
+        2,
+        [],
+    )
     assert log.head == 100
     publisher.flush()
     assert log.head == 103
@@ -87,7 +90,7 @@ def test_nothing_is_appended_where_nothing_was_gathered(
 
 
 def test_lines_of_no_known_shape_are_left_alone(publisher: Publisher, log: MemoryLog) -> None:
-    assert publisher.publish_lines([UPDATE % 1 + b"\n"], 0) == 0
+    assert publisher.publish_lines([UPDATE % 1 + b"\n"], 0) == (0, [])
     publisher.flush()
     assert log.head == 100
 
@@ -97,13 +100,13 @@ def test_what_comes_between_turns_is_marked_so_on_every_way(publisher: Publisher
     ann = attach(publisher, "ann")
     publish(publisher, 1)
     publisher.close_turn()
-    assert publisher.publish_lines([UPDATE % 2 + b"\n"], 0) == 0
+    assert publisher.publish_lines([UPDATE % 2 + b"\n"], 0) == (0, [])
     publish(publisher, 2)
-    assert publisher.publish_lines([UPDATE % 3 + b"\n"], 0) == 1
+    assert publisher.publish_lines([UPDATE % 3 + b"\n"], 0) == (1, [])
     publisher.publish_update(b"4")
     publisher.mark("_x", {})
     publisher.open_turn()
-    assert publisher.publish_lines([UPDATE % 6 + b"\n"], 0) == 1
+    assert publisher.publish_lines([UPDATE % 6 + b"\n"], 0) == (1, [])
     publisher.flush()
     heard = hear(ann)
     assert heard[:3] == [seen(1, 101), STAMPED % (2, 102, OUT), STAMPED % (3, 103, OUT)]
@@ -116,7 +119,7 @@ def test_what_comes_between_turns_is_marked_so_on_every_way(publisher: Publisher
 def test_a_sub_agents_session_id_is_kept_in_the_stamp(publisher: Publisher) -> None:
     ann = attach(publisher, "ann")
     publisher.publish(peek((UPDATE % 1).replace(b'"own"', b'"sub"')), own_session_id="own")
-    assert publisher.publish_lines([UPDATE % 2 + b"\n"], 0) == 0
+    assert publisher.publish_lines([UPDATE % 2 + b"\n"], 0) == (0, [])
     publisher.flush()
     assert hear(ann) == [STAMPED % (1, 101, b',"agentSessionId":"sub"')]
 

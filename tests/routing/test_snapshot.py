@@ -6,6 +6,7 @@ The updates and results have the shapes that published agents were seen to send,
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from acp import schema
@@ -452,3 +453,45 @@ def test_whatever_peers_write_a_snapshot_can_be_given_and_stored(
     assert (snapshot.title or "").encode() == (again.title or "").encode()
     for raw in (*snapshot.updates(), *map(bytes, snapshot.result_members().values())):
         json.loads(raw)
+
+
+OBSERVED = [
+    ("plan", b'{"sessionUpdate":"plan","entries":[1]}'),
+    ("plan", b'{"sessionUpdate":"plan","entries":[2]}'),
+    ("plan", b'{"sessionUpdate":"plan","entries":{}}'),
+    ("plan", b'{"sessionUpdate":"plan","entries":[' + b"[" * 2000 + b"]" * 2000 + b"]}"),
+    ("usage_update", b'{"sessionUpdate":"usage_update","used":1}'),
+    ("usage_update", b'{"sessionUpdate":"usage_update"}'),
+    ("session_info_update", b'{"sessionUpdate":"session_info_update","title":"a"}'),
+    ("session_info_update", b'{"sessionUpdate":"session_info_update","updatedAt":"now"}'),
+    ("session_info_update", b'{"sessionUpdate":"session_info_update","title":null}'),
+    ("session_info_update", b'{"sessionUpdate":"session_info_update","title":1}'),
+    ("agent_message_chunk", b"{}"),
+]
+
+
+@given(st.lists(st.sampled_from(OBSERVED), max_size=150))
+def test_what_is_read_late_is_what_would_be_read_at_once(
+    observed: list[tuple[str, bytes]],
+) -> None:
+    late, prompt = Snapshot(), Snapshot()
+    for kind, update in observed:
+        assert late.observe(kind, update) is prompt.observe(kind, update)
+        prompt.updates()
+    assert late.updates() == prompt.updates()
+    assert late.dump() == prompt.dump()
+
+
+@pytest.mark.parametrize(("count", "size"), [(10_000, 10), (100, 300_000)])
+def test_what_is_not_read_yet_takes_little_memory(count: int, size: int) -> None:
+    snapshot, entries = Snapshot(), b""
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            entries = b"%d," % number + b'"%b"' % (b"x" * size)
+            snapshot.observe("plan", b'{"sessionUpdate":"plan","entries":[%b]}' % entries)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1024 * 1024
+    assert snapshot.updates() == [b'{"sessionUpdate":"plan","entries":[%b]}' % entries]

@@ -97,7 +97,7 @@ async def test_a_second_initialize_is_refused_while_the_first_is_under_way(world
 
 @pytest.mark.requirement("handshake.versions-are-negotiated-per-hop")
 @pytest.mark.parametrize(
-    "params", [None, {}, [], {"protocolVersion": "1"}, {"protocolVersion": 0}, {"x": 1}]
+    "params", [None, {}, [], {"protocolVersion": "one"}, {"protocolVersion": 0}, {"x": 1}]
 )
 async def test_an_initialize_without_a_version_that_is_spoken_is_refused(
     world: World, params: object
@@ -465,11 +465,12 @@ async def test_nothing_is_said_to_a_client_that_has_left(world: World) -> None:
     outlet = MemoryOutlet()
     client = await world.greeted(outlet=outlet)
     await client.open_session()
+    [attachment] = world.driver().attendance._clients
     said = list(outlet.payloads)
     await client.connection.__aexit__(None, None, None)  # its socket would take it
     world.agent.update("to nobody")
     client.connection.say(b"{}")
-    client.connection.flush()
+    client.connection.flush(attachment)
     assert outlet.payloads == said
 
 

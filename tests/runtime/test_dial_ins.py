@@ -185,7 +185,9 @@ async def test_an_agent_that_works_already_is_not_authenticated_in_between(
     agent = await BareAgent.joins(world)
     await agent.answers("initialize", INITIALIZED)
     handshake = await world.dial_ins.take(KEY, credentials=None)
-    call = getattr(world.dial_ins, method)(KEY, b"{}")
+    call = getattr(world.dial_ins, method)(
+        KEY, b'{"methodId":"login"}' if method == "authenticate" else b"{}"
+    )
     waiting = asyncio.get_running_loop().create_task(call)
     await world.steps(10)
     assert not waiting.done()

@@ -105,7 +105,7 @@ async def test_an_agent_refuses_what_it_was_not_told_to_answer(sink: RecordingSi
     agent.send(b'{"jsonrpc":"2.0","id":1,"method":"no/such"}\n' + NOTE + b"\n")
     await asyncio.sleep(0)
     error = b'{"code":-32601,"message":"Method not found"}'
-    assert sink.told == [[b'{"jsonrpc":"2.0","id":1,"error":%b}' % error]]
+    assert sink.told == [[b'{"jsonrpc":"2.0","id":1,"error":%b}\n' % error]]
 
 
 async def test_what_waits_for_an_agent_is_bounded_but_for_the_first() -> None:

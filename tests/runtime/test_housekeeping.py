@@ -18,6 +18,7 @@ from acprelay.routing.building import Rules
 from acprelay.routing.frames import TURN_ENDED, TURN_STARTED, marker
 from acprelay.routing.log import PublicLog
 from acprelay.routing.records import ConversationRecord
+from acprelay.runtime import archive
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.session.models import SessionKey, SessionState
 from acprelay.storage.memory import MemoryStorage
@@ -112,17 +113,17 @@ async def test_time_without_use_begins_anew_whenever_somebody_comes(
         session = await client.open_session()
         await client.leave()
         now = asyncio.get_running_loop().time()
-        world.archive.keep_house(now, idle_s=10.0)
-        world.archive.keep_house(now + 9.0, idle_s=10.0)
+        await world.archive.keep_house(now, idle_s=10.0)
+        await world.archive.keep_house(now + 9.0, idle_s=10.0)
         back = await world.greeted()
         await back.call("session/resume", {"sessionId": session})
-        world.archive.keep_house(now + 11.0, idle_s=10.0)
+        await world.archive.keep_house(now + 11.0, idle_s=10.0)
         await back.leave()
-        world.archive.keep_house(now + 12.0, idle_s=10.0)
-        world.archive.keep_house(now + 21.0, idle_s=10.0)
+        await world.archive.keep_house(now + 12.0, idle_s=10.0)
+        await world.archive.keep_house(now + 21.0, idle_s=10.0)
         await world.steps(AFTERWARDS)
         assert not world.is_gone()
-        world.archive.keep_house(now + 22.0, idle_s=10.0)
+        await world.archive.keep_house(now + 22.0, idle_s=10.0)
         await world.gone()
 
 
@@ -606,3 +607,19 @@ async def test_everybody_is_told_that_a_conversation_cannot_be_stored(
         await clients[0].call("session/delete", {"sessionId": session})
         storage.on_trouble(Unavailable("cannot store the conversation: too late"))
         assert len(clients[1].markers("_acprelay/notice")) == 3  # its end, and its deletion
+
+
+async def test_a_conversation_that_goes_while_the_house_is_kept_is_left_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_HOUSES_AT_ONCE", 1)  # others have their turn in between
+    client = await world.greeted()
+    await client.open_session()
+    driver = world.driver()
+    looked_at: list[float] = []
+    monkeypatch.setattr(driver, "keep_house", lambda now, **_: looked_at.append(now))
+    keeping = asyncio.get_running_loop().create_task(world.archive.keep_house(1.0, idle_s=10.0))
+    await world.steps(1)
+    world.host.withdraw(driver)
+    await keeping
+    assert looked_at == []

@@ -309,7 +309,7 @@ async def test_the_beginning_is_behind_what_went_by_the_connections_stream(
     ann.push(b'"loaded"', reply_to=b"1")
     outbox.leave(outbox.open(SESSION, last_event_id=None))
     outbox.add(ann, request_id=b"1", is_told=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (heard := hear(connection)) == []:
             await connection.wait()
     say(log, "2")
@@ -330,7 +330,7 @@ async def test_a_load_whose_stream_turns_out_to_be_dead_is_replayed_on_the_conne
     outbox.leave(dead)  # its writer found out before it took anything
     [announced] = hear(connection)
     assert "attached" in str(announced)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (heard := hear(connection)) == []:
             await connection.wait()
     assert heard == ["1", "loaded"]

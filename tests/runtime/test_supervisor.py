@@ -35,9 +35,9 @@ def resuming(agent: FakeAgent) -> None:
 
 
 def due_in_s(supervisor: Supervisor) -> float | None:
-    """How far off the next restart is, to the nearest tenth of a second."""
+    """How far off the next restart was when it was set: it is not half over yet."""
     in_s = supervisor.standing().restart_in_s
-    return None if in_s is None else round(in_s, 1)
+    return None if in_s is None else next(s for s in (0.5, 1.0, 2.0, 4.0) if s >= in_s)
 
 
 async def ring(world: World) -> None:

@@ -219,7 +219,11 @@ async def connect(
     parts = urlsplit(url)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
     head = _head(url, path, "GET", {**UPGRADE, **(headers or {})})
-    answer = await _exchange(reader, writer, head)
+    try:
+        answer = await _exchange(reader, writer, head)
+    except BaseException:
+        writer.transport.abort()
+        raise
     assert answer.status == 101, answer
     return WebSocketPeer(reader, writer, answer.headers)
 

@@ -102,7 +102,7 @@ async def world() -> AsyncIterator[World]:
 
 async def ask_for(world: World, api: ApiClient, operation: Operation) -> Answer:
     body = BODIES.get(operation.id, {}) if operation.body is not None else None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         return await api(operation.method, world.path(operation), body)
 
 

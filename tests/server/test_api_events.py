@@ -223,7 +223,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off() -> None:
             await loop.sock_sendall(deaf, b"GET /api/v1/events HTTP/1.1\r\nHost: a\r\n\r\n")
             await loop.sock_recv(deaf, 1)
             add(feed, 64, text="x" * 1_000_000)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 await is_over.wait()
         finally:
             deaf.close()
@@ -237,7 +237,7 @@ async def test_a_stream_ends_at_once_when_its_principal_is_no_longer_let_in() ->
         api.events() as events,
     ):
         assert await events.comment() == "events follow"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             assert await connections.sever("local") == 1
             with pytest.raises(aiohttp.ClientError):
                 await events.is_over()

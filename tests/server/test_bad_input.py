@@ -98,7 +98,7 @@ BEFORE_INITIALIZE = [
             b"null",
             b"[]",
             b"{}",
-            b'{"protocolVersion":"1"}',
+            b'{"protocolVersion":"one"}',
             b'{"protocolVersion":null}',
             b'{"protocolVersion":0}',
             b'{"protocolVersion":-1}',

@@ -59,7 +59,7 @@ class GatedStore(MemoryStore):
         self.gate.clear()
         self.written.clear()
         caller = asyncio.get_running_loop().create_task(_await(call))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.written.wait()
             caller.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -81,7 +81,7 @@ async def test_a_caller_that_is_cancelled_does_not_cancel_the_cleaner_for_the_ot
 ) -> None:
     key = await drive(TERMINATING)
     cleaner.hold()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         others = [callers.create_task(manager.complete_cleanup(key)) for _ in range(2)]
         cancelled = callers.create_task(manager.complete_cleanup(key))
         await cleaner.arrived()
@@ -99,7 +99,7 @@ async def test_the_first_caller_of_a_cleanup_may_be_cancelled_too(
 ) -> None:
     key = await drive(TERMINATING)
     cleaner.hold()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         first = callers.create_task(manager.complete_cleanup(key))
         await cleaner.arrived()
         other = callers.create_task(manager.complete_cleanup(key))
@@ -115,12 +115,12 @@ async def test_a_cleanup_all_of_whose_callers_are_cancelled_is_completed(
 ) -> None:
     key = await drive(TERMINATING)
     cleaner.hold()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         callers_only = callers.create_task(manager.complete_cleanup(key))
         await cleaner.arrived()
         callers_only.cancel()
     cleaner.release()
-    async with asyncio.timeout(5), manager:
+    async with asyncio.timeout(30), manager:
         pass
     assert await manager.count() == 0
 
@@ -130,7 +130,7 @@ async def test_leaving_the_manager_waits_for_the_cleaner(
 ) -> None:
     key = await drive(TERMINATING)
     cleaner.hold()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         callers.create_task(manager.complete_cleanup(key))
         await cleaner.arrived()
 
@@ -162,7 +162,7 @@ async def test_a_terminate_whose_caller_is_cancelled_is_announced_and_scheduled(
 ) -> None:
     key = await drive(CREATED)
     await store.cancel_after_write(manager.mark_terminating(key, reason="closed"))
-    async with asyncio.timeout(5), manager:
+    async with asyncio.timeout(30), manager:
         pass
     assert [name for name, _ in hooks.calls] == ["on_terminate"]
     assert [entry.key for entry in scheduler.scheduled] == [key]
@@ -173,7 +173,7 @@ async def test_an_activation_whose_caller_is_cancelled_is_announced(
 ) -> None:
     key = await drive(SPAWNING)
     await store.cancel_after_write(manager.activate(key))
-    async with asyncio.timeout(5), manager:
+    async with asyncio.timeout(30), manager:
         pass
     assert hooks.calls == [("on_activate", await manager.get(key))]
 
@@ -197,7 +197,7 @@ async def test_a_creation_whose_caller_is_cancelled_is_withdrawn(
     registry: Registry,
 ) -> None:
     await store.cancel_after_write(manager.create(spec))
-    async with asyncio.timeout(5), manager:
+    async with asyncio.timeout(30), manager:
         pass
     session = await manager.get(KEY)
     assert (session.state, session.reason) == (TERMINATING, "its creation was cancelled")
@@ -213,7 +213,7 @@ async def test_leaving_the_manager_waits_for_what_is_withdrawn_meanwhile(
             pass
 
     store.gate.clear()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         creator = callers.create_task(manager.create(spec))
         await store.written.wait()
         leaving = callers.create_task(leave())
@@ -233,7 +233,7 @@ async def test_a_creation_that_is_refused_after_its_caller_was_cancelled_leaves_
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    async with asyncio.timeout(5), manager:
+    async with asyncio.timeout(30), manager:
         pass
     assert await manager.get(KEY) == living
     assert registry.get(KEY) is not None
@@ -243,7 +243,7 @@ async def test_a_withdrawn_creation_may_be_ended_by_somebody_else_first(
     manager: Manager, store: GatedStore, spec: SessionSpec, hooks: RecordingHooks
 ) -> None:
     store.gate.clear()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         creator = callers.create_task(manager.create(spec))
         await store.written.wait()
         callers.create_task(manager.mark_terminating(KEY, reason="closed"))
@@ -251,7 +251,7 @@ async def test_a_withdrawn_creation_may_be_ended_by_somebody_else_first(
         await asyncio.sleep(0)
         creator.cancel()
         store.gate.set()
-    async with asyncio.timeout(5), manager:
+    async with asyncio.timeout(30), manager:
         pass
     assert await manager.count() == 0
     assert [session.reason for _, session in hooks.calls] == ["closed"]
@@ -274,7 +274,7 @@ def test_a_loop_that_shuts_down_cancels_the_cleaner_and_no_failure_is_noted(
         key = (await manager.create(spec)).key
         await manager.mark_terminating(key, reason="asked")
         cleaner.hold()
-        async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
             caller = callers.create_task(manager.complete_cleanup(key))
             await cleaner.arrived()
             caller.cancel()

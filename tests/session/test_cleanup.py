@@ -104,7 +104,7 @@ async def test_the_cleaner_runs_once_for_concurrent_calls(
 ) -> None:
     key = await drive(TERMINATING)
     cleaner.hold()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         for _ in range(20):
             callers.create_task(manager.complete_cleanup(key))
         await cleaner.arrived()
@@ -129,7 +129,7 @@ async def test_cleanups_of_different_sessions_do_not_wait_for_each_other(
     slow = await drive(TERMINATING)
     other = (await manager.create(SessionSpec(session_id="other", agent="a", cwd="/"))).key
     cleaner.hold()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         callers.create_task(manager.complete_cleanup(slow))
         await cleaner.arrived()
         await manager.begin_spawn(other)
@@ -146,7 +146,7 @@ async def test_the_handle_is_there_for_the_cleaner_and_gone_after_it(
     key = await drive(ACTIVE)
     await manager.mark_terminating(key, reason="asked")
     cleaner.hold()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         callers.create_task(manager.complete_cleanup(key))
         await cleaner.arrived()
         handle = registry.get(key)
@@ -259,7 +259,7 @@ async def test_a_key_cannot_be_created_while_its_cleanup_is_under_way(
 ) -> None:
     key = await drive(TERMINATING)
     cleaner.hold()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         cleanup = callers.create_task(manager.complete_cleanup(key))
         await cleaner.arrived()
         with pytest.raises(SessionExists):
@@ -289,7 +289,7 @@ async def test_a_session_created_the_moment_its_key_is_free_gets_a_cleaner_of_it
 ) -> None:
     key = await drive(TERMINATING)
     cleaner.hold()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         callers.create_task(manager.complete_cleanup(key))
         await cleaner.arrived()
         cleaner.release()

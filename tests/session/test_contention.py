@@ -217,7 +217,7 @@ async def test_managers_that_share_a_store_lose_no_heartbeat(seed: int, spec: Se
     store = CountingStore(MemoryStore(), random=Random(seed))
     managers = [_manager_of(store) for _ in range(3)]
     await managers[0].create(spec)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as writers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as writers:
         for manager in managers * 10:
             writers.create_task(manager.record_heartbeat(KEY, received=1, sent=2))
     session = await managers[0].get(KEY)
@@ -244,7 +244,7 @@ async def test_of_managers_that_share_a_store_one_announces_a_termination(
         for _ in range(3)
     ]
     await managers[0].create(spec)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as callers:
         for number, manager in enumerate(managers):
             callers.create_task(manager.mark_terminating(KEY, reason=str(number)))
     assert [session.reason for _, session in told.calls] == [(await managers[0].get(KEY)).reason]

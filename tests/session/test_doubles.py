@@ -68,7 +68,7 @@ async def test_a_fake_cleaner_fails_as_often_as_it_was_told() -> None:
 async def test_a_fake_cleaner_waits_while_it_is_held() -> None:
     cleaner = FakeCleaner()
     cleaner.hold()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         cleanup = tasks.create_task(cleaner.cleanup(SESSION))
         await cleaner.arrived()
         assert not cleanup.done()

@@ -284,9 +284,9 @@ def test_a_budget_drops_what_was_held_first_and_no_more_than_it_has_to(
     budget = RunBudget(limit=limit, drop=Runs.drop)
     logs = [Runs(), Runs(), Runs()]
     order: list[tuple[Runs, int]] = []
-    for _ in range(data.draw(st.integers(0, 20))):
+    for _ in range(data.draw(st.integers(0, 60))):
         log = data.draw(st.sampled_from(logs))
-        if data.draw(st.integers(0, 9)) == 0:
+        if data.draw(st.integers(0, 4)) == 0:
             budget.release(log)
             log.sizes.clear()
             order = [held for held in order if held[0] is not log]

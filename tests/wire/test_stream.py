@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 
-from acprelay.wire import Rewritten, UpdateStream, peek, rewrite, stamp, text_frame, walk
+from acprelay.wire import UpdateStream, peek, rewrite, stamp, text_frame, walk
 
 GENERATION = "g1"
 PUBLIC_ID = "group:main"
@@ -30,8 +32,16 @@ def taught(*lines: bytes, out_of_turn: bool = False) -> UpdateStream:
     return stream
 
 
-def short_way(stream: UpdateStream, lines: list[bytes], start: int, seq: int) -> Rewritten:
-    return stream.rewrite([line + b"\n" for line in lines], start, seq)
+class Taken(NamedTuple):
+    """Frames that came the short way."""
+
+    blob: bytes
+    count: int  # type: ignore[assignment]  # hides tuple's method
+
+
+def short_way(stream: UpdateStream, lines: list[bytes], start: int, seq: int) -> Taken:
+    parts, count, _ = stream.rewrite([line + b"\n" for line in lines], start, seq)
+    return Taken(b"".join(parts), count)
 
 
 def test_an_update_comes_out_with_the_public_id_and_a_stamp() -> None:
@@ -68,7 +78,8 @@ def test_nothing_is_taken_past_the_end() -> None:
 
 def test_a_line_that_no_newline_ends_is_left_to_the_long_way() -> None:
     lines = [update() + b"\n", update()]
-    assert taught(update()).rewrite(lines, 0, 5) == (long_way(update(), 5), 1)
+    parts, count, _ = taught(update()).rewrite(lines, 0, 5)
+    assert (b"".join(parts), count) == (long_way(update(), 5), 1)
 
 
 def test_nothing_is_taken_before_something_was_learnt() -> None:
@@ -147,25 +158,60 @@ def test_what_has_no_shape_to_remember_goes_the_long_way_again(line: bytes) -> N
         b"[1,2]",
         b'"agent_message_chunk"',
         b"{}",
-        b'{"sessionUpdate":"tool_call","toolCallId":"1"}',
-        b'{"sessionUpdate":"tool_call_update","toolCallId":"1"}',
+        b'{"sessionUpdate":null}',
         b'{"sessionUpdate":"user_message_chunk","content":{}}',
-        b'{"sessionUpdate":"plan","entries":[]}',
-        b'{"sessionUpdate":"agent_message_chunks","content":{}}',
         b'{"sessionUpdate":["agent_message_chunk"],"content":{}}',
-        b'{"session\\u0055pdate":"agent_message_chunk","content":{}}',
-        b'{"content":{},"sessionUpdate":"agent_message_chunk","messageId":"1"}',
         b'{"x":{"sessionUpdate":"agent_message_chunk","content":{}}}',
         b'{"x":{"content":{},"sessionUpdate":"agent_message_chunk"}}',
         b'{"x":"{\\"sessionUpdate\\":\\"agent_message_chunk\\",\\"content\\":{}}"}',
         b'{"x":1,"y":",\\"sessionUpdate\\":\\"agent_message_chunk\\"}"}',
-        b'{"entries":[],"sessionUpdate":"plan"}',
     ],
 )
-def test_updates_of_other_kinds_are_left_to_the_long_way(value: bytes) -> None:
+def test_what_has_no_kind_and_what_clients_say_is_left_to_the_long_way(value: bytes) -> None:
     line = HEAD + value + b"}}"
     kind_last = HEAD + b'{"content":{},"sessionUpdate":"agent_message_chunk"}}}'
     assert short_way(taught(update(), piece(b"1"), kind_last, line), [line], 0, 1) == (b"", 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("tool_call", b'{"sessionUpdate":"tool_call","toolCallId":"1"}'),
+        ("tool_call_update", b'{"_meta":{},"toolCallId":"1","sessionUpdate":"tool_call_update"}'),
+        ("plan", b'{"sessionUpdate":"plan","entries":[]}'),
+        ("plan", b'{"entries":[],"sessionUpdate":"plan"}'),
+        ("usage_update", b'{"used":1,"x":"%b","sessionUpdate":"usage_update"}' % (b"x" * 2000)),
+        ("agent_message_chunks", b'{"sessionUpdate":"agent_message_chunks","content":{}}'),
+    ],
+)
+def test_updates_of_other_kinds_are_handed_on(kind: str, value: bytes) -> None:
+    line = HEAD + value + b"}}"
+    parts, count, noted = taught(update()).rewrite([line + b"\n"], 0, 1)
+    assert (b"".join(parts), count) == (long_way(line, 1), 1)
+    assert noted == [(kind, value)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"session\\u0055pdate":"agent_message_chunk","content":{}}',
+        b'{"content":{},"sessionUpdate":"agent_message_chunk","messageId":"1"}',
+    ],
+)
+def test_pieces_in_another_spelling_are_taken_and_not_handed_on(value: bytes) -> None:
+    line = HEAD + value + b"}}"
+    parts, count, noted = taught(update()).rewrite([line + b"\n"], 0, 1)
+    assert (b"".join(parts), count, noted) == (long_way(line, 1), 1, [])
+
+
+def test_a_mixed_batch_is_taken_up_to_what_a_client_has_said() -> None:
+    plan = HEAD + b'{"sessionUpdate":"plan","entries":[]}}}'
+    said = HEAD + b'{"sessionUpdate":"user_message_chunk","content":{}}}}'
+    lines = [update(b"a"), plan, update(b"b"), said, update(b"c")]
+    assert short_way(taught(update()), lines, 0, 7) == (
+        b"".join(map(long_way, lines[:3], (7, 8, 9))),
+        3,
+    )
 
 
 @pytest.mark.parametrize(

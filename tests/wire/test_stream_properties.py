@@ -7,12 +7,23 @@ session, and come out as the same bytes, whatever an agent writes.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acprelay.wire import MessageKind, Rewritten, UpdateStream, peek, rewrite, stamp, text_frame
+from acprelay.wire import (
+    Envelope,
+    MessageKind,
+    UpdateStream,
+    peek,
+    rewrite,
+    stamp,
+    text_frame,
+    update_kind,
+)
 
 GENERATION = "g1"
 PUBLIC_ID = "group:main"
@@ -99,30 +110,64 @@ ANY_RESTS = st.one_of(
 TINY = st.text(alphabet='[]{},:"1a\\ ', max_size=6).map(str.encode)
 
 
+KINDS = ("agent_message_chunk", "agent_thought_chunk")
+
+
+def is_marked(envelope: Envelope) -> bool:
+    """Whether an update begins or ends with the kind of a piece, whatever else it may say."""
+    update = json.loads(envelope.member("params", "update") or b"", object_pairs_hook=list)
+    ends = (update[0], update[-1]) if isinstance(update, list) and update else ()
+    return any(end[0] == "sessionUpdate" and end[1] in KINDS for end in ends)
+
+
+def is_in_order(some: Sequence[object], whole: Sequence[object]) -> bool:
+    """Whether some are what is left of the whole where others are left out."""
+    rest = iter(whole)
+    return all(each in rest for each in some)
+
+
+def to_note(line: bytes) -> list[tuple[str | None, bytes | None]]:
+    envelope = peek(line)
+    kind = update_kind(envelope)
+    return [] if kind in KINDS else [(kind, envelope.member("params", "update"))]
+
+
 def long_way(line: bytes, seq: int) -> bytes:
     """Raises what `peek` raises; checks that it would be a piece of the agent's own session."""
     envelope = peek(line)
-    update = json.loads(envelope.member("params", "update") or b"", object_pairs_hook=list)
-    assert any(
-        name == "sessionUpdate" and value in ("agent_message_chunk", "agent_thought_chunk")
-        for name, value in (update[0], update[-1])
-    )
+    assert is_marked(envelope) or update_kind(envelope) not in (None, "user_message_chunk")
     assert envelope.kind is MessageKind.NOTIFICATION
     assert envelope.method == "session/update"
     assert envelope.session_id == AGENT_ID
     return text_frame(rewrite(envelope, session_id=PUBLIC_ID, stamp=stamp(GENERATION, seq)))
 
 
-def short_way(stream: UpdateStream, lines: list[bytes], start: int, seq: int) -> Rewritten:
-    return stream.rewrite([line + b"\n" for line in lines], start, seq)
+class Taken(NamedTuple):
+    """Frames that came the short way."""
+
+    blob: bytes
+    count: int  # type: ignore[assignment]  # hides tuple's method
+
+
+def short_way(stream: UpdateStream, lines: list[bytes], start: int, seq: int) -> Taken:
+    parts, count, _ = stream.rewrite([line + b"\n" for line in lines], start, seq)
+    return Taken(b"".join(parts), count)
 
 
 def assert_agrees(stream: UpdateStream, lines: list[bytes], first_seq: int) -> None:
     """From every line on, what is taken is what the long way gives."""
     start = 0
     while start < len(lines):
-        blob, count = short_way(stream, lines, start, first_seq + start)
+        parts, count, noted = stream.rewrite(
+            [line + b"\n" for line in lines], start, first_seq + start
+        )
+        blob = b"".join(parts)
         taken = range(start, start + count)
+        # Of two kinds in one update that begins or ends with a piece's, either may count.
+        notes = [note for n in taken for note in to_note(lines[n])]
+        assert is_in_order(noted, notes)
+        sure = [note for n in taken if not is_marked(peek(lines[n])) for note in to_note(lines[n])]
+        assert is_in_order(sure, noted)
         assert blob == b"".join(long_way(lines[n], first_seq + n) for n in taken)
         start += count or 1
 

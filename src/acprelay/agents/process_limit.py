@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from acprelay.agents.ports import AgentConnection, AgentLauncher
 from acprelay.errors import LimitReached
 
+_FEW = 16
+
 
 class LimitedLauncher:
     """An `AgentLauncher` that has another one start at most so many.
@@ -25,7 +27,8 @@ class LimitedLauncher:
         self._launcher = launcher
         self._most = most
         self._starting = 0
-        self._living: list[AgentConnection] = []
+        self._living: list[AgentConnection] = []  # and a few that have ended
+        self._look_at = _FEW
 
     @property
     def names(self) -> Sequence[str]:
@@ -35,7 +38,7 @@ class LimitedLauncher:
     @property
     def has_room_to_spare(self) -> bool:
         """Whether one more would leave a tenth of the places free, and one at least."""
-        return self._room > max(1, self._most // 10)
+        return self._has_room(max(1, self._most // 10))
 
     async def launch(self, name: str) -> AgentConnection:
         """Starts an agent; see `AgentLauncher.launch`.
@@ -45,7 +48,7 @@ class LimitedLauncher:
             AgentError: No agent has that name.
             SpawnFailed: Its program cannot be started.
         """
-        if self._room <= 0:
+        if not self._has_room(0):
             raise LimitReached(limit="agents' processes", most=self._most, setting="processes")
         self._starting += 1
         try:
@@ -55,7 +58,13 @@ class LimitedLauncher:
             self._starting -= 1
         return agent
 
+    def _has_room(self, spare: int) -> bool:
+        """Whether there are more free places than that; looks at all agents only now and then."""
+        if len(self._living) >= self._look_at or self._room <= spare:
+            self._living = [agent for agent in self._living if agent.exit is None]
+            self._look_at = max(_FEW, 2 * len(self._living))
+        return self._room > spare
+
     @property
     def _room(self) -> int:
-        self._living = [agent for agent in self._living if agent.exit is None]
         return self._most - self._starting - len(self._living)

@@ -9,15 +9,19 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import psutil
 
 from acprelay.agents.models import MARKER
 from acprelay.errors import AgentError
+
+KeyT = TypeVar("KeyT", bound=Hashable)
 
 _MOST_LISTINGS = 100  # of a machine that starts processes faster than it can be read
 _TRIES = 20
@@ -85,6 +89,47 @@ class ProcessEntry:
     parent: int
     group: int
     run: str | None
+
+
+class ProcessTable(list[ProcessEntry]):
+    """A reading, in which what belongs together is found without a look at all the rest.
+
+    Many look into the same reading: of a thousand agents that end at once, each does.
+    """
+
+    @cached_property
+    def by_pid(self) -> Mapping[int, Sequence[ProcessEntry]]:
+        """Processes by their numbers."""
+        return self._grouped(lambda entry: entry.pid)
+
+    @cached_property
+    def by_parent(self) -> Mapping[int, Sequence[ProcessEntry]]:
+        """Processes by their parents' numbers."""
+        return self._grouped(lambda entry: entry.parent)
+
+    @cached_property
+    def by_group(self) -> Mapping[int, Sequence[ProcessEntry]]:
+        """Processes by the numbers of their groups."""
+        return self._grouped(lambda entry: entry.group)
+
+    @cached_property
+    def by_run(self) -> Mapping[str | None, Sequence[ProcessEntry]]:
+        """Processes by their markers."""
+        return self._grouped(lambda entry: entry.run)
+
+    @cached_property
+    def by_handle(self) -> Mapping[ProcessHandle, Sequence[ProcessEntry]]:
+        """Processes by themselves."""
+        return self._grouped(lambda entry: entry.handle)
+
+    def _grouped(
+        self, key: Callable[[ProcessEntry], KeyT]
+    ) -> defaultdict[KeyT, list[ProcessEntry]]:
+        groups: defaultdict[KeyT, list[ProcessEntry]] = defaultdict(list)
+        for entry in self:
+            groups[key(entry)].append(entry)
+        groups.default_factory = None
+        return groups
 
 
 def read_process_table() -> list[ProcessEntry]:
@@ -192,10 +237,10 @@ class ProcessSurvey:
 
     def __init__(self, *, read: Callable[[], Sequence[ProcessEntry]]) -> None:
         self._read = read
-        self._running: asyncio.Task[Sequence[ProcessEntry]] | None = None
-        self._next: asyncio.Task[Sequence[ProcessEntry]] | None = None
+        self._running: asyncio.Task[ProcessTable] | None = None
+        self._next: asyncio.Task[ProcessTable] | None = None
 
-    async def take(self) -> Sequence[ProcessEntry]:
+    async def take(self) -> ProcessTable:
         """Gives the process table as it is at some instant after the call. Cancelling is safe.
 
         Raises:
@@ -205,11 +250,9 @@ class ProcessSurvey:
             self._next = asyncio.get_running_loop().create_task(self._read_after(self._running))
         return await asyncio.shield(self._next)
 
-    async def _read_after(
-        self, previous: asyncio.Task[Sequence[ProcessEntry]] | None
-    ) -> Sequence[ProcessEntry]:
+    async def _read_after(self, previous: asyncio.Task[ProcessTable] | None) -> ProcessTable:
         await asyncio.sleep(0)  # `take` keeps this task before anything else happens
         if previous is not None:
             await asyncio.wait([previous])
         self._running, self._next = self._next, None
-        return await asyncio.to_thread(self._read)
+        return ProcessTable(await asyncio.to_thread(self._read))

@@ -14,10 +14,9 @@ not found.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from acprelay.agents.process_table import ProcessEntry, ProcessHandle
+from acprelay.agents.process_table import ProcessEntry, ProcessHandle, ProcessTable
 
 
 def belonging(
@@ -39,16 +38,14 @@ def belonging(
     """
     # The number of a group is not given away while the group has members. So somebody else under
     # that number means that ours is gone and this is another group.
-    ours = all(entry.handle == leader for entry in table if entry.pid == group)
-    found = {
-        entry.pid: entry
-        for entry in table
-        if entry.run == run
-        or entry.handle == leader
-        or entry.handle in known
-        or (ours and entry.group == group)
-    }
-    return _with_descendants(table, found)
+    table = _indexed(table)
+    ours = all(entry.handle == leader for entry in table.by_pid.get(group, ()))
+    found = [*table.by_run.get(run, ())]
+    for handle in (leader, *known):
+        found += table.by_handle.get(handle, ())
+    if ours:
+        found += table.by_group.get(group, ())
+    return _with_descendants(table, {entry.pid: entry for entry in found})
 
 
 def owned_by(table: Sequence[ProcessEntry], owner: str, *, asking: int) -> list[ProcessEntry]:
@@ -73,18 +70,17 @@ def owned_by(table: Sequence[ProcessEntry], owner: str, *, asking: int) -> list[
         for entry in table
         if entry.run is not None and entry.run.startswith(f"{owner}.")
     }
-    return _with_descendants(table, found)
+    return _with_descendants(_indexed(table), found)
 
 
-def _with_descendants(
-    table: Sequence[ProcessEntry], found: dict[int, ProcessEntry]
-) -> list[ProcessEntry]:
-    children = defaultdict(list)
-    for entry in table:
-        children[entry.parent].append(entry)
+def _indexed(table: Sequence[ProcessEntry]) -> ProcessTable:
+    return table if isinstance(table, ProcessTable) else ProcessTable(table)
+
+
+def _with_descendants(table: ProcessTable, found: dict[int, ProcessEntry]) -> list[ProcessEntry]:
     unvisited = list(found)
     while unvisited:
-        for child in children[unvisited.pop()]:
+        for child in table.by_parent.get(unvisited.pop(), ()):
             if child.pid not in found:
                 found[child.pid] = child
                 unvisited.append(child.pid)

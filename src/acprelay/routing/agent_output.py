@@ -84,21 +84,25 @@ class AgentOutput:
 
     def receive(
         self, lines: list[bytes], oversized: Sequence[OversizedFrame], *, now: float
-    ) -> None:
+    ) -> bool:
         """Routes one batch.
 
         Args:
             lines: Lines as `LineSplitter` gives them, in order.
             oversized: What was skipped among them because it was over the limit.
             now: The time.
+
+        Returns:
+            Whether nothing but the log has changed: as it does by pieces of messages.
         """
         start = 0
         for skipped in oversized:
             self._receive_lines(lines[start : skipped.index], now)
             self._receive_oversized(skipped)
             start = skipped.index
-        self._receive_lines(lines[start:] if start else lines, now)
+        is_plain = self._receive_lines(lines[start:] if start else lines, now)
         self._publisher.flush()
+        return is_plain and not oversized
 
     def refused(self, error: RelayError) -> None:
         """Takes note that what was last to be written to the agent could not be."""
@@ -107,13 +111,17 @@ class AgentOutput:
             if request is not None:
                 self._fail(request, error)
 
-    def _receive_lines(self, lines: list[bytes], now: float) -> None:
-        index = 0
+    def _receive_lines(self, lines: list[bytes], now: float) -> bool:
+        index, is_plain = 0, True
         while index < len(lines):
-            taken = self._publisher.publish_lines(lines, index)
+            taken, noted = self._publisher.publish_lines(lines, index)
+            for kind, update in noted:
+                self._observe(kind, update)
             if not taken:
                 self._receive_line(bare(lines[index]), now)
+                is_plain = False
             index += taken or 1
+        return is_plain
 
     def _receive_line(self, line: bytes, now: float) -> None:
         try:
@@ -164,10 +172,13 @@ class AgentOutput:
         if kind is not None and update is not None:
             if kind == "user_message_chunk" and self._turns.is_echo(update):
                 return
-            self._asks.observe(kind, update)
-            if envelope.session_id == own_session_id and self._snapshot.observe(kind, update):
-                self.snapshot_changed = True
+            self._observe(kind, update, is_own=envelope.session_id == own_session_id)
         self._publisher.publish(envelope, own_session_id=own_session_id)
+
+    def _observe(self, kind: str, update: bytes, *, is_own: bool = True) -> None:
+        self._asks.observe(kind, update)
+        if is_own and self._snapshot.observe(kind, update):
+            self.snapshot_changed = True
 
     def _receive_answer(self, envelope: Envelope) -> None:
         request = self._requests.settle(envelope.id or b"")

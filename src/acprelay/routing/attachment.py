@@ -60,7 +60,7 @@ class Attachment:
     """
 
     __slots__ = (
-        *("_lane", "_read_after", "_skips"),
+        *("_lane", "_skips"),
         *("cursor", "grants", "id", "is_blind", "log", "passed", "principal", "secret", "serves"),
         "session_id",
     )
@@ -87,7 +87,6 @@ class Attachment:
         self.cursor = cursor
         self._lane = Lane()
         self._skips: list[int] = []
-        self._read_after: int | None = None
         self.passed = 0
 
     @property
@@ -104,6 +103,11 @@ class Attachment:
     def lane_bytes(self) -> int:
         """The size of what waits in the lane."""
         return self._lane.waiting_bytes
+
+    @property
+    def _has_skips(self) -> bool:
+        """Whether entries that are left out lie ahead."""
+        return bool(self._skips) and self._skips[-1] > self.cursor
 
     # -- what is for this client
 
@@ -238,8 +242,17 @@ class Attachment:
             Blobs to be written in this order; empty when nothing is due.
         """
         due: list[bytes] = []
-        while limit > 0 and (blobs := self._next(limit)) is not None:
-            for blob in blobs:
+        while limit > 0:
+            if not (self.is_blind or len(self._lane) or self._has_skips):
+                # Nearly always: there is nothing to look for but the log.
+                if self.cursor >= self.log.head:
+                    break
+                step: Step | None = self._read(self.log.head, limit)
+            else:
+                step = self.step(limit)
+            if step is None:
+                break
+            for blob in step.blobs:
                 due.append(blob)
                 limit -= len(blob)
         return due
@@ -253,17 +266,12 @@ class Attachment:
         Returns:
             What is due; None when nothing is.
         """
-        blobs = self._next(limit)
-        return None if blobs is None else Step(blobs, self._read_after)
-
-    def _next(self, limit: int) -> list[bytes] | None:
         barrier = self._lane.barrier
         upto = self.log.head if barrier is None else barrier
-        self._read_after = None
-        if not self.is_blind and self._skips:
+        if not self.is_blind:
             self._pass_over(upto)
         if barrier is not None and (self.is_blind or barrier <= self.cursor):
-            return self._give()
+            return Step(self._give(), None)
         if self.is_blind or upto <= self.cursor:
             return None
         return self._read(upto, limit)
@@ -279,15 +287,15 @@ class Attachment:
 
     def _pass_over(self, upto: int) -> None:
         """Moves the cursor past the entries that are left out next."""
-        if self._skips and self._skips[-1] <= self.cursor:
+        if not self._has_skips:
             return
         index = bisect_right(self._skips, self.cursor)
         while self.cursor < upto and self._skips[index : index + 1] == [self.cursor + 1]:
             self.cursor += 1
             index += 1
 
-    def _read(self, upto: int, limit: int) -> list[bytes]:
-        if self._skips and self._skips[-1] > self.cursor:
+    def _read(self, upto: int, limit: int) -> Step:
+        if self._has_skips:
             upto = min(upto, self._skips[bisect_right(self._skips, self.cursor)] - 1)
         try:
             after = self.cursor
@@ -296,9 +304,8 @@ class Attachment:
         except RelayError as error:
             self.is_blind = True
             notice = loss_notice(self.session_id, self.log.generation, error)
-            return [text_frame(notice)]
-        self._read_after = after
-        return blobs
+            return Step([text_frame(notice)], None)
+        return Step(blobs, after)
 
     def _give(self) -> list[bytes]:
         entry = self._lane.give()

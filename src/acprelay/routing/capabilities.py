@@ -7,7 +7,7 @@ not, plus what it serves from what it keeps, whatever the agent can: a capabilit
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -26,7 +26,8 @@ _OWN_INFO = {"name": "acprelay", "title": "acprelay", "version": __version__}
 
 
 class _ClientInitialize(msgspec.Struct, rename="camel"):
-    protocol_version: int
+    # The schema has a number; there are clients that write it as text, and agents that take that.
+    protocol_version: int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,5}\Z")]
 
 
 class _AgentCapabilities(msgspec.Struct, rename="camel"):
@@ -80,11 +81,12 @@ def check_client(params: bytes | None) -> None:
         InvalidParams: They are malformed, or ask for a version older than the relay speaks.
     """
     try:
-        wanted = msgspec.json.decode(params or b"null", type=_ClientInitialize).protocol_version
+        asked = msgspec.json.decode(params or b"null", type=_ClientInitialize)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParams(
             f"cannot initialize: {error}", hint="initialize needs params.protocolVersion, a number"
         ) from error
+    wanted = int(asked.protocol_version)
     if wanted < PROTOCOL_VERSION:
         raise InvalidParams(
             f"cannot speak ACP version {wanted}: this relay speaks {PROTOCOL_VERSION}",

@@ -222,17 +222,22 @@ class Conversation:
 
     def receive_agent(
         self, lines: list[bytes], oversized: Sequence[OversizedFrame] = (), *, now: float
-    ) -> None:
+    ) -> bool:
         """Routes one batch of what the agent wrote; drops it while no run serves.
 
         Args:
             lines: Lines as `LineSplitter` gives them, in order.
             oversized: What was skipped among them because it was over the limit.
             now: The time.
+
+        Returns:
+            Whether nothing has come of it but what attachments are given: no event, no output for
+            the agent, no other deadline.
         """
-        if self.is_served:
-            self._agent.receive(lines, oversized, now=now)
-            self._requests.go_on()
+        if not self.is_served or self._agent.receive(lines, oversized, now=now):
+            return True
+        self._requests.go_on()
+        return False
 
     def output_refused(self, error: RelayError) -> None:
         """Takes note that what `take_agent_output` gave could not be written."""

@@ -68,6 +68,7 @@ class RunWindow:
 
     def __init__(self, *, first: int) -> None:
         self._first = first
+        self._newest_base = first
         self._size = 0
         self._gone = 0  # how many of the runs in the lists are dropped
         self._lasts: list[int] = []
@@ -93,6 +94,7 @@ class RunWindow:
             last: The number of its last entry.
             blob: Its entries.
         """
+        self._newest_base = self._lasts[-1] if self._lasts else self._first
         self._lasts.append(last)
         self._blobs.append(blob)
         self._size += len(blob)
@@ -125,6 +127,8 @@ class RunWindow:
             limit: Bytes to give at most; the first run that is given may have more.
         """
         lasts, blobs = self._lasts, self._blobs
+        if after == self._newest_base and lasts and upto == lasts[-1]:
+            return Slice(blobs[-1:], upto)  # a reader that has kept up
         index = bisect_right(lasts, after, self._gone)
         base = lasts[index - 1] if index > self._gone else self._first
         given: list[bytes] = []

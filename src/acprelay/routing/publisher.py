@@ -13,7 +13,7 @@ from acprelay.routing.attachment import Attachment
 from acprelay.routing.events import Told
 from acprelay.routing.frames import NOTICE, error_fields, marker, session_update
 from acprelay.routing.log import PublicLog
-from acprelay.wire import Envelope, UpdateStream, rewrite, stamp_around_seq, text_frame
+from acprelay.wire import Buffer, Envelope, UpdateStream, rewrite, stamp_around_seq, text_frame
 
 
 class Publisher:
@@ -38,11 +38,8 @@ class Publisher:
             public_id=public_id, generation=log.generation, out_of_turn=True
         )
         self._turn_is_open = False
-        self._around_seq = {
-            in_turn: stamp_around_seq(log.generation, out_of_turn=not in_turn)
-            for in_turn in (True, False)
-        }
-        self._batch: list[bytes] = []
+        self._around_seq: dict[bool, tuple[bytes, bytes]] = {}  # in a turn and out of one
+        self._batch: list[Buffer] = []
         self._batch_count = 0
         self._told: list[Told] = []
         self._put_off: Callable[[], None] | None = None
@@ -67,7 +64,7 @@ class Publisher:
             publish, self._put_off = self._put_off, None
             publish()
 
-    def publish_lines(self, lines: list[bytes], start: int) -> int:
+    def publish_lines(self, lines: list[bytes], start: int) -> tuple[int, list[tuple[str, bytes]]]:
         """Publishes as many lines as are shaped like updates that were published before.
 
         Args:
@@ -75,14 +72,15 @@ class Publisher:
             start: The first line to look at.
 
         Returns:
-            How many lines were taken; 0 where the first one has to be looked at more closely.
+            How many lines were taken, 0 where the first one has to be looked at more closely; and
+            the kinds and raw values of those updates among them that say more than a piece of text.
         """
         self._catch_up()
         stream = self._in_turn if self._turn_is_open else self._out_of_turn
-        blob, count = stream.rewrite(lines, start, self._next_seq)
-        if count:
-            self._gather(blob, count)
-        return count
+        parts, count, noted = stream.rewrite(lines, start, self._next_seq)
+        self._batch += parts
+        self._batch_count += count
+        return count, noted
 
     def publish(self, envelope: Envelope, *, own_session_id: str) -> None:
         """Publishes one notification of the agent.
@@ -197,11 +195,15 @@ class Publisher:
         return self.log.head + self._batch_count + 1
 
     def _stamp(self, agent_session_id: str | None = None) -> bytes:
-        before, after = self._around_seq[self._turn_is_open]
-        if agent_session_id is not None:
+        in_turn = self._turn_is_open
+        if agent_session_id is None and in_turn in self._around_seq:
+            before, after = self._around_seq[in_turn]
+        else:
             before, after = stamp_around_seq(
-                self.log.generation, agent_session_id, out_of_turn=not self._turn_is_open
+                self.log.generation, agent_session_id, out_of_turn=not in_turn
             )
+            if agent_session_id is None:
+                self._around_seq[in_turn] = before, after
         return b"%b%d%b" % (before, self._next_seq, after)
 
     def _gather(self, blob: bytes, count: int) -> None:

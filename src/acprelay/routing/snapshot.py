@@ -39,6 +39,10 @@ _INFO_MEMBERS = ("title", "updatedAt")
 # inside of other values.
 _MARGIN = 200
 
+# Most updates of these kinds are void before anybody asks: they are read some at a time.
+_MOST_UNREAD = 64
+_MOST_UNREAD_BYTES = 256 * 1024
+
 
 class Snapshot:
     """The latest commands, mode, config options, plan, usage and info; at first none.
@@ -47,7 +51,9 @@ class Snapshot:
     """
 
     def __init__(self) -> None:
-        self._updates: dict[str, bytes] = {}
+        self._latest_updates: dict[str, bytes] = {}
+        self._unread: list[tuple[str, bytes]] = []
+        self._unread_bytes = 0
         self._modes: bytes | None = None
         self._models: bytes | None = None
 
@@ -69,19 +75,19 @@ class Snapshot:
             ) from error
         snapshot._take(saved)
         for kind, update in updates.items():
-            snapshot._note(kind, update)
+            snapshot.observe(kind, update)
         return snapshot
 
     def dump(self) -> bytes:
         """Writes everything as one JSON object."""
-        updates = _object({kind: self._updates[kind] for kind in _ORDER if kind in self._updates})
+        updates = _object({kind: self._kept[kind] for kind in _ORDER if kind in self._kept})
         parts = {"modes": self._modes, "models": self._models, "updates": updates}
         return _object({name: part for name, part in parts.items() if part is not None})
 
     @property
     def title(self) -> str | None:
         """What the agent calls the conversation, if it does; text that UTF-8 can write."""
-        title = _text(_members(self._updates.get(_INFO)).get("title"))
+        title = _text(_members(self._kept.get(_INFO)).get("title"))
         return None if title is None else title.encode(errors="replace").decode()
 
     def open(self, result: bytes) -> None:
@@ -105,13 +111,15 @@ class Snapshot:
         """
         if kind not in _ORDER:
             return False
-        if _can_be_kept(update):
-            self._note(kind, update)
+        self._unread.append((kind, update))
+        self._unread_bytes += len(update)
+        if len(self._unread) >= _MOST_UNREAD or self._unread_bytes > _MOST_UNREAD_BYTES:
+            self._read()
         return True
 
     def updates(self) -> list[bytes]:
         """Gives what a client needs that has seen nothing yet, as raw values of `update`."""
-        return [self._updates[kind] for kind in _ORDER if kind in self._updates]
+        return [self._kept[kind] for kind in _ORDER if kind in self._kept]
 
     def result_members(self) -> dict[str, msgspec.Raw]:
         """Gives the members of a result of `session/load` or `session/resume`, as things stand."""
@@ -133,8 +141,8 @@ class Snapshot:
         mode = _text(_members(params).get("modeId"))
         if mode is None or mode == _text(self._latest(_MODE)):
             return None
-        self._updates[_MODE] = _mode_update(mode)
-        return self._updates[_MODE]
+        self._kept[_MODE] = _mode_update(mode)
+        return self._kept[_MODE]
 
     def config_was_set(self, params: bytes, result: bytes) -> bytes | None:
         """Takes note of a client's `session/set_config_option` that has succeeded.
@@ -155,8 +163,8 @@ class Snapshot:
             options = _with_option(known, params)
         if _is_same(options, known):
             return None
-        self._updates[_CONFIG] = _config_update(options)
-        return self._updates[_CONFIG]
+        self._kept[_CONFIG] = _config_update(options)
+        return self._kept[_CONFIG]
 
     def model_was_set(self, params: bytes) -> None:
         """Takes note of a client's `session/set_model` that has succeeded.
@@ -172,37 +180,54 @@ class Snapshot:
 
     def _latest(self, kind: str) -> bytes | None:
         """Gives the member that an update is kept for, raw."""
-        return _members(self._updates.get(kind)).get(_ESSENTIAL[kind][0])
+        return _members(self._kept.get(kind)).get(_ESSENTIAL[kind][0])
+
+    @property
+    def _kept(self) -> dict[str, bytes]:
+        """The latest updates by kind."""
+        if self._unread:
+            self._read()
+        return self._latest_updates
+
+    def _read(self) -> None:
+        """Reads what was observed, as far as nothing later makes it void."""
+        unread, self._unread, self._unread_bytes = self._unread, [], 0
+        void = {_INFO}
+        for kind, update in reversed(unread):
+            if kind not in void and _can_be_kept(update) and self._note(kind, update):
+                void.add(kind)
+        for kind, update in unread:
+            if kind == _INFO and _can_be_kept(update):
+                self._merge_info(_members(update))
 
     def _take(self, members: dict[str, bytes]) -> None:
         modes, models = members.get("modes"), members.get("models")
         mode = _text(_members(modes).get("currentModeId"))
         if modes is not None and mode is not None:
             self._modes = modes
-            self._updates[_MODE] = _mode_update(mode)
+            self._kept[_MODE] = _mode_update(mode)
         if models is not None and _text(_members(models).get("currentModelId")) is not None:
             self._models = models
         if members.get("configOptions", b"null").startswith(b"["):
-            self._updates[_CONFIG] = _config_update(members["configOptions"])
+            self._kept[_CONFIG] = _config_update(members["configOptions"])
 
-    def _note(self, kind: str, update: bytes) -> None:
-        members = _members(update)
-        if kind == _INFO:
-            self._merge_info(members)
-        elif kind in _ESSENTIAL:
-            name, beginnings = _ESSENTIAL[kind]
-            if members.get(name, b"null")[0] in beginnings:
-                self._updates[kind] = update
+    def _note(self, kind: str, update: bytes) -> bool:
+        """Keeps an update that has the member it is kept for; tells whether it has."""
+        name, beginnings = _ESSENTIAL[kind]
+        is_whole = _members(update).get(name, b"null")[0] in beginnings
+        if is_whole:
+            self._kept[kind] = update
+        return is_whole
 
     def _merge_info(self, members: dict[str, bytes]) -> None:
         """What is absent stays; null says that there is none any more, and is kept to say so."""
-        info = _members(self._updates.get(_INFO))
+        info = _members(self._kept.get(_INFO))
         for name in _INFO_MEMBERS:
             if members.get(name, b"-")[0] in b'"n':
                 info[name] = members[name]
         info.pop("sessionUpdate", None)
         if info:
-            self._updates[_INFO] = _object({"sessionUpdate": _json(_INFO), **info})
+            self._kept[_INFO] = _object({"sessionUpdate": _json(_INFO), **info})
 
 
 def _open(raw: bytes) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ class Alarm:
     def __init__(self, *, on_due: Callable[[], None]) -> None:
         self._on_due = on_due
         self._timer: asyncio.TimerHandle | None = None
+        self._due_at: float | None = None  # uvloop's handle of what is due at once does not know it
 
     def set(self, due_at: float | None) -> None:
         """Sets it, in place of the time before. Idempotent.
@@ -23,14 +24,15 @@ class Alarm:
         Args:
             due_at: The event loop's time; None for never.
         """
+        if due_at == self._due_at:
+            return
+        self._due_at = due_at
         if self._timer is not None:
-            if self._timer.when() == due_at:
-                return
             self._timer.cancel()
             self._timer = None
         if due_at is not None:
             self._timer = asyncio.get_running_loop().call_at(due_at, self._ring)
 
     def _ring(self) -> None:
-        self._timer = None
+        self._timer = self._due_at = None
         self._on_due()

@@ -5,8 +5,9 @@ A conversation that nobody uses is only its record here. Nothing in this module 
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from acprelay.errors import InvalidKey, RelayError, SessionNotFound, StoreError, Unavailable
 from acprelay.routing.building import Rules
@@ -22,6 +23,8 @@ from acprelay.session.models import SessionKey
 from acprelay.session.ports import Clock, IdGenerator
 
 logger = logging.getLogger(__name__)
+
+_HOUSES_AT_ONCE = 64
 
 
 class Archive:
@@ -88,24 +91,32 @@ class Archive:
             raise SessionNotFound(key=public_id[:200])
         return self._drivers.get(key) or self._wake(record, runs)
 
-    def listed(self) -> Iterator[Listed]:
-        """Tells of every conversation."""
-        for key, record in self._records.items():
-            if key in self._leaving:
-                continue
-            driver = self._drivers.get(key)
-            current = record if driver is None else driver.record
-            yield Listed(
-                session_id=str(key),
-                cwd=current.cwd,
-                title=current.title,
-                updated_at=current.updated_at,
-                agent=current.agent,
-                group=key.session_id,
-                role=key.role,
-                worktree=current.worktree,
-                is_live=driver is not None and driver.is_live,
-            )
+    def listed(self, may_see: Callable[[SessionKey], bool]) -> Iterator[Listed]:
+        """Tells of every conversation that somebody may see.
+
+        Args:
+            may_see: Tells that of one, by its name.
+        """
+        return filter(None, map(self.describe, filter(may_see, self._records)))
+
+    def describe(self, key: SessionKey) -> Listed | None:
+        """Tells of one conversation; None where there is none, or it is being removed."""
+        record = self._records.get(key)
+        if record is None or key in self._leaving:
+            return None
+        driver = self._drivers.get(key)
+        current = record if driver is None else driver.record
+        return Listed(
+            session_id=str(key),
+            cwd=current.cwd,
+            title=current.title,
+            updated_at=current.updated_at,
+            agent=current.agent,
+            group=key.session_id,
+            role=key.role,
+            worktree=current.worktree,
+            is_live=driver is not None and driver.is_live,
+        )
 
     def in_use(self) -> list[ConversationDriver]:
         """Gives the drivers of the conversations that are in use."""
@@ -146,14 +157,20 @@ class Archive:
         self._records[driver.key] = driver.record
         self._feed.add(EventKind.SESSION_OPENED, driver.key, {"agent": driver.record.agent})
 
-    def keep_house(self, now: float, *, idle_s: float) -> None:
+    async def keep_house(self, now: float, *, idle_s: float) -> None:
         """Saves what has changed, and lets go of drivers that nobody needs.
+
+        However many there are, other work goes on in between. May be cancelled.
 
         Args:
             now: The event loop's time.
             idle_s: How long a run may be of no use to anybody before it is ended.
         """
-        for driver in list(self._drivers.values()):
+        for number, driver in enumerate(list(self._drivers.values()), 1):
+            if number % _HOUSES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if self._drivers.get(driver.key) is not driver:
+                continue
             try:
                 is_over = driver.keep_house(now, idle_s=idle_s)
             except Exception:

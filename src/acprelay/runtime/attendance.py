@@ -37,8 +37,12 @@ class Client(Protocol):
         """Which of the methods for files and terminals it has said that it serves."""
         ...
 
-    def flush(self) -> None:
-        """Writes what is due to it."""
+    def flush(self, attachment: Attachment) -> None:
+        """Writes what is due to it.
+
+        Args:
+            attachment: Its presence that something may be due to.
+        """
         ...
 
     def sample(self, attachment: Attachment, read_at: float) -> None:
@@ -85,7 +89,7 @@ class Attendance:
         self._presence = presence
         self._ids = ids
         self._on_change = on_change
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[Attachment, Client] = {}
 
     @property
     def has_clients(self) -> bool:
@@ -95,8 +99,7 @@ class Attendance:
     @property
     def has_prompters(self) -> bool:
         """Whether anybody is connected who may prompt."""
-        present = map(self._presence.find, self._clients)
-        return any(each is not None and Grant.PROMPT in each.grants for each in present)
+        return any(Grant.PROMPT in each.grants for each in self._clients)
 
     def principal_of(self, attachment_id: str) -> str | None:
         """The id of the principal whose client an attachment is; None where it was given up."""
@@ -110,8 +113,8 @@ class Attendance:
 
     def flush(self) -> None:
         """Has every connection write what is due."""
-        for client in list(self._clients.values()):
-            client.flush()
+        for attachment, client in list(self._clients.items()):
+            client.flush(attachment)
 
     @property
     def has_lanes(self) -> bool:
@@ -120,10 +123,8 @@ class Attendance:
 
     def sample(self, read_at: float) -> None:
         """Has every connection measure how long it takes to write what the log holds now."""
-        for attachment_id, client in self._clients.items():
-            attachment = self._presence.find(attachment_id)
-            if attachment is not None:
-                client.sample(attachment, read_at)
+        for attachment, client in self._clients.items():
+            client.sample(attachment, read_at)
 
     # -- coming
 
@@ -233,7 +234,7 @@ class Attendance:
             after=place,
             pending=pending,
         )
-        former = self._clients.pop(attachment_id, None)
+        former = self._clients.pop(attachment, None)
         if former is not None:
             former.dispossess(attachment)
         return self._admit(client, attachment)
@@ -252,22 +253,22 @@ class Attendance:
         if self._presence.find(attachment.id) is None:
             return False
         attachment.push(reply, reply_to=request_id)
-        client = self._clients.get(attachment.id)
+        client = self._clients.get(attachment)
         if client is not None:
-            client.flush()
+            client.flush(attachment)
         return True
 
     # -- going
 
     def lose(self, attachment: Attachment, *, now: float) -> None:
         """Takes note that a client's connection is lost; nothing changes for the agent."""
-        if self._clients.pop(attachment.id, None) is not None:
+        if self._clients.pop(attachment, None) is not None:
             self._presence.lose(attachment.id, now=now)
             self._on_change()
 
     def leave(self, attachment: Attachment) -> None:
         """Lets a client go that will not come back. Idempotent."""
-        self._clients.pop(attachment.id, None)
+        self._clients.pop(attachment, None)
         self._presence.give_up(attachment.id)
         self._on_change()
 
@@ -278,13 +279,11 @@ class Attendance:
             why: What they are told.
         """
         clients, self._clients = self._clients, {}
-        for attachment_id, client in clients.items():
-            attachment = self._presence.find(attachment_id)
-            if attachment is not None:
-                attachment.push(loss_notice(self._session_id, self._log.generation, why))
-                attachment.is_blind = True  # there is no log any more
-                client.expel(attachment)
-                self._presence.give_up(attachment_id)
+        for attachment, client in clients.items():
+            attachment.push(loss_notice(self._session_id, self._log.generation, why))
+            attachment.is_blind = True  # there is no log any more
+            client.expel(attachment)
+            self._presence.give_up(attachment.id)
 
     def _present(self, client: Client, attachment: Attachment | str) -> Attachment:
         return self._new(client, attachment) if isinstance(attachment, str) else attachment
@@ -301,7 +300,7 @@ class Attendance:
         )
 
     def _admit(self, client: Client, attachment: Attachment) -> Attachment:
-        self._clients[attachment.id] = client
+        self._clients[attachment] = client
         # What is asked for is said to the agent, as a prompt is.
         is_heard = Grant.PROMPT in attachment.grants
         attachment.serves = client.serves if is_heard else frozenset()

@@ -289,9 +289,9 @@ class ClientConnection:
         """Gives the client a message that belongs to no session."""
         self._outbox.say(message)
 
-    def flush(self) -> None:
-        """Writes what is due to the client, as far as its socket takes it."""
-        self._outbox.flush()
+    def flush(self, attachment: Attachment) -> None:
+        """Writes what is due to the client in a session, as far as its socket takes it."""
+        self._outbox.flush(attachment)
 
     def sample(self, attachment: Attachment, read_at: float) -> None:
         """Measures how long it takes until the client has been written what a log holds now."""

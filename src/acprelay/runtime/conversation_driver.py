@@ -217,11 +217,14 @@ class ConversationDriver:
         if run is not self._slot.serving:
             return
         read_at = perf_counter()
-        self._conversation.receive_agent(lines, oversized, now=self._now())
+        is_plain = self._conversation.receive_agent(lines, oversized, now=self._now())
         if read_at >= self._sample_at and self.attendance.has_clients:
             self._sample_at = read_at + _SAMPLE_S
             self.attendance.sample(read_at)
-        self._consequences.carry_out()
+        if is_plain:
+            self.attendance.flush()
+        else:
+            self._consequences.carry_out()
         if self._log.is_congested:
             # An agent may wait for the disk, never for a client.
             self._slot.pause()

@@ -7,7 +7,7 @@ manager's business.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from acprelay.config import Limits
 from acprelay.errors import (
@@ -106,9 +106,17 @@ class ConversationHost:
         """Takes up what an earlier relay has left; turns that it was in are marked interrupted."""
         self._archive.recover(runs=self)
 
-    def listed(self) -> Iterator[Listed]:
-        """Tells of every conversation."""
-        return self._archive.listed()
+    def listed(self, may_see: Callable[[SessionKey], bool]) -> Iterator[Listed]:
+        """Tells of every conversation that somebody may see.
+
+        Args:
+            may_see: Tells that of one, by its name.
+        """
+        return self._archive.listed(may_see)
+
+    def describe(self, key: SessionKey) -> Listed | None:
+        """Tells of one conversation; None where there is none."""
+        return self._archive.describe(key)
 
     def forsake(self, principal: str) -> None:
         """Lets a principal go for good: what its clients have left is not taken up by anybody.
@@ -315,4 +323,5 @@ class ConversationHost:
     async def keep_house(self) -> None:
         """Tells the manager what runs have done; lets go of conversations that nobody uses."""
         await self.runs.report_activity()
-        self._archive.keep_house(asyncio.get_running_loop().time(), idle_s=self._limits.idle_s)
+        now = asyncio.get_running_loop().time()
+        await self._archive.keep_house(now, idle_s=self._limits.idle_s)

@@ -7,8 +7,9 @@ and written is not known here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Never
 
 from acprelay.errors import SessionNotFound
@@ -62,7 +63,7 @@ class Inspection:
         states = {each.key: str(each.state).lower() for each in await self._manager.list()}
         return [
             Seen(listed, states.get(SessionKey(listed.group, listed.role), DORMANT))
-            for listed in self._observable(principal)
+            for listed in self._host.listed(partial(principal.may, Grant.OBSERVE))
         ]
 
     async def session(self, key: SessionKey) -> tuple[Seen, dict[str, Any]]:
@@ -76,10 +77,10 @@ class Inspection:
         """
         driver = self.find(key)
         report = await inspect_run(driver, runs=self._host.runs, clock=self._host.clock)
-        for listed in self._host.listed():
-            if listed.session_id == str(key):
-                return Seen(listed, report["state"]), report
-        raise SessionNotFound(key=str(key))
+        listed = self._host.describe(key)
+        if listed is None:  # it was removed meanwhile
+            raise SessionNotFound(key=str(key))
+        return Seen(listed, report["state"]), report
 
     def find(self, key: SessionKey) -> ConversationDriver:
         """Gives the driver of a conversation; one at rest is woken, and no run begun.
@@ -132,8 +133,3 @@ class Inspection:
         task = self._host.background.start(work, name=name)
         await asyncio.wait([task])
         task.result()
-
-    def _observable(self, principal: Principal) -> Iterator[Listed]:
-        for listed in self._host.listed():
-            if principal.may(Grant.OBSERVE, SessionKey(listed.group, listed.role)):
-                yield listed

@@ -8,9 +8,7 @@ written yet stays in the sessions' logs, so a slow client costs no memory of its
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
 from acprelay.routing.attachment import Attachment
 from acprelay.runtime.lag_samples import LagSamples
@@ -33,7 +31,8 @@ class Outbox:
         self.lane_bytes = 0
         self._outlet = outlet
         self._lane: list[bytes] = []
-        self._sources: deque[Attachment] = deque()
+        self._sources: dict[Attachment, None] = {}
+        self._due: dict[Attachment, None] = {}  # sources that may have something, in turn
         self._retiring: dict[Attachment, Callable[[], None] | None] = {}
         self._stopped = asyncio.Event()
         self._closed = False
@@ -47,7 +46,7 @@ class Outbox:
         frame = text_frame(message)
         self._lane.append(frame)
         self.lane_bytes += len(frame)
-        self.flush()
+        self._write_due()
 
     def add(
         self,
@@ -57,15 +56,14 @@ class Outbox:
         is_told: bool = False,  # noqa: ARG002
     ) -> None:
         """Begins to write what is due to an attachment. Idempotent."""
-        if attachment not in self._sources:
-            self._sources.append(attachment)
+        self._sources[attachment] = self._due[attachment] = None
 
     def remove(self, attachment: Attachment) -> None:
         """Stops writing an attachment's frames, at once. Idempotent."""
         self._retiring.pop(attachment, None)
         self._samples.forget(attachment)
-        with suppress(ValueError):
-            self._sources.remove(attachment)
+        self._sources.pop(attachment, None)
+        self._due.pop(attachment, None)
 
     def retire(self, attachment: Attachment, *, then: Callable[[], None] | None = None) -> None:
         """Stops writing an attachment's frames once its lane is empty.
@@ -76,12 +74,23 @@ class Outbox:
         """
         if attachment in self._sources:
             self._retiring[attachment] = then
-            self.flush()
+            self.flush(attachment)
         elif then is not None:
             then()
 
-    def flush(self) -> None:
-        """Writes what is due, until nothing is or the transport is full."""
+    def flush(self, attachment: Attachment | None = None) -> None:
+        """Writes what is due, until nothing is or the transport is full.
+
+        Args:
+            attachment: The only one that anything new can be due to; None where any may be.
+        """
+        if attachment is None:
+            self._due.update(self._sources)
+        elif attachment in self._sources:
+            self._due[attachment] = None
+        self._write_due()
+
+    def _write_due(self) -> None:
         if self._closed:
             return
         while not self._outlet.writing_paused:
@@ -91,7 +100,9 @@ class Outbox:
                 self._outlet.write(b"".join(self._lane))
                 self._lane.clear()
                 self.lane_bytes = 0
-            elif not self._write_next_source():
+            elif self._due:
+                self._write_next_source()
+            else:
                 return
         self._stopped.set()
 
@@ -101,6 +112,7 @@ class Outbox:
         self._lane.clear()
         self.lane_bytes = 0
         self._sources.clear()
+        self._due.clear()
         self._samples.clear()
         retiring, self._retiring = self._retiring, {}
         for then in retiring.values():
@@ -117,28 +129,23 @@ class Outbox:
             await self._stopped.wait()
             self._stopped.clear()
             await self._outlet.drain()
-            self.flush()
+            self._write_due()
 
-    def _write_next_source(self) -> bool:
-        for source in tuple(self._sources):
-            if source not in self._sources:
-                continue  # whoever was called meanwhile has removed it
-            passed = source.passed
-            blobs = source.take(_QUANTUM_BYTES)
-            if blobs:
-                data = b"".join(blobs)  # a write costs more than a copy; a single one is no copy
-                self._outlet.write(data)
-                self._written.size += len(data)
+    def _write_next_source(self) -> None:
+        source = next(iter(self._due))
+        del self._due[source]
+        passed = source.passed
+        blobs = source.take(_QUANTUM_BYTES)
+        if blobs:
+            data = b"".join(blobs)  # a write costs more than a copy; a single one is no copy
+            self._outlet.write(data)
+            self._written.size += len(data)
             self._written.messages += source.passed - passed
-            self._samples.written(source)
-            if not source.lane_bytes and source in self._retiring:
-                self._end(source)
-            elif blobs and len(self._sources) > 1:
-                self._sources.remove(source)
-                self._sources.append(source)
-            if blobs:
-                return True
-        return False
+        self._samples.written(source)
+        if source in self._retiring and not source.lane_bytes:
+            self._end(source)
+        elif source.has_pending:
+            self._due[source] = None  # behind the others
 
     def sample(self, attachment: Attachment, read_at: float) -> None:
         """Measures how long it takes until an attachment has been written what its log holds now.
@@ -154,7 +161,7 @@ class Outbox:
 
     def _end(self, source: Attachment) -> None:
         then = self._retiring.pop(source)
-        self._sources.remove(source)
+        del self._sources[source]
         self._samples.forget(source)
         if then is not None:
             then()

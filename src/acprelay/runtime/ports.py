@@ -91,8 +91,13 @@ class ClientWriter(Protocol):
         """
         ...
 
-    def flush(self) -> None:
-        """Writes what is due, as far as there is room."""
+    def flush(self, attachment: Attachment | None = None) -> None:
+        """Writes what is due, as far as there is room.
+
+        Args:
+            attachment: The only one, of those that were added, that anything new can be due to;
+                None where that may be any.
+        """
         ...
 
     def close(self) -> None:

@@ -21,6 +21,8 @@ from acprelay.session.ports import ConnectionRegistry, SessionManager
 
 logger = logging.getLogger(__name__)
 
+_COUNTED_AT_ONCE = 256
+
 
 class RunLifecycle:
     """Creates and ends the runs of a relay.
@@ -163,7 +165,9 @@ class RunLifecycle:
 
     async def report_activity(self) -> None:
         """Tells the manager what runs have done since the last call."""
-        for key in self._registry:
+        for number, key in enumerate(self._registry, 1):
+            if number % _COUNTED_AT_ONCE == 0:
+                await asyncio.sleep(0)
             handle = self._registry.get(key)
             if handle is not None and handle.agent is not None:
                 received, sent = handle.agent.take_activity()

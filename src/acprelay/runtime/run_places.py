@@ -15,6 +15,8 @@ from acprelay.runtime.agent_run import AgentRun
 from acprelay.session.models import SessionKey
 from acprelay.session.ports import ConnectionRegistry
 
+_FEW = 16
+
 
 class RunPlaces:
     """Places for runs.
@@ -32,7 +34,9 @@ class RunPlaces:
         self._most = most
         self._most_each = most_each
         self._creating: Counter[str | None] = Counter()
-        self._living: dict[SessionKey, str | None] = {}
+        self._living: dict[SessionKey, str | None] = {}  # and a few that are gone
+        self._each: Counter[str | None] = Counter()
+        self._look_at = _FEW
 
     @contextmanager
     def creating(self, sponsor: str | None) -> Iterator[None]:
@@ -44,13 +48,11 @@ class RunPlaces:
         Raises:
             LimitReached: There is none, or none for this principal.
         """
-        self._living = {
-            key: each for key, each in self._living.items() if self._registry.get(key) is not None
-        }
-        if len(self._living) + self._creating.total() >= self._most:
+        if len(self._living) >= self._look_at or self._is_full or self._has_enough(sponsor):
+            self._look()
+        if self._is_full:
             raise LimitReached(limit="sessions that run", most=self._most, setting="sessions")
-        own = Counter(self._living.values())[sponsor] + self._creating[sponsor]
-        if sponsor is not None and own >= self._most_each:
+        if self._has_enough(sponsor):
             raise LimitReached(
                 limit="sessions of one principal that run",
                 most=self._most_each,
@@ -65,4 +67,23 @@ class RunPlaces:
 
     def created(self, key: SessionKey, sponsor: str | None) -> None:
         """Takes note that a run is there; its place is free once the registry has it no more."""
+        if key in self._living:  # a run before this one, which is gone
+            self._each[self._living[key]] -= 1
         self._living[key] = sponsor
+        self._each[sponsor] += 1
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._living) + self._creating.total() >= self._most
+
+    def _has_enough(self, sponsor: str | None) -> bool:
+        own = self._each[sponsor] + self._creating[sponsor]
+        return sponsor is not None and own >= self._most_each
+
+    def _look(self) -> None:
+        """Forgets those that are gone; done now and then, as it costs a look at all."""
+        self._living = {
+            key: each for key, each in self._living.items() if self._registry.get(key) is not None
+        }
+        self._each = Counter(self._living.values())
+        self._look_at = max(_FEW, 2 * len(self._living))

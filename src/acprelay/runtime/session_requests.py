@@ -15,7 +15,7 @@ from acprelay.routing.attach_params import read_attach, read_cancel_turn
 from acprelay.routing.attachment import Attachment
 from acprelay.routing.destinations import Destination
 from acprelay.routing.frames import error_reply, result_reply
-from acprelay.routing.listing import Listed, list_sessions
+from acprelay.routing.listing import list_sessions
 from acprelay.runtime.attendance import Client
 from acprelay.runtime.client_sessions import ClientSessions, Place, unnamed
 from acprelay.runtime.conversation_driver import ConversationDriver
@@ -23,7 +23,6 @@ from acprelay.runtime.conversation_host import ConversationHost
 from acprelay.runtime.opening import Opening
 from acprelay.runtime.ports import ClientWriter
 from acprelay.runtime.run_inspection import inspect_run
-from acprelay.session.models import SessionKey
 from acprelay.wire import Envelope
 
 _CLOSED = "a client closed it"
@@ -77,7 +76,7 @@ class SessionRequests:
             worktree=driver.record.worktree,
         )
         self._admit(driver, attachment, is_told=True)
-        self._outbox.flush()
+        self._outbox.flush(attachment)
 
     def serve(self, what: Destination, envelope: Envelope) -> None:
         """Serves a request.
@@ -86,7 +85,7 @@ class SessionRequests:
             RelayError: It cannot be served.
         """
         if what is Destination.LIST_SESSIONS:
-            seen = filter(self._may_see, self._host.listed())
+            seen = self._host.listed(partial(self._principal.may, Grant.OBSERVE))
             result = list_sessions(seen, envelope.member("params"))
             self._outbox.say(result_reply(envelope.id or b"null", result))
             return
@@ -113,10 +112,12 @@ class SessionRequests:
                 self._describe_run(driver, envelope)
             case _:
                 self._cancel_turn(driver, envelope)
-        self._outbox.flush()
+        self._flush(envelope.session_id)
 
-    def _may_see(self, entry: Listed) -> bool:
-        return self._principal.may(Grant.OBSERVE, SessionKey(entry.group, entry.role))
+    def _flush(self, session_id: str) -> None:
+        place = self._sessions.place(session_id)
+        if place is not None:
+            self._outbox.flush(place.attachment)
 
     def _enter(self, driver: ConversationDriver, way: Way, envelope: Envelope) -> None:
         self._sessions.check_room(envelope.session_id)

@@ -196,9 +196,17 @@ class StreamedOutbox:
         if any(seat.attachment is attachment for seat in self._all()):
             self._samples.begin(attachment, read_at)
 
-    def flush(self) -> None:
-        """Has the streams write what is due."""
-        for seat in list(self._all()):
+    def flush(self, attachment: Attachment | None = None) -> None:
+        """Has the streams write what is due.
+
+        Args:
+            attachment: The only one that anything new can be due to; None where any may be.
+        """
+        if attachment is None:
+            seats = list(self._all())
+        else:
+            seats = list(self._seats.get(attachment.session_id, ()))
+        for seat in seats:
             self._nudge(seat)
 
     def close(self) -> None:

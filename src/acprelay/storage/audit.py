@@ -37,9 +37,12 @@ class AuditFile:
             if self._fd is None:
                 self._fd = self._open()
             write_all(self._disk, self._fd, [b"\n" + line if self._is_torn else line])
-        except Exception:
+        except OSError as error:
             self._is_torn = True
-            logger.exception("cannot write to the audit log %s: an entry is lost", self._path)
+            reason = error.strerror or error
+            logger.error(  # noqa: TRY400 - says all there is
+                "cannot write to the audit log %s, an entry is lost: %s", self._path, reason
+            )
         else:
             self._is_torn = False
 

@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 HolderT = TypeVar("HolderT")
+
+
+@dataclass(slots=True)
+class _Account:
+    """What one holder has: how many bytes, in how many holds."""
+
+    size: int = 0
+    holds: int = 0
+    is_closed: bool = False
+
+
+class _Hold(NamedTuple, Generic[HolderT]):
+    """Runs that were held at once: whose, how many, and how many bytes they have together."""
+
+    holder: HolderT
+    account: _Account
+    runs: int
+    size: int
 
 
 class RunBudget(Generic[HolderT]):
@@ -21,7 +40,9 @@ class RunBudget(Generic[HolderT]):
         self._limit = limit
         self._drop = drop
         self._size = 0
-        self._holds: deque[tuple[HolderT, int, int]] = deque()  # holder, runs, bytes
+        self._holds: deque[_Hold[HolderT]] = deque()
+        self._accounts: dict[HolderT, _Account] = {}
+        self._void = 0  # holds of accounts that are closed
 
     @property
     def size(self) -> int:
@@ -36,19 +57,33 @@ class RunBudget(Generic[HolderT]):
             runs: How many.
             size: How many bytes they have together.
         """
-        self._holds.append((holder, runs, size))
+        account = self._accounts.get(holder)
+        if account is None:
+            account = self._accounts[holder] = _Account()
+        account.size += size
+        account.holds += 1
+        self._holds.append(_Hold(holder, account, runs, size))
         self._size += size
         while self._size > self._limit:
             self._drop_some()
 
     def release(self, holder: HolderT) -> None:
         """Counts a log's runs no longer: it has let go of them itself."""
-        kept = [hold for hold in self._holds if hold[0] is not holder]
-        self._holds = deque(kept)
-        self._size = sum(size for _, _, size in kept)
+        account = self._accounts.pop(holder, None)
+        if account is None:
+            return
+        account.is_closed = True
+        self._size -= account.size
+        self._void += account.holds
+        if self._void * 2 > len(self._holds):  # seldom enough to cost each release but a little
+            self._holds = deque(hold for hold in self._holds if not hold.account.is_closed)
+            self._void = 0
 
     def _drop_some(self) -> None:
-        holder, runs, size = self._holds.popleft()
+        holder, account, runs, size = self._holds.popleft()
+        if account.is_closed:
+            self._void -= 1
+            return
         # Run by run: a log that writes much at once would else empty the whole window with it.
         dropped = 0
         while runs and self._size > self._limit:
@@ -56,8 +91,13 @@ class RunBudget(Generic[HolderT]):
             dropped += freed
             self._size -= freed
             runs -= 1
+        account.size -= dropped
         if runs:
-            self._holds.appendleft((holder, runs, size - dropped))
+            self._holds.appendleft(_Hold(holder, account, runs, size - dropped))
+            return
+        account.holds -= 1
+        if not account.holds:
+            del self._accounts[holder]
 
 
 class Backlog:

@@ -85,7 +85,8 @@ class RecordWriter:
             return  # what has its name, or should have, is another file by now
         command = self._undurable.pop(key)
         if error is None:
-            self._path(key).with_name(FORMER_NAME).unlink(missing_ok=True)
+            with suppress(OSError):  # one that stays is read only where the other is not whole
+                self._path(key).with_name(FORMER_NAME).unlink()
         else:
             self._fail(command, error)
 

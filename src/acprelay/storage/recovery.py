@@ -100,7 +100,7 @@ def _recover(directory: Path) -> Recovered:
         recovered.headers.append(each.header)
         base = each.header.base
         recovered.segments.append(
-            Segment(path=each.path, base=base, last=base, end=each.size, index=new_index(base))
+            Segment(path=str(each.path), base=base, last=base, end=each.size, index=new_index(base))
         )
     for before, after in zip(recovered.segments, recovered.segments[1:], strict=False):
         before.last = after.base
@@ -150,7 +150,7 @@ def _mended(found: _Found, recovered: Recovered) -> Segment:
                 recovered.troubles.append(damage_error(kept, why, last=last))
             os.truncate(found.path, end)
             found.size = end
-    return Segment(path=found.path, base=base, last=last, end=end, index=index)
+    return Segment(path=str(found.path), base=base, last=last, end=end, index=index)
 
 
 @contextmanager

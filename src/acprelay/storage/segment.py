@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from acprelay.routing.log import Slice
 from acprelay.storage.batches import SEGMENT_HEADER_BYTES, SegmentHeader
@@ -29,7 +28,7 @@ class Segment:
         index: Where its entries are.
     """
 
-    path: Path
+    path: str
     base: int
     last: int
     end: int
@@ -42,7 +41,7 @@ class Segment:
             Damage: They are not there, or not as they were written.
             OSError: The file cannot be read.
         """
-        fd = files.get(str(self.path))
+        fd = files.get(self.path)
         return read_batches(
             lambda size, offset: os.pread(fd, size, offset),
             self.index,

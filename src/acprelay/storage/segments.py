@@ -146,7 +146,7 @@ class Segments:
     def close(self) -> None:
         """Closes what was opened to be read."""
         for segment in self._segments:
-            self._shared.files.close(str(segment.path))
+            self._shared.files.close(segment.path)
 
     def read(self, after: int, *, upto: int, limit: int) -> Slice:
         """Gives entries that are written, of one segment at most.
@@ -174,28 +174,29 @@ class Segments:
             if error.errno in _GONE:
                 raise self._put_aside(index, error.strerror) from error
             raise Unavailable(
-                f"cannot read {segment.path.name}: {error.strerror}",
+                f"cannot read {Path(segment.path).name}: {error.strerror}",
                 hint="try again; the relay may have too many files open",
-                path=str(segment.path),
+                path=segment.path,
             ) from error
 
     def _begin(self, generation: str, *, base: int) -> tuple[Segment, SegmentFile]:
         header = SegmentHeader(generation, base, follows=bool(self._segments))
-        path = self._directory / segment_name(header)
+        path = str(self._directory / segment_name(header))
         segment = Segment(
             path=path, base=base, last=base, end=SEGMENT_HEADER_BYTES, index=new_index(base)
         )
-        file = SegmentFile(str(path), encode_segment_header(header), self._stream)
+        file = SegmentFile(path, encode_segment_header(header), self._stream)
         self._segments.append(segment)
         self._active, self._file, self._generation = segment, file, generation
         return segment, file
 
     def _put_aside(self, index: int, why: object) -> SegmentDamaged:
         segment = self._segments[index]
+        path = Path(segment.path)
         if segment is self._active:
             self.seal()
         for each in self._segments[: index + 1]:
-            self._shared.files.close(str(each.path))
+            self._shared.files.close(each.path)
         del self._segments[: index + 1]
-        self._shared.outgoing.put(Quarantine(segment.path))
-        return SegmentDamaged(damage_error(segment.path, why, last=segment.last))
+        self._shared.outgoing.put(Quarantine(path))
+        return SegmentDamaged(damage_error(path, why, last=segment.last))

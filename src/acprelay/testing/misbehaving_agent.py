@@ -108,7 +108,7 @@ class MisbehavingAgent:
             "fill": self._fill,
             "flood": lambda _: _number_lines(sys.maxsize),
             "huge-line": lambda size: _write(1, b'"' + b"x" * (int(size) - 2) + b'"\n'),
-            "unended-line": lambda size: _write(1, b"x" * int(size)),
+            "unended-line": lambda size: _begin_line(int(size)),
             "nested": self._nest,
             "echo": lambda _: _echo(),
             "until-eof": lambda _: _read_to_the_end(),
@@ -199,6 +199,13 @@ def _write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def _begin_line(size: int) -> None:
+    while size:
+        piece = min(size, 65_536)
+        _write(1, b"x" * piece)
+        size -= piece
 
 
 def _repeat(fd: int, text: bytes) -> NoReturn:

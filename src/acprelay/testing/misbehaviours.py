@@ -48,18 +48,20 @@ def _ask(request_id: str, *, session: str = "$session") -> str:
 
 
 _PROMPT = "at=session/prompt"
+_MUCH = "flood " * 1500
+_NEWS = f'{{"text":"{_MUCH}"}}'
 _TURN = '{"stopReason":"end_turn"}'
 
 _FLOODS = {
     "floods-updates": Misbehaviour(
-        "sends updates without end in a turn", (_PROMPT, f"repeat={_update('flood')}")
+        "sends updates without end in a turn", (_PROMPT, f"repeat={_update(_MUCH)}")
     ),
     "floods-stderr": Misbehaviour(
         "writes to its standard error without end in a turn", (_PROMPT, "moan=flood")
     ),
     "floods-notifications": Misbehaviour(
         "sends notifications that name no session, without end",
-        (_PROMPT, f"repeat={_notification('_flood/news', '{}')}"),
+        (_PROMPT, f"repeat={_notification('_flood/news', _NEWS)}"),
     ),
     "floods-requests": Misbehaviour(
         "asks for permission without end, and reads no answer", (_PROMPT, f"repeat={_ask('7')}")
@@ -67,6 +69,13 @@ _FLOODS = {
     "floods-unknown-requests": Misbehaviour(
         "asks for what nobody knows without end, and reads no answer",
         (_PROMPT, 'repeat={"jsonrpc":"2.0","id":7,"method":"flood"}'),
+    ),
+    "floods-before-initialize": Misbehaviour(
+        "sends notifications without end, and never answers initialize",
+        ("at=initialize", f"repeat={_notification('_flood/news', _NEWS)}"),
+    ),
+    "floods-one-line": Misbehaviour(
+        "writes a line without end in a turn", (_PROMPT, f"unended-line={10**15}")
     ),
     "floods-noise": Misbehaviour(
         "writes lines that are no messages without end", (_PROMPT, "flood")

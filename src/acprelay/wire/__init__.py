@@ -29,12 +29,13 @@ from acprelay.wire.salvage import (
     peek_truncated,
 )
 from acprelay.wire.splice import keep_meta, rewrite
-from acprelay.wire.stream import Rewritten, UpdateStream
+from acprelay.wire.stream import Buffer, Rewritten, UpdateStream
 from acprelay.wire.updates import update_kind
 from acprelay.wire.websocket import frames_size, skip, text_frame, text_header, walk
 
 __all__ = [
     "METHODS",
+    "Buffer",
     "Envelope",
     "LineSplitter",
     "MessageKind",

@@ -9,6 +9,7 @@ method.
 from __future__ import annotations
 
 import json
+import re
 from enum import Enum, auto
 
 import msgspec
@@ -18,6 +19,7 @@ from acprelay.wire.objects import (
     Members,
     Span,
     Values,
+    after_key,
     open_nested,
     open_object,
     place,
@@ -31,6 +33,16 @@ _SCALAR_BEGINNINGS = frozenset(b'"-0123456789n')
 _NONE: Members = {}
 _HINT = "send a JSON-RPC 2.0 message: a method, or an id with either a result or an error"
 
+# The beginning of a call as nearly all are spelt: members in the order of the protocol's examples,
+# one space between them or none, and text that stands for itself.
+_USUAL = re.compile(
+    rb"""\{"jsonrpc":\ ?("2\.0"),\ ?
+    (?:"id":\ ?("[ !#-\[\]-~]*"|-?(?:0|[1-9][0-9]*)),\ ?)?
+    "method":\ ?("[ !#-\[\]-~]*"),\ ?
+    "params":\ ?(\{)"sessionId":\ ?("[ !#-\[\]-~]*")(,?)""",
+    re.VERBOSE,
+)
+
 _decode_string = msgspec.json.Decoder(str).decode
 
 
@@ -40,6 +52,9 @@ class MessageKind(Enum):
     REQUEST = auto()
     NOTIFICATION = auto()
     RESPONSE = auto()
+
+
+_REQUEST, _NOTIFICATION, _RESPONSE = MessageKind  # a class is slower to ask for its members
 
 
 class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -73,7 +88,7 @@ class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
     @property
     def body_name(self) -> str:
         """Which member the body is."""
-        return "result" if self.kind is MessageKind.RESPONSE else "params"
+        return "result" if self.kind is _RESPONSE else "params"
 
     def member(self, name: str, *path: str) -> bytes | None:
         """Gives the raw JSON of a value: `member("params", "cwd")`.
@@ -109,6 +124,10 @@ def peek(frame: bytes) -> Envelope:
         InvalidRequest: It is JSON, but no single JSON-RPC message, or a name occurs twice on a
             level that is read.
     """
+    return _peek_usual(frame) or _peek_any(frame)
+
+
+def _peek_any(frame: bytes) -> Envelope:
     text, values = open_object(frame)
     top = place(text, (0, len(text)), values)
     message_id = None
@@ -121,6 +140,56 @@ def peek(frame: bytes) -> Envelope:
     return _peek_response(frame, text, top, values, message_id)
 
 
+def _peek_usual(frame: bytes) -> Envelope | None:
+    """Reads a call that is spelt as nearly all are; gives None in any doubt.
+
+    Its beginning is compared as text. What follows the session's id is one JSON object, once a
+    brace stands before it and that of the top level is taken off; so the whole is one, too.
+    """
+    head = _USUAL.match(frame)
+    if head is None or not frame.endswith(b"}}"):
+        return None
+    at = head.end()
+    _, jsonrpc, id_, method, params, session_id, comma = head.regs
+    try:
+        values = open_nested(b"{" + frame[at:-1])
+        if not frame.isascii():
+            frame.decode()
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    if "sessionId" in values or (comma[0] == comma[1]) is bool(values):
+        return None
+    body: Members = {"sessionId": session_id}
+    for name, value in values.items():
+        begin = after_key(frame, at, name)
+        if not frame.startswith(value, begin):
+            return None
+        at = begin + len(value)
+        body[name] = begin, at
+        at += 1
+    end = len(frame) - 1
+    if values and at != end:
+        return None
+    if id_[0] < 0:
+        kind, message_id = _NOTIFICATION, None
+        top = {"jsonrpc": jsonrpc, "method": method, "params": (params[0], end)}
+    else:
+        kind, message_id = _REQUEST, frame[id_[0] : id_[1]]
+        top = {"jsonrpc": jsonrpc, "id": id_, "method": method, "params": (params[0], end)}
+    return Envelope(
+        frame,
+        kind,
+        message_id,
+        frame[method[0] + 1 : method[1] - 1].decode(),
+        frame[session_id[0] + 1 : session_id[1] - 1].decode(),
+        bytes(values["requestId"]) if "requestId" in values else None,
+        False,
+        top,
+        body,
+        _meta(frame, body, values) if "_meta" in values else _NONE,
+    )
+
+
 def _peek_call(
     frame: bytes, text: bytes, top: Members, values: Values, message_id: bytes | None
 ) -> Envelope:
@@ -129,7 +198,7 @@ def _peek_call(
     method = _string(frame, top["method"])
     if method is None:
         raise _wrong_type("method", "a string")
-    kind = MessageKind.NOTIFICATION if message_id is None else MessageKind.REQUEST
+    kind = _NOTIFICATION if message_id is None else _REQUEST
     body = meta = _NONE
     session_id = request_id = None
     span = top.get("params")
@@ -162,9 +231,7 @@ def _peek_response(
         if "sessionId" in body:
             session_id = _string(frame, body["sessionId"])
         meta = _meta(text, body, nested)
-    return Envelope(
-        frame, MessageKind.RESPONSE, message_id, None, session_id, None, is_error, top, body, meta
-    )
+    return Envelope(frame, _RESPONSE, message_id, None, session_id, None, is_error, top, body, meta)
 
 
 def _meta(text: bytes, body: Members, values: Values) -> Members:

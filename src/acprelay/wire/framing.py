@@ -63,13 +63,15 @@ class LineSplitter:
             The lines that it completes, in order, with their newlines, which cost a copy to take
             off: `bare` does. Blank ones are left out.
         """
+        if b"\n" not in data:
+            self._hold(data)
+            return []
         lines = io.BytesIO(data).readlines()  # faster than `split`, which looks at each byte
-        rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
-        if lines:
-            if self._size:
-                lines[0] = self._complete(lines[0])
-            # Only a chunk beyond the limit can hold such a line whole.
-            lines = self._sift(lines) if len(data) > self._max else _without_blanks(lines)
+        rest = b"" if data.endswith(b"\n") else lines.pop()
+        if self._size:
+            lines[0] = self._complete(lines[0])
+        # Only a chunk beyond the limit can hold such a line whole.
+        lines = self._sift(lines) if len(data) > self._max else _without_blanks(lines)
         if rest:
             self._hold(rest)
         return lines

@@ -11,6 +11,7 @@ from acprelay.wire.envelope import ARRAY, NULL, OBJECT, Envelope, MessageKind
 from acprelay.wire.messages import json_string
 from acprelay.wire.objects import Members, Span
 
+_RESPONSE = MessageKind.RESPONSE
 _Edit = tuple[int, int, bytes]
 
 
@@ -50,7 +51,7 @@ def rewrite(
     body = envelope.body
     if session_id is not None and "sessionId" in body:
         edits.append((*body["sessionId"], json_string(session_id)))
-    is_call = envelope.kind is not MessageKind.RESPONSE
+    is_call = envelope.kind is not _RESPONSE
     if request_id is not None and is_call and "requestId" in body:
         edits.append((*body["requestId"], request_id))
     if cwd is not None and is_call and "cwd" in body:
@@ -63,12 +64,12 @@ def rewrite(
 
 
 def _apply(raw: bytes, edits: list[_Edit]) -> bytes:
-    edits.sort()
+    if len(edits) > 1:
+        edits.sort()
     parts: list[bytes] = []
     at = 0
     for start, stop, value in edits:
-        parts.append(raw[at:start])
-        parts.append(value)
+        parts += raw[at:start], value
         at = stop
     parts.append(raw[at:])
     return b"".join(parts)
@@ -85,7 +86,7 @@ def _stampings(envelope: Envelope, stamp: bytes) -> list[_Edit]:
     span = top.get(envelope.body_name)
     if span is not None and raw[span[0]] == OBJECT:
         return [_putting(raw, span, body, entry)]
-    if envelope.kind is MessageKind.RESPONSE:
+    if envelope.kind is _RESPONSE:
         return []
     if span is None:
         whole = (raw.index(b"{"), raw.rindex(b"}") + 1)

@@ -7,32 +7,36 @@ session id or `_meta` on a level that the relay reads. So it gets the same treat
 read, and comes out as the very bytes that the long way gives. Whatever is in doubt is left to the
 long way.
 
-What the value itself says is nobody's business on this way. So it is only for pieces of messages
-and of thoughts, of which the relay reads nothing more; they are told by the bytes that the value
-begins or ends with.
+What the value itself says matters little on this way. Most of a stream are pieces of messages and
+thoughts, of which the relay reads nothing more; they are told by the bytes that the value begins or
+ends with. Where shapes alternate, the kind of each update is read, and those of which the relay has
+to take note are handed on; a client's own words, which an agent may repeat, take the long way.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import takewhile
-from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from acprelay.wire.envelope import Envelope, MessageKind
+from acprelay.wire.envelope import Envelope
 from acprelay.wire.messages import json_string, stamp_around_seq
+from acprelay.wire.shapes import Template, find_piece, has_a_shape, make_template
+from acprelay.wire.updates import kind_of
 from acprelay.wire.websocket import text_header
 
+Buffer: TypeAlias = bytes | memoryview
+"""What `bytes.join` takes."""
+
 _MAX_TEMPLATES = 8
-_MAX_TEMPLATE_SIZE = 4096
 # A run is copied a few times: about this many bytes of it stay in a processor's cache.
 _RUN_SIZE = 64 * 1024
 _MAX_RUN = 256
-# Lines up to so many bytes are compared by joining them, which costs a copy, not a call for each.
+# Lines up to so many bytes are cheaper to copy than to call something for each.
 _MAX_JOINED = 1024
+_PIECES = ("agent_message_chunk", "agent_thought_chunk")
 _LAST_DIGITS = 3
 _ENDINGS = [b"%03d" % number for number in range(10**_LAST_DIGITS)]
 
@@ -42,60 +46,19 @@ _Nested = list[list[list[list[list[list[list[list[msgspec.Raw]]]]]]]]
 
 _decode_nested = msgspec.json.Decoder(_Nested).decode
 
-# The kind of a piece: an object's first member, or, as the Python SDK writes it, its last. Where
-# the whole is known to be one JSON value, these bytes at its beginning or end are nothing else.
-_KIND = rb"""
-    [ \t\n\r]* "sessionUpdate" [ \t\n\r]* : [ \t\n\r]*
-    "agent_(?:message|thought)_chunk" [ \t\n\r]*
-"""
-_OPENING = re.compile(rb"\{" + _KIND + b",", re.VERBOSE)
-_CLOSING = re.compile(b"," + _KIND + rb"\}", re.VERBOSE)
-
 
 class Rewritten(NamedTuple):
     """Ready WebSocket frames.
 
     Attributes:
-        blob: The frames, one after another.
+        parts: What the frames are when it is joined, which is left to whoever joins more with it.
         count: How many there are.
+        noted: The kind and the raw value of each update that is no piece.
     """
 
-    blob: bytes
-    count: int  # type: ignore[assignment]  # hides tuple's method, which a pair does not need
-
-
-class _Template(NamedTuple):
-    """What stands around what differs, in the line and in the client's frame.
-
-    Attributes:
-        prefix: What a line of this shape begins with; reaches into the value.
-        suffix: What it ends with, with its newline; likewise.
-        rest: Cuts out of a line what differs: the rest of the value.
-        opening: What stands for what `prefix` has of the value, when the value is checked.
-        closing: What stands for what `suffix` has of it.
-        around: How much longer a line is than what is checked of it.
-        new_prefix: What the client's frame has before the rest.
-        before_seq: What it has between the rest and the number.
-        after_seq: What it has after the number.
-    """
-
-    prefix: bytes
-    suffix: bytes
-    rest: itemgetter[slice]
-    opening: bytes
-    closing: bytes
-    around: int
-    new_prefix: bytes
-    before_seq: bytes
-    after_seq: bytes
-
-    def is_like(self, other: _Template) -> bool:
-        """Whether two shapes are the same: all that a template has follows from both ends."""
-        return (self.prefix, self.suffix) == (other.prefix, other.suffix)
-
-    def fits(self, line: bytes) -> bool:
-        """Whether a line has this shape."""
-        return line.startswith(self.prefix) and line.endswith(self.suffix)
+    parts: list[Buffer]
+    count: int  # type: ignore[assignment]  # hides tuple's method, which nobody needs here
+    noted: list[tuple[str, bytes]]
 
 
 class UpdateStream:
@@ -108,21 +71,27 @@ class UpdateStream:
     """
 
     def __init__(self, *, public_id: str, generation: str, out_of_turn: bool = False) -> None:
-        self._public_id = json_string(public_id)
-        self._stamp = stamp_around_seq(generation, out_of_turn=out_of_turn)
-        self._templates: list[_Template] = []
+        self._public_id = public_id
+        self._generation = generation
+        self._out_of_turn = out_of_turn
+        self._fixed: tuple[bytes, tuple[bytes, bytes]] | None = None  # made for the first template
+        self._pieces: list[Template] = []
+        self._updates: list[Template] = []
 
     def learn(self, envelope: Envelope) -> None:
-        """Remembers the shape of a message, if it is such a piece; the latest few are kept.
+        """Remembers the shape of a message, if it is an update; the latest few are kept.
 
         Args:
             envelope: A message that names the session by the agent's own id for it. An update under
                 another id (a sub-agent's) must not be given: its stamp differs.
         """
-        template = self._template(envelope)
-        if template is not None:
-            others = [known for known in self._templates if not known.is_like(template)]
-            self._templates = [template, *others[: _MAX_TEMPLATES - 1]]
+        if not has_a_shape(envelope):
+            return
+        raw, (start, stop) = envelope.raw, envelope.body["update"]
+        marks = find_piece(raw, start, stop)
+        if marks is not None:
+            self._pieces = _with(self._pieces, self._template(envelope, *marks))
+        self._updates = _with(self._updates, self._template(envelope, start, stop))
 
     def rewrite(self, lines: Sequence[bytes], start: int, first_seq: int) -> Rewritten:
         """Takes as many lines as have a known shape, up to the first that has none.
@@ -136,73 +105,73 @@ class UpdateStream:
             The frames for clients, each with the public session id and a stamp; none where the
             first line has to go the long way.
         """
-        blobs: list[bytes] = []
-        count = 0
+        if len(lines) - start == 1:
+            return self._rewrite_one(lines[start], first_seq)
+        parts: list[Buffer] = []
+        noted: list[tuple[str, bytes]] = []
+        count, templates = 0, self._pieces
         while start + count < len(lines):
-            blob, taken = self._rewrite_run(lines, start + count, first_seq + count)
-            if not taken:
+            seq = first_seq + count
+            run, is_cut_short = self._run(templates, lines, start + count, seq)
+            if run is not None and templates is self._updates:
+                run, more = _note(run)
+                noted += more
+            if run is not None and run.rests:
+                parts += _frames(run, seq)
+                count += len(run.rests)
+            elif templates is self._updates:
                 break
-            blobs.append(blob)
-            count += taken
-        return Rewritten(b"".join(blobs), count)
+            if is_cut_short:
+                templates = self._updates  # shapes alternate: from now on all are taken together
+        return Rewritten(parts, count, noted)
 
-    def _rewrite_run(self, lines: Sequence[bytes], start: int, seq: int) -> Rewritten:
-        template = self._match(lines[start])
+    def _rewrite_one(self, line: bytes, seq: int) -> Rewritten:
+        """Does for a line that comes alone, as they do from slow agents, what is done for a run."""
+        noted: list[tuple[str, bytes]] = []
+        template = _fitting(self._pieces, line) or _fitting(self._updates, line)
+        if template is None or not _is_whole(template, template.rest(line), len(line)):
+            return Rewritten([], 0, [])
+        rest = template.rest(line)
+        if not (template.opening or template.closing):  # it is no piece's
+            run, noted = _note(_Run(template, [rest], [len(line)]))
+            if not run.rests:
+                return Rewritten([], 0, [])
+        parts: list[Buffer] = [b"", template.new_prefix, rest, template.before_seq, b"%d" % seq]
+        parts.append(template.after_seq)
+        parts[0] = text_header(sum(map(len, parts)))
+        return Rewritten(parts, 1, noted)
+
+    def _run(
+        self, templates: list[Template], lines: Sequence[bytes], start: int, seq: int
+    ) -> tuple[_Run | None, bool]:
+        """Cuts out the next lines of one shape; tells also whether others end them."""
+        line = lines[start]
+        template = _fitting(templates, line)
         if template is None:
-            return Rewritten(b"", 0)
-        if start + 1 == len(lines) or not template.fits(lines[start + 1]):
-            return _rewrite_one(template, lines[start], seq)
-        limit = min(_MAX_RUN, 1 + _RUN_SIZE // len(lines[start]), _count_alike(seq))
-        run = _take_whole(_cut(template, lines[start : start + limit]))
-        return Rewritten(_frames(run, seq) if run.rests else b"", len(run.rests))
+            return None, True
+        limit = min(_MAX_RUN, 1 + _RUN_SIZE // len(line), _count_alike(seq))
+        alike = lines[start : start + limit]
+        run = _take_whole(_cut(template, alike))
+        return run, len(run.rests) < len(alike)
 
-    def _match(self, line: bytes) -> _Template | None:
-        for template in self._templates:
-            if template.fits(line):
-                return template
-        return None
-
-    def _template(self, envelope: Envelope) -> _Template | None:
-        raw, top, body = envelope.raw, envelope.top, envelope.body
-        if envelope.kind is not MessageKind.NOTIFICATION or envelope.method != "session/update":
-            return None
-        if envelope.session_id is None or "_meta" in body:
-            return None
-        if next(reversed(top)) != "params" or next(reversed(body)) != "update":
-            return None
-        id_start, id_stop = body["sessionId"]
-        start, stop = body["update"]
-        params_end = top["params"][1] - 1
-        prefix, suffix = _marks(raw, start, stop)
-        if not prefix or len(prefix) + len(suffix) > _MAX_TEMPLATE_SIZE:
-            return None
-        before, after = self._stamp
-        # The shortest that has the same place in a value: as good to tell whether it is whole.
-        opening = b'{"":0,' if start < len(prefix) else b""
-        closing_at = len(raw) - len(suffix)
-        closing = b',"":0}' if closing_at < stop else b""
-        return _Template(
-            prefix=prefix,
-            suffix=suffix + b"\n",
-            rest=itemgetter(slice(len(prefix), closing_at - len(raw) - 1)),
-            opening=opening,
-            closing=closing,
-            around=len(prefix) + len(suffix) + 1 - len(opening) - len(closing),
-            new_prefix=raw[:id_start] + self._public_id + raw[id_stop : len(prefix)],
-            before_seq=raw[closing_at:params_end] + b',"_meta":{"acprelay":' + before,
-            after_seq=after + b"}" + raw[params_end:],
-        )
+    def _template(self, envelope: Envelope, start: int, stop: int) -> Template:
+        if self._fixed is None:
+            around = stamp_around_seq(self._generation, out_of_turn=self._out_of_turn)
+            self._fixed = json_string(self._public_id), around
+        public_id, stamp = self._fixed
+        return make_template(envelope, start, stop, public_id=public_id, stamp=stamp)
 
 
-def _marks(raw: bytes, start: int, stop: int) -> tuple[bytes, bytes]:
-    """Gives what every line like this one begins and ends with, if the value is a piece."""
-    opening = _OPENING.match(raw, start, stop)
-    if opening is not None:
-        return raw[: opening.end()], raw[stop:]
-    last_member = max(start, raw.rfind(b",", start, stop))
-    if _CLOSING.fullmatch(raw, last_member, stop):
-        return raw[:start], raw[last_member:]
-    return b"", b""
+def _fitting(templates: list[Template], line: bytes) -> Template | None:
+    for template in templates:
+        if template.fits(line):
+            return template
+    return None
+
+
+def _with(templates: list[Template], latest: Template) -> list[Template]:
+    others = [known for known in templates if not known.is_like(latest)]
+    return [latest, *others[: _MAX_TEMPLATES - 1]]
 
 
 class _Run(NamedTuple):
@@ -214,23 +183,37 @@ class _Run(NamedTuple):
         sizes: How many bytes each line has.
     """
 
-    template: _Template
-    rests: list[bytes]
+    template: Template
+    rests: list[Buffer]
     sizes: list[int]
 
 
-def _cut(template: _Template, lines: Sequence[bytes]) -> _Run:
+def _cut(template: Template, lines: Sequence[bytes]) -> _Run:
     """Cuts the template off, up to the first line that does not have it."""
     prefix, suffix = template.prefix, template.suffix
+    if len(lines[0]) > _MAX_JOINED:
+        lines = list(takewhile(template.fits, lines))
+        views: list[Buffer] = [template.rest(memoryview(line)) for line in lines]
+        return _Run(template, views, list(map(len, lines)))
     rests = list(map(template.rest, lines))
-    if (
-        len(lines[0]) > _MAX_JOINED
-        # Equal in all means equal one by one: no line has more bytes than its parts, so none less.
-        or _between(prefix, suffix + prefix, suffix, rests) != b"".join(lines)
-    ):
+    # Equal in all means equal one by one: no line has more bytes than its parts, so none less.
+    if _between(prefix, suffix + prefix, suffix, rests) != b"".join(lines):
         lines = list(takewhile(template.fits, lines))
         rests = list(map(template.rest, lines))
     return _Run(template, rests, list(map(len, lines)))
+
+
+def _note(run: _Run) -> tuple[_Run, list[tuple[str, bytes]]]:
+    """Reads the kinds of updates, up to the first that has to take the long way."""
+    template, rests, sizes = run
+    noted: list[tuple[str, bytes]] = []
+    for index, update in enumerate(rests):
+        kind = kind_of(update)
+        if kind is None or kind == "user_message_chunk":
+            return _Run(template, rests[:index], sizes[:index]), noted
+        if kind not in _PIECES:
+            noted.append((kind, bytes(update)))
+    return run, noted
 
 
 def _take_whole(run: _Run) -> _Run:
@@ -261,30 +244,24 @@ def _are_whole(run: _Run) -> bool:
     return list(map(template.around.__add__, map(len, elements))) == sizes
 
 
-def _between(begin: bytes, joint: bytes, end: bytes, parts: list[bytes]) -> bytes:
+def _is_whole(template: Template, rest: bytes, size: int) -> bool:
+    """Does as `_are_whole`, for one value."""
+    text = b"".join((b"[[[[[[[[", template.opening, rest, template.closing, b"]]]]]]]]"))
+    try:
+        [[[[[[[elements]]]]]]] = _decode_nested(text)
+        if not text.isascii():
+            text.decode()
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return len(elements) == 1 and template.around + len(elements[0]) == size
+
+
+def _between(begin: bytes, joint: bytes, end: bytes, parts: list[Buffer]) -> bytes:
     """Joins parts, with something before and after; what comes of it is copied only once."""
-    first, *others = parts
-    first = begin + first
-    if others:
-        others[-1] += end
-    else:
-        first += end
-    return joint.join([first, *others])
-
-
-def _rewrite_one(template: _Template, line: bytes, seq: int) -> Rewritten:
-    """Does for a single line what is done for a run, with less effort."""
-    rest = template.rest(line)
-    if not _are_whole(_Run(template, [rest], [len(line)])):
-        return Rewritten(b"", 0)
-    payload = b"%b%b%b%d%b" % (
-        template.new_prefix,
-        rest,
-        template.before_seq,
-        seq,
-        template.after_seq,
-    )
-    return Rewritten(text_header(len(payload)) + payload, 1)
+    if len(parts) == 1:
+        return b"".join([begin, *parts, end])
+    first, *others, last = parts
+    return joint.join([b"".join([begin, first]), *others, b"".join([last, end])])
 
 
 def _count_alike(seq: int) -> int:
@@ -300,8 +277,8 @@ def _digits(seq: int, count: int) -> tuple[bytes, list[bytes]]:
     return b"%d" % leading, _ENDINGS[first : first + count]
 
 
-def _frames(run: _Run, seq: int) -> bytes:
-    """Builds the frames of a run whose seqs are alike."""
+def _frames(run: _Run, seq: int) -> list[Buffer]:
+    """Gives the parts of the frames of a run whose seqs are alike."""
     template, rests, sizes = run
     prefix, suffix, *_, new_prefix, before_seq, after_seq = template
     leading, endings = _digits(seq, len(rests))
@@ -309,10 +286,10 @@ def _frames(run: _Run, seq: int) -> bytes:
     longer = fixed - len(prefix) - len(suffix)
     # What stands between two rests, as far as it hangs on nothing but the second one's length.
     joints = {size: after_seq + text_header(size + longer) + new_prefix for size in set(sizes)}
-    parts = [before_seq + leading] * (4 * len(rests))
+    parts: list[Buffer] = [before_seq + leading] * (4 * len(rests))
     parts[0::4] = map(joints.__getitem__, sizes)
     parts[1::4] = rests
     parts[3::4] = endings
-    parts[0] = parts[0][len(after_seq) :]
+    parts[0] = joints[sizes[0]][len(after_seq) :]
     parts.append(after_seq)
-    return b"".join(parts)
+    return parts

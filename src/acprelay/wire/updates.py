@@ -30,7 +30,12 @@ def update_kind(envelope: Envelope) -> str | None:
     update = envelope.member("params", "update")
     if update is None:
         return None
+    return kind_of(mend(update))
+
+
+def kind_of(update: bytes | memoryview) -> str | None:
+    """Reads the kind of a raw update that `msgspec` can read; None where it has none."""
     try:
-        return _decode(mend(update)).session_update
+        return _decode(update).session_update
     except (msgspec.DecodeError, RecursionError):
         return None

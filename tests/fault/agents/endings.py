@@ -46,8 +46,9 @@ class Ending(NamedTuple):
 
 
 NO_SESSION: Mapping[str, Refusal] = {
-    "ignores-initialize": Refusal("initialize", "agent_unresponsive", "within 5 s"),
-    "ignores-session-new": Refusal("session/new", "agent_unresponsive", "within 5 s"),
+    "ignores-initialize": Refusal("initialize", "agent_unresponsive", "within 8 s"),
+    "floods-before-initialize": Refusal("initialize", "agent_unresponsive", "within 8 s"),
+    "ignores-session-new": Refusal("session/new", "agent_unresponsive", "within 8 s"),
     "content-length": Refusal("initialize", "agent_unresponsive", "it wrote 'Content-Length: "),
     "length-prefix": Refusal("initialize", "agent_unresponsive", "speaks ACP"),
     "utf-16": Refusal("initialize", "agent_unresponsive", "one JSON message in UTF-8 on each line"),
@@ -63,6 +64,7 @@ STOPPED: Mapping[str, Ending] = {
     "floods-notifications": _STOPPED,
     "floods-stderr": _STOPPED,
     "floods-noise": _STOPPED,
+    "floods-one-line": _STOPPED,
     "floods-requests": _STOPPED,
     "ignores-prompt": _STOPPED,
     "never-reads": _STOPPED,

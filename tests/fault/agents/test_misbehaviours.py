@@ -31,12 +31,10 @@ MIB = 1024 * 1024
 ROOM = 64 * MIB
 """How much larger the relay may have become."""
 
-SHORT = {
-    "ACPRELAY_LIMITS_START_S": "5",
-    "ACPRELAY_LIMITS_CANCEL_ANSWER_S": "0.1",
-    "ACPRELAY_LIMITS_CANCEL_END_S": "0.2",
-}
-"""The deadlines of a relay that loses patience soon."""
+START = {"ACPRELAY_LIMITS_START_S": "8"}
+"""How long agents have that open no session; those that do have started by then."""
+CANCEL = {"ACPRELAY_LIMITS_CANCEL_ANSWER_S": "0.1", "ACPRELAY_LIMITS_CANCEL_END_S": "0.2"}
+"""How long agents have to stop."""
 
 
 class Site(NamedTuple):
@@ -46,11 +44,13 @@ class Site(NamedTuple):
         relay: The relay.
         tag: With the misbehaviour behind it, marks the processes of that agent.
         size: How large the relay was when it was idle, in bytes.
+        session_id: A session of the agent that does not misbehave.
     """
 
     relay: RelayProcess
     tag: str
     size: int
+    session_id: str
 
 
 def site(names: Iterable[str], folder: Path, settings: Mapping[str, str]) -> Iterator[Site]:
@@ -65,13 +65,26 @@ def site(names: Iterable[str], folder: Path, settings: Mapping[str, str]) -> Ite
             patch.setenv(variable, value)
         relay = RelayProcess(DEMO_AGENT, *agents, log=folder / "log")
         with relay:
-            yield Site(relay, tag, relay.process.memory_info().rss)
+            session_id = asyncio.run(open_session(relay))
+            yield Site(relay, tag, relay.process.memory_info().rss, session_id)
+
+
+async def open_session(relay: RelayProcess) -> str:
+    """Opens a session of the demo agent, which outlives its client."""
+    with Dialler(relay.url) as dial:
+        return await (await dial()).open_session()
 
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A relay that loses patience soon."""
-    yield from site([*NO_SESSION, *STOPPED], tmp_path_factory.mktemp("hasty"), SHORT)
+    """A relay that waits for no agent to stop."""
+    yield from site(STOPPED, tmp_path_factory.mktemp("hasty"), CANCEL)
+
+
+@pytest.fixture
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A relay that waits for no agent to start."""
+    yield from site(NO_SESSION, tmp_path_factory.mktemp("impatient"), START)
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +117,12 @@ class Stage:
             yield
 
     async def _work_with_another(self) -> None:
-        other = await self.dial("?agent=demo")
-        session_id = await other.open_session()
-        answer = await other.prompt(session_id, "hello")
+        other = await self.dial()
+        await other.initialize()
+        session: Message = {"sessionId": self.site.session_id}
+        await other.result("session/resume", {**session, "cwd": "/", "mcpServers": []})
+        answer = await other.prompt(self.site.session_id, "hello")
         assert answer["result"] == {"stopReason": "end_turn"}
-        await other.result("session/close", {"sessionId": session_id})
 
     async def expect_nothing_left(self, client: AcpClient, session_id: str) -> None:
         """Closes the session, and finds nothing of it."""
@@ -118,12 +132,17 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(request: pytest.FixtureRequest, name: str) -> AsyncIterator[Stage]:
-    """A stage at the relay that the misbehaviour belongs to."""
-    where = "hasty" if name in STOPPED else "patient"
-    found: Site = request.getfixturevalue(where)
-    with Dialler(found.relay.url) as dial:
-        yield Stage(found, name, dial)
+async def hasty_stage(hasty: Site, name: str) -> AsyncIterator[Stage]:
+    """An agent that does not stop."""
+    with Dialler(hasty.relay.url) as dial:
+        yield Stage(hasty, name, dial)
+
+
+@pytest.fixture
+async def stage(patient: Site, name: str) -> AsyncIterator[Stage]:
+    """An agent that has as much time as it is given anywhere."""
+    with Dialler(patient.relay.url) as dial:
+        yield Stage(patient, name, dial)
 
 
 async def take_turn(
@@ -168,10 +187,10 @@ def expect(answer: Message, ending: Ending) -> None:
 
 
 @pytest.mark.requirement("misbehaviour.agents-end-in-a-defined-state")
-async def test_agents_that_open_no_session_fail_the_request_and_are_gone(hasty: Site) -> None:
+async def test_agents_that_open_no_session_fail_the_request_and_are_gone(impatient: Site) -> None:
     """All at once, as each is waited for until the deadline."""
-    with Dialler(hasty.relay.url) as dial:
-        stages = [Stage(hasty, name, dial) for name in NO_SESSION]
+    with Dialler(impatient.relay.url) as dial:
+        stages = [Stage(impatient, name, dial) for name in NO_SESSION]
         async with stages[0].beside_others(), asyncio.TaskGroup() as starts:
             for stage in stages:
                 starts.create_task(expect_refusal(stage, NO_SESSION[stage.name]))
@@ -192,8 +211,10 @@ async def expect_refusal(stage: Stage, expected: Refusal) -> None:
 
 @pytest.mark.requirement("misbehaviour.agents-end-in-a-defined-state")
 @pytest.mark.parametrize("name", STOPPED)
-async def test_an_agent_that_does_not_stop_is_ended_and_its_client_answered(stage: Stage) -> None:
-    await expect_ending(stage, STOPPED[stage.name])
+async def test_an_agent_that_does_not_stop_is_ended_and_its_client_answered(
+    hasty_stage: Stage,
+) -> None:
+    await expect_ending(hasty_stage, STOPPED[hasty_stage.name])
 
 
 @pytest.mark.requirement("misbehaviour.agents-end-in-a-defined-state")
@@ -227,6 +248,7 @@ async def expect_ending(stage: Stage, ending: Ending) -> None:
     assert run["run"] == (1 if ending.goes_on else 2)
     if ending.goes_on:
         assert (await client.answer_to(prompt_id))["result"] == {"stopReason": "end_turn"}
+        assert stage.processes()
     await stage.expect_nothing_left(client, session_id)
 
 
@@ -246,6 +268,7 @@ async def test_an_agent_that_restores_nothing_fails_the_prompt_at_once(stage: St
     psutil.Process(run["pid"]).kill()
     await client.until("_acprelay/notice")
     error = (await client.prompt(session_id, "again"))["error"]
+    await until_gone(stage.processes())
     assert error["data"]["code"] == "agent_refused"
     assert "it answered session/load with a malformed message" in error["message"]
     await stage.expect_nothing_left(client, session_id)

@@ -117,7 +117,8 @@ class DemoAgent:
         return self._requests[method]
 
     def _initialize(self, request: _Request) -> None:
-        if type(request.params.get("protocolVersion")) is not int:
+        version = request.params.get("protocolVersion")
+        if type(version) is not int and version != str(PROTOCOL_VERSION):  # some write it as text
             raise bad_params("protocolVersion", "a whole number")
         self._initialized = True
         self._peer.reply(
