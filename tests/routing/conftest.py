@@ -101,6 +101,7 @@ class Scene:
             else:
                 oversized.append(replace(each, index=len(lines)))
         self.conversation.receive_agent(lines, oversized, now=self.now)
+        self.conversation.publish()
 
     def client(self, name: str, said: bytes) -> bool:
         """A client says something; tells whether an answer was one that was waited for."""
@@ -108,6 +109,7 @@ class Scene:
         if envelope.kind is MessageKind.RESPONSE:
             return self.conversation.receive_ask_answer(name, envelope, now=self.now)
         self.conversation.receive_client(name, envelope, now=self.now)
+        self.conversation.publish()
         return True
 
     def cancels(self, name: str, request_id: bytes) -> bool:

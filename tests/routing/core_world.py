@@ -833,6 +833,7 @@ class World:
                 if request is not None:
                     self.fail(request, BACKED_UP)
             self.go_on()
+        self.core.publish()
         assert self.to_agent == []
         assert self.log.messages == self.record
         assert self.log.head == len(self.record)

@@ -66,6 +66,7 @@ def test_what_a_run_finds_changed_is_told_before_its_first_turn(dormant_scene: S
     scene = dormant_scene
     scene.client("ann", PROMPT % b"1")
     scene.conversation.begin_run("own", last_id=1, news=[b'{"a":1}'])
+    scene.conversation.publish()
     told, begun = scene.gets("ann")
     assert told == (
         b'{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"s:main",'

@@ -53,7 +53,8 @@ def chosen(scene: Scene) -> object:
 def test_a_prompt_of_an_outsider_is_a_turn_that_every_client_sees(scene: Scene) -> None:
     scene.join("ann")
     turn = scene.conversation.outsiders.submit_prompt("api:me", peek(PROMPT % b'{"type":"text"}'))
-
+    assert scene.reads("ann") == []  # the agent is written first
+    scene.conversation.publish()
     kinds = [each["method"] for each in scene.reads("ann")]
     assert kinds == ["_acprelay/turn_started", "session/update"]
     assert scene.conversation.turn == turn == "g-1"

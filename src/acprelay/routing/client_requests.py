@@ -120,12 +120,12 @@ class ClientRequests:
             self.events.append(RunWanted())
 
     def go_on(self) -> None:
-        """Begins what can begin now."""
+        """Begins what can begin now; what is to be told of that, the next flush publishes."""
+        self._publisher.flush()
         if self._link.session_id is not None:
             self._turns.begin_next()
         elif self._held or not self._turns.is_idle:
             self.want_run()
-        self._publisher.flush()
 
     def begin_run(self, *, last_id: int) -> None:
         """Gives the agent, which serves from now on, what waits for it.

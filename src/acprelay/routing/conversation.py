@@ -85,6 +85,10 @@ class Conversation:
         """Gives lines that are to be written to the agent, once; None where there are none."""
         return self._link.take()
 
+    def publish(self) -> None:
+        """Publishes what was put off until the agent has what is to be written to it."""
+        self._publisher.flush()
+
     def take_events(self) -> list[Event]:
         """Gives what has happened since the last call."""
         if self._requests.events:

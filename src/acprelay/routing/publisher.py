@@ -6,7 +6,7 @@ the gathered batch first, so that its barrier stands behind exactly what came be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from acprelay.errors import RelayError
 from acprelay.routing.attachment import Attachment
@@ -42,12 +42,27 @@ class Publisher:
         self._batch: list[Buffer] = []
         self._batch_count = 0
         self._told: list[Told] = []
+        self._put_off: Callable[[], None] | None = None
 
     def find(self, attachment_id: str) -> Attachment | None:
         """An attachment, connected or not; None once it is given up."""
         return self.attachments.get(attachment_id) or self.absent.get(attachment_id)
 
     # -- what everybody is told
+
+    def put_off(self, publish: Callable[[], None]) -> None:
+        """Has something published before whatever comes next, and by the next `flush` at last.
+
+        Args:
+            publish: Does it.
+        """
+        self._catch_up()
+        self._put_off = publish
+
+    def _catch_up(self) -> None:
+        if self._put_off is not None:
+            publish, self._put_off = self._put_off, None
+            publish()
 
     def publish_lines(self, lines: list[bytes], start: int) -> tuple[int, list[tuple[str, bytes]]]:
         """Publishes as many lines as are shaped like updates that were published before.
@@ -60,6 +75,7 @@ class Publisher:
             How many lines were taken, 0 where the first one has to be looked at more closely; and
             the kinds and raw values of those updates among them that say more than a piece of text.
         """
+        self._catch_up()
         stream = self._in_turn if self._turn_is_open else self._out_of_turn
         parts, count, noted = stream.rewrite(lines, start, self._next_seq)
         self._batch += parts
@@ -74,6 +90,7 @@ class Publisher:
             own_session_id: The agent's id of its session; any other id that it names (a
                 sub-agent's) is kept in the relay's `_meta`.
         """
+        self._catch_up()
         foreign = envelope.session_id not in (None, own_session_id)
         mark = self._stamp(envelope.session_id if foreign else None)
         frame = rewrite(envelope, session_id=self.public_id, stamp=mark)
@@ -89,6 +106,7 @@ class Publisher:
             update: The raw JSON value of `update`.
             hidden_from: The attachment whose own words it repeats, if any.
         """
+        self._catch_up()
         seq = self._next_seq
         frame = session_update(self.public_id, update, stamp=self._stamp())
         self._gather(text_frame(frame), 1)
@@ -98,16 +116,19 @@ class Publisher:
 
     def mark(self, method: str, fields: Mapping[str, object]) -> None:
         """Publishes a marker: a notification of the relay's own."""
+        self._catch_up()
         frame = marker(method, self.public_id, fields, stamp=self._stamp())
         self._gather(text_frame(frame), 1)
         self.note(method, fields)
 
     def note(self, method: str, fields: Mapping[str, object]) -> None:
         """Takes note of what is of interest beyond the conversation, for `take_told`."""
+        self._catch_up()
         self._told.append(Told(method, fields))
 
     def take_told(self) -> list[Told]:
         """Gives the markers that were published since the last call, and what was noted."""
+        self._catch_up()
         told, self._told = self._told, []
         return told
 
@@ -133,6 +154,7 @@ class Publisher:
             message: A JSON-RPC message.
             reply_to: The raw id of the client's request that it answers, if it does.
         """
+        self._catch_up()
         self.flush()
         attachment = self.find(attachment_id)
         if attachment is not None:
@@ -146,6 +168,7 @@ class Publisher:
             ask_id: The ask's raw id.
             message: The request.
         """
+        self._catch_up()
         self.flush()
         attachment = self.find(attachment_id)
         if attachment is not None:
@@ -162,6 +185,7 @@ class Publisher:
 
     def flush(self) -> None:
         """Appends what was gathered to the log."""
+        self._catch_up()
         if self._batch:
             self.log.append(b"".join(self._batch), self._batch_count)
             self._batch, self._batch_count = [], 0

@@ -6,6 +6,8 @@ client that prompted. It knows no other method than `session/prompt` and `sessio
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from acprelay.errors import RelayDraining, RelayError
@@ -135,15 +137,18 @@ class TurnTaking:
             return False
         trace = traceparent(prompt.envelope.member("params"))
         self._events.append(TurnStarted(prompt.turn, prompt.attachment_id, trace))
+        self._echo.begin(prompt.envelope)
+        request = Outstanding(prompt.attachment_id, prompt.envelope)
+        self._link.forward(prompt.envelope, self._requests.add(request))
+        # The agent need not wait until the others are told.
+        self._publisher.put_off(partial(self._tell_start, prompt))
+        return True
+
+    def _tell_start(self, prompt: Prompt) -> None:
         self._publisher.open_turn()
         self._publisher.mark(TURN_STARTED, {"turn": prompt.turn})
         for update in prompt_updates(prompt.envelope, message_id=prompt.turn):
             self._publisher.publish_update(update, hidden_from=prompt.attachment_id)
-        self._publisher.flush()
-        self._echo.begin(prompt.envelope)
-        request = Outstanding(prompt.attachment_id, prompt.envelope)
-        self._link.forward(prompt.envelope, self._requests.add(request))
-        return True
 
     def owner_of(self, turn: str) -> str | None:
         """The attachment whose prompt a turn is, that runs or waits; None for no such turn."""

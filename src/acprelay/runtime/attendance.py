@@ -6,7 +6,6 @@ decided by `Presence`; this joins it to connections.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import asdict
 from typing import Protocol
@@ -23,8 +22,6 @@ from acprelay.routing.records import Worktree
 from acprelay.session.models import SessionKey
 from acprelay.session.ports import IdGenerator
 from acprelay.wire import Envelope, rewrite
-
-_COMPANY_S = 0.001
 
 
 class Client(Protocol):
@@ -93,7 +90,6 @@ class Attendance:
         self._ids = ids
         self._on_change = on_change
         self._clients: dict[Attachment, Client] = {}
-        self._due: asyncio.TimerHandle | None = None
 
     @property
     def has_clients(self) -> bool:
@@ -120,25 +116,10 @@ class Attendance:
         for attachment, client in list(self._clients.items()):
             client.flush(attachment)
 
-    def flush_soon(self) -> None:
-        """Has every connection write what is due within a millisecond, as one with what follows.
-
-        Where something is for one client alone, everything is written now.
-        """
-        if self._presence.has_lanes:
-            self.flush()
-        elif self._due is None and self._clients:
-            self._due = asyncio.get_running_loop().call_later(_COMPANY_S, self._flush_due)
-
-    def stop(self) -> None:
-        """Has nothing written any more that is not due to be now. Idempotent."""
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
-
-    def _flush_due(self) -> None:
-        self._due = None
-        self.flush()
+    @property
+    def has_lanes(self) -> bool:
+        """Whether something waits for one client alone."""
+        return self._presence.has_lanes
 
     def sample(self, read_at: float) -> None:
         """Has every connection measure how long it takes to write what the log holds now."""

@@ -8,6 +8,7 @@ Peers are written first, and accounts of turns are kept after that: nobody waits
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -33,7 +34,8 @@ from acprelay.runtime.run_slot import RunSlot
 
 logger = logging.getLogger(__name__)
 
-_SAVE_EVERY_S = 0.01
+_COMPANY_S = 0.001
+_SAVE_EVERY_S = 0.1
 """How often the record of one conversation is stored, however fast its turns are."""
 
 
@@ -48,7 +50,7 @@ class Consequences:
         alarm: Rings when the conversation has something to do.
         observer: Is told what happens.
         feed: Is told of turns, permissions and notices.
-        now: Tells the event loop's time.
+        loop: Tells the time, and when it is time.
         on_run_wanted: Called where a run is to be begun.
         on_run_unwanted: Called where the run is to be ended, with the reason.
     """
@@ -63,7 +65,7 @@ class Consequences:
         alarm: Alarm,
         observer: Observer,
         feed: EventFeed,
-        now: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
         on_run_wanted: Callable[[], None],
         on_run_unwanted: Callable[[str], None],
     ) -> None:
@@ -74,12 +76,14 @@ class Consequences:
         self._alarm = alarm
         self._observer = observer
         self._feed = feed
-        self._now = now
+        self._loop = loop
         self._on_run_wanted = on_run_wanted
         self._on_run_unwanted = on_run_unwanted
         self._saving = Alarm(on_due=self._save_and_sync)
         self._saved_at = -_SAVE_EVERY_S
         self._is_changed = False
+        self._company: asyncio.TimerHandle | None = None
+        self._is_waiting = False
         self._unaccounted: list[TurnEvent] = []
         self._latest_scene: Scene | None = None
         self._turn_began_at = 0.0
@@ -89,26 +93,40 @@ class Consequences:
         """Does what the conversation has decided; nothing once it is stopped.
 
         Args:
-            has_time: Whether clients may be written what their log holds a moment later, together
-                with what comes until then. What is for one of them alone is written now.
+            has_time: Whether all but the agent may wait a millisecond for what comes until then, to
+                be written together with that; unless something is for one client alone.
         """
         if self._is_stopped:
             return
         self._heed_events()
         self._write_agent()
-        if has_time:
-            self._attendance.flush_soon()
-        else:
-            self._attendance.flush()
+        if has_time and not self._attendance.has_lanes:
+            self._wait_for_company()
+            return
+        self._is_waiting = False
+        self._conversation.publish()
+        self._attendance.flush()
         self._alarm.set(self._conversation.deadline_at)
         self._keep_accounts()
+
+    def _wait_for_company(self) -> None:
+        self._is_waiting = True
+        if self._company is None:
+            self._company = self._loop.call_later(_COMPANY_S, self._company_came)
+
+    def _company_came(self) -> None:
+        self._company = None
+        if self._is_waiting:
+            self.carry_out()
 
     def stop(self) -> None:
         """Carries out nothing any more. Idempotent."""
         self._is_stopped = True
+        self._conversation.publish()
         self._alarm.set(None)
         self._saving.set(None)
-        self._attendance.stop()
+        if self._company is not None:
+            self._company.cancel()
 
     def save(self) -> None:
         """Stores the record as things stand."""
@@ -130,14 +148,14 @@ class Consequences:
         if self._is_changed:
             return
         self._is_changed = True
-        now = self._now()
+        now = self._loop.time()
         if now >= self._saved_at + _SAVE_EVERY_S:
             self._save_and_sync()
         else:
             self._saving.set(self._saved_at + _SAVE_EVERY_S)
 
     def _save_and_sync(self) -> None:
-        self._saved_at = self._now()
+        self._saved_at = self._loop.time()
         self.save()
         self._keeper.sync()
 
@@ -163,24 +181,26 @@ class Consequences:
                 case RunUnwanted(reason):
                     self._on_run_unwanted(reason)
                 case AskDecided(decision):
-                    self._keeper.audit(decision, now=self._now())
+                    self._keeper.audit(decision, now=self._loop.time())
                     self._observer.permission_decided(self._scene, decision)
                 case ServiceAsked() | ServiceWithdrawn():
                     roots = self._keeper.record.roots
                     self._slot.heed(event, roots=roots, settle=self._service_settled)
                 case TurnChanged():
                     self._save_soon()  # mostly at once: a turn is on record before its agent hears
-                case TurnStarted() | TurnEnded():
+                case TurnStarted():
+                    self._turn_began_at = self._loop.time()
+                    self._unaccounted.append(event)
+                case TurnEnded():
                     self._unaccounted.append(event)
 
     def _keep_accounts(self) -> None:
         events, self._unaccounted = self._unaccounted, []
         for event in events:
             if isinstance(event, TurnStarted):
-                self._turn_began_at = self._now()
                 self._observer.turn_started(self._scene, event)
             else:
-                lasted_s = self._now() - self._turn_began_at
+                lasted_s = self._loop.time() - self._turn_began_at
                 self._observer.turn_ended(self._scene, event, lasted_s=lasted_s)
 
         for told in self._conversation.take_told():

@@ -152,7 +152,7 @@ class ConversationDriver:
             alarm=self._alarm,
             observer=self._observer,
             feed=self._feed,
-            now=self._now,
+            loop=self._loop,
             on_run_wanted=self._begin_run,
             on_run_unwanted=self.end_run,
         )

@@ -80,12 +80,14 @@ class Batch(NamedTuple):
         first: The number of the first entry.
         entries: How many.
         payload: Their frames; an empty one makes the segment and no more.
+        runs: How many runs they came in.
     """
 
     file: SegmentFile
     first: int
     entries: int
     payload: bytes
+    runs: int = 1
 
 
 class Sync(NamedTuple):

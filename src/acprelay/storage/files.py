@@ -120,7 +120,7 @@ class FileStorage:
             loop=self._loop, hand_over=self._writer.put, linger_s=self._limits.linger_s
         )
         self._shared = Shared(
-            put=self._outgoing.put,
+            outgoing=self._outgoing,
             call_soon=self._loop.call_soon,
             limits=self._limits,
             files=OpenFiles(limit=self._limits.open_files // 2, flags=os.O_RDONLY),

@@ -29,6 +29,6 @@ class StorageLimits:
     backlog_bytes: int = 16 * _MIB
     unstored_bytes: int = 64 * _MIB
     open_files: int = 64
-    linger_s: float = 0.001
+    linger_s: float = 0.02
     sync_interval_s: float = 1.0
     retry_s: float = 30.0

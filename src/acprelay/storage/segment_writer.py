@@ -121,7 +121,7 @@ class SegmentWriter:
             self._cut(file)
             self._fail(file, error)
             return
-        runs = sum(1 for batch in group if batch.payload)
+        runs = sum(batch.runs for batch in group if batch.payload)
         size = sum(len(batch.payload) for batch in group)
         last = group[-1].first + group[-1].entries - 1
         self._emit(Written(file.stream, runs, size, last))
@@ -131,7 +131,7 @@ class SegmentWriter:
         is_new = not file.size
         buffers: list[Buffer] = [file.header] if is_new else []
         size = len(file.header) if is_new else 0
-        for _, first, entries, payload in group:
+        for _, first, entries, payload, _ in group:
             if payload:
                 buffers += (encode_batch_header(first, entries, payload), payload)
                 size += BATCH_HEADER_BYTES + len(payload)

@@ -84,7 +84,7 @@ class Segments:
             base: The place.
         """
         _, file = self._begin(generation, base=base)
-        self._shared.put(Batch(file, base + 1, 0, b""))
+        self._shared.outgoing.put(Batch(file, base + 1, 0, b""))
 
     def append(self, run: bytes, *, first: int, entries: int, generation: str) -> None:
         """Has a run written.
@@ -104,20 +104,23 @@ class Segments:
         ):
             self.seal()
             segment, file = self._begin(generation, base=first - 1)
-        segment.index.note(segment.last, segment.end)
+        batch = Batch(file, first, entries, run)
+        if not self._shared.outgoing.extend(batch):
+            segment.index.note(segment.last, segment.end)
+            segment.end += BATCH_HEADER_BYTES
+            self._shared.outgoing.put(batch)
         segment.last += entries
-        segment.end += BATCH_HEADER_BYTES + len(run)
-        self._shared.put(Batch(file, first, entries, run))
+        segment.end += len(run)
 
     def sync(self) -> None:
         """Has what was appended made durable, soon."""
         if self._file is not None:
-            self._shared.put(Sync(self._file))
+            self._shared.outgoing.put(Sync(self._file))
 
     def seal(self) -> None:
         """Has the segment that is written made durable and closed; the next run begins another."""
         if self._file is not None:
-            self._shared.put(Seal(self._file))
+            self._shared.outgoing.put(Seal(self._file))
         self._active = self._file = None
 
     def cut(self, place: int) -> None:
@@ -195,5 +198,5 @@ class Segments:
         for each in self._segments[: index + 1]:
             self._shared.files.close(each.path)
         del self._segments[: index + 1]
-        self._shared.put(Quarantine(path))
+        self._shared.outgoing.put(Quarantine(path))
         return SegmentDamaged(damage_error(path, why, last=segment.last))

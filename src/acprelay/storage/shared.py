@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from acprelay.storage.budgets import Backlog, RunBudget
-from acprelay.storage.commands import Command
 from acprelay.storage.disk import OpenFiles
 from acprelay.storage.limits import StorageLimits
+from acprelay.storage.outgoing import Outgoing
 
 if TYPE_CHECKING:
     from acprelay.storage.log_files import FileLog
@@ -20,7 +20,7 @@ class Shared:
     """One for each relay; for the event loop's thread.
 
     Attributes:
-        put: Hands a command to the writer.
+        outgoing: Takes commands for the writer.
         call_soon: Calls back on the event loop, after what runs there now.
         limits: Bounds.
         files: Segments that are open to be read.
@@ -30,7 +30,7 @@ class Shared:
         on_relief: Told when the backlog is no longer too long.
     """
 
-    put: Callable[[Command], None]
+    outgoing: Outgoing
     call_soon: Callable[[Callable[[], None]], object]
     limits: StorageLimits
     files: OpenFiles

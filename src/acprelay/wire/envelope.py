@@ -129,8 +129,7 @@ def peek(frame: bytes) -> Envelope:
 
 def _peek_any(frame: bytes) -> Envelope:
     text, values = open_object(frame)
-    # A line has its newline, which would make `place` walk the text.
-    top = place(text, (0, len(text) - text.endswith(b"\n")), values)
+    top = place(text, (0, len(text)), values)
     message_id = None
     if "id" in top:
         message_id = _cut(frame, top["id"])
