@@ -33,6 +33,16 @@ def test_what_is_owed_has_a_limit_of_its_own(allowance: Allowance) -> None:
         allowance.check(1, waiting=1100, is_owed=True)
 
 
+def test_an_answer_over_the_limit_is_not_held_against_an_agent_that_was_owed_less(
+    allowance: Allowance,
+) -> None:
+    allowance.check(10, waiting=0, is_owed=False)
+    allowance.check(90, waiting=10, is_owed=True)
+    allowance.check(1000, waiting=100, is_owed=True)
+    with pytest.raises(AgentBackedUp):
+        allowance.check(1, waiting=1100, is_owed=True)
+
+
 def test_an_agent_that_reads_is_owed_as_much_again(allowance: Allowance) -> None:
     allowance.check(100, waiting=1000, is_owed=True)
     allowance.check(75, waiting=25, is_owed=True)  # of the 100, no more than 25 can wait

@@ -152,7 +152,17 @@ async def test_what_an_agent_is_owed_that_never_reads_is_bounded_too(start: Star
     agent.send(b"x" * (2 * MIB) + b"\n")
     half = b"x" * (MIB // 2) + b"\n"
     agent.send(half, is_owed=True)
+    agent.send(half, is_owed=True)
     with pytest.raises(AgentBackedUp):
-        agent.send(half, is_owed=True)
-    agent.send(b"owed\n", is_owed=True)
+        agent.send(b"owed\n", is_owed=True)
     assert agent.waiting_bytes < 4 * MIB
+
+
+@pytest.mark.requirement("processes.asking-without-reading-ends")
+async def test_a_large_answer_is_given_to_an_agent_that_has_something_to_read_still(
+    start: Starter,
+) -> None:
+    agent = await start("linger", limits=AgentLimits(max_stdin_bytes=MIB))
+    agent.send(b"x" * (MIB // 2) + b"\n")
+    agent.send(b"x" * (2 * MIB) + b"\n", is_owed=True)
+    assert agent.waiting_bytes > 2 * MIB

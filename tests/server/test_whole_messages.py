@@ -72,11 +72,11 @@ class Reader:
 
 
 def set_up(
-    take: Callable[[bytes], bool] | None = None,
+    take: Callable[[bytes], bool] | None = None, *, most: int = 1 << 20
 ) -> tuple[WholeMessages, Reader, list[bytes]]:
     heard: list[bytes] = []
     reader = Reader(heard)
-    messages = WholeMessages().before(cast("WebSocketReader", reader))
+    messages = WholeMessages(most=most).before(cast("WebSocketReader", reader))
 
     def hear(message: bytes) -> bool:
         heard.append(message)
@@ -120,6 +120,12 @@ def test_what_is_no_short_whole_message_is_left_to_the_reader_and_what_follows_i
     messages.feed_data(frame(b"one") + other + frame(b"two"))
     messages.feed_data(frame(b"three"))
     assert (heard, reader.fed) == ([b"one"], other + frame(b"two") + frame(b"three"))
+
+
+def test_a_message_over_the_relays_limit_is_the_readers_to_refuse() -> None:
+    messages, reader, heard = set_up(most=10)
+    messages.feed_data(frame(b"x" * 10) + frame(b"x" * 11))
+    assert (heard, reader.fed) == ([b"x" * 10], frame(b"x" * 11))
 
 
 def test_a_control_frame_delays_nothing_and_a_close_ends_all() -> None:

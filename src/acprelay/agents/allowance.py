@@ -2,7 +2,8 @@
 
 There is a bound for what it is sent, and one for what it is owed on top of that. What an agent is
 owed, it has asked for itself: one that asks on and on and reads no answer must not make the relay
-remember all of them. Pure: this module knows no pipe and no link.
+remember all of them. A single answer may be larger than that, as a file is that it reads: so it is
+what waits already that is bounded. Pure: this module knows no pipe and no link.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ class Allowance:
 
     Args:
         agent: The agent's name in the catalog.
-        limit: How many bytes may wait; and how many that are owed may be added to as much.
+        limit: How many bytes may wait; and how many that are owed have to wait before no more of
+            these are added.
     """
 
     def __init__(self, *, agent: str, limit: int) -> None:
@@ -37,7 +39,7 @@ class Allowance:
         """
         self._owed = min(self._owed, waiting)
         is_full = waiting and waiting + size > self._limit
-        if is_full and (not is_owed or self._owed + size > self._limit):
+        if is_full and (not is_owed or self._owed >= self._limit):
             raise AgentBackedUp(agent=self._agent, waiting=waiting, limit=self._limit)
         if is_owed:
             self._owed += size

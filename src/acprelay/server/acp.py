@@ -117,7 +117,7 @@ class AcpEndpoint:
         )
         connection_id = self._ids.mint()
         socket.headers[CONNECTION_ID_HEADER] = connection_id
-        messages = _short_way(request)
+        messages = _short_way(request, most=self._limits.max_frame)
         writer = await socket.prepare(request)
         notice_death(request)
         outlet = SocketOutlet(request=request, writer=writer)
@@ -242,9 +242,9 @@ class SocketOutlet:
             self._protocol.transport.abort()
 
 
-def _short_way(request: web.Request) -> WholeMessages:
+def _short_way(request: web.Request, *, most: int) -> WholeMessages:
     """Gives what takes a client's messages as they come; before its WebSocket is prepared."""
-    messages = WholeMessages()
+    messages = WholeMessages(most=most)
     if isinstance(request.protocol, EdgeConnection):  # elsewhere the relay is only mounted
         request.protocol.messages = messages
     return messages

@@ -36,9 +36,13 @@ class WholeMessages:
     """What stands before the reader of one WebSocket.
 
     Until `begin` the reader gets everything.
+
+    Args:
+        most: The most bytes that a message may have; the reader refuses a longer one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, most: int) -> None:
+        self._most = min(most, _LARGE)
         self._reader: WebSocketReader
         self._take: Take | None = None
         self._kept = b""  # the beginning of a header
@@ -95,7 +99,7 @@ class WholeMessages:
                 start = at + _MEDIUM_HEADER
                 length = int.from_bytes(data[at + 2 : at + 4])
             stop = start + length
-            if not 0 <= length <= _LARGE or data[at + 1] == _MASKED | _LONG or stop > size:
+            if not 0 <= length <= self._most or data[at + 1] == _MASKED | _LONG or stop > size:
                 break
             if not self._take(_unmasked(data[start:stop], data[start - 4 : start])):
                 break
