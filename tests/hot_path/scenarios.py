@@ -38,6 +38,8 @@ _MOMENT_S = 0.02
 _PAUSE_S = 2.0
 """Longer than the relay lets pass before it looks after itself, so that it does not within what is
 counted."""
+_READ_BYTES = 256 * 1024
+"""What a pipe of a busy agent gives at a time."""
 _PRELUDE = 1000
 """Updates before anything is measured, so that all numbers in stamps have four digits."""
 
@@ -199,15 +201,22 @@ async def weigh(relay: MemoryRelay, step: Callable[[], None]) -> Memory:
 
 
 async def measure_lines(relay: MemoryRelay, lines: Sequence[bytes]) -> Measured:
-    """Measures what such lines cost, in batches of one and of two times as many."""
-    few, many = in_batch(lines), in_batch([*lines, *lines])
+    """Measures what such lines cost, in batches of one and of two times as many.
 
-    def saying(data: bytes) -> Callable[[], None]:
-        return lambda: relay.program.owner.output_received(data)
+    A batch is one read of the agent's pipe, unless it has more than that holds.
+    """
+    few, many = _reads(in_batch(lines)), _reads(in_batch([*lines, *lines]))
+
+    def saying(reads: Sequence[bytes]) -> Callable[[], None]:
+        def say() -> None:
+            for data in reads:
+                relay.program.owner.output_received(data)
+
+        return say
 
     await count(relay, saying(few))  # what is learned of their shapes, and kept from then on
-    small = await count(relay, saying(few), given=[few])
-    large = await count(relay, saying(many), given=[many])
+    small = await count(relay, saying(few), given=few)
+    large = await count(relay, saying(many), given=many)
     memory = await weigh(relay, saying(many))
     calls = Counter(large.counting.calls)
     calls.subtract(small.counting.calls)
@@ -219,15 +228,19 @@ async def measure_lines(relay: MemoryRelay, lines: Sequence[bytes]) -> Measured:
         "calls-per-batch": small.counting.calls.total() - size * per_message,
         "decodes-per-message": decodes(calls) / size,
         "bytes-objects-per-message": (len(large.counting.made) - len(small.counting.made)) / size,
-        "bytes-made-per-byte": copied / len(few),
-        "peak-per-byte": memory.peak / len(many),
-        "kept-per-byte": memory.kept / len(many),
+        "bytes-made-per-byte": copied / sum(map(len, few)),
+        "peak-per-byte": memory.peak / sum(map(len, many)),
+        "kept-per-byte": memory.kept / sum(map(len, many)),
         "client-writes-per-batch": large.to_clients,
         "log-appends-per-batch": calls_of(large, "FileLog.append"),
         "record-saves-per-batch": calls_of(large, "FileStorage.save"),
         "loop-work-per-batch": large.created.total(),
     }
     return Measured(costs, {name: number / size for name, number in calls.items()}, "message")
+
+
+def _reads(data: bytes) -> list[bytes]:
+    return [data[start : start + _READ_BYTES] for start in range(0, len(data), _READ_BYTES)]
 
 
 def decodes(calls: Mapping[str, float]) -> float:

@@ -14,6 +14,36 @@ from itertools import filterfalse
 EDGE_SIZE = 4096
 """How many bytes of each end of an oversized frame are kept."""
 
+# Pieces of a line from this size on are kept as they come, and are copied once, when it is whole.
+_LARGE_PIECE = 32 * 1024
+
+
+class _Kept:
+    """The pieces of an unfinished line. Many small ones take no more room than what they hold."""
+
+    __slots__ = ("_large", "_small")
+
+    def __init__(self) -> None:
+        self._large: list[bytes] = []
+        self._small = io.BytesIO()  # grows geometrically, gives its contents without a copy
+
+    def add(self, piece: bytes) -> None:
+        """Keeps a piece."""
+        if len(piece) >= _LARGE_PIECE:
+            if self._small.tell():
+                self._large.append(self._small.getvalue())
+                self._small = io.BytesIO()
+            self._large.append(piece)
+        else:
+            self._small.write(piece)
+
+    def whole(self, last: bytes | memoryview) -> bytes:
+        """Gives what is kept, with something behind it."""
+        if self._large:
+            return b"".join([*self._large, self._small.getvalue(), last])
+        self._small.write(last)
+        return self._small.getvalue()
+
 
 @dataclass(frozen=True, slots=True)
 class OversizedFrame:
@@ -44,7 +74,7 @@ class LineSplitter:
     def __init__(self, *, max_frame: int) -> None:
         self._max = max_frame
         self._size = 0  # of the unfinished line, whether it is kept or not
-        self._kept = io.BytesIO()  # grows geometrically, gives its contents without a copy
+        self._kept = _Kept()
         self._head = b""
         self._tail = b""
         self._oversized: list[OversizedFrame] = []
@@ -63,13 +93,17 @@ class LineSplitter:
             The lines that it completes, in order, with their newlines, which cost a copy to take
             off: `bare` does. Blank ones are left out.
         """
-        if b"\n" not in data:
+        end = data.find(b"\n") + 1
+        if not end:
             self._hold(data)
             return []
-        lines = io.BytesIO(data).readlines()  # faster than `split`, which looks at each byte
-        rest = b"" if data.endswith(b"\n") else lines.pop()
+        lines: list[bytes] = []
+        chunk = io.BytesIO(data)
         if self._size:
-            lines[0] = self._complete(lines[0])
+            lines.append(self._complete(memoryview(data)[:end]))
+            chunk.seek(end)
+        lines += chunk.readlines()  # faster than `split`, which looks at each byte
+        rest = b"" if data.endswith(b"\n") else lines.pop()
         # Only a chunk beyond the limit can hold such a line whole.
         lines = self._sift(lines) if len(data) > self._max else _without_blanks(lines)
         if rest:
@@ -93,7 +127,7 @@ class LineSplitter:
         was_kept = self._size <= self._max
         self._size += len(piece)
         if self._size <= self._max:
-            self._kept.write(piece)
+            self._kept.add(piece)
             return
         if was_kept:
             begun = self._take_kept()
@@ -101,20 +135,21 @@ class LineSplitter:
         self._head = (self._head + piece[:EDGE_SIZE])[:EDGE_SIZE]
         self._tail = (self._tail + piece[-EDGE_SIZE:])[-EDGE_SIZE:]
 
-    def _complete(self, last: bytes) -> bytes:
+    def _complete(self, last: bytes | memoryview) -> bytes:
         """Gives the unfinished line whole; a blank one where it was too long, which is noted."""
-        self._hold(bare(last))
-        size, self._size = self._size, 0
+        size = self._size + len(last) - (last[-1:] == b"\n")
         if size <= self._max:
-            self._kept.write(last[-1:])
-            return self._take_kept()
+            self._size = 0
+            return self._take_kept(last)
+        self._hold(bare(bytes(last)))
         self._oversized.append(OversizedFrame(size, self._head, self._tail, index=0))
+        self._size = 0
         self._head = self._tail = b""
         return b"\n"
 
-    def _take_kept(self) -> bytes:
-        kept, self._kept = self._kept, io.BytesIO()
-        return kept.getvalue()
+    def _take_kept(self, last: bytes | memoryview = b"") -> bytes:
+        kept, self._kept = self._kept, _Kept()
+        return kept.whole(last)
 
     def _sift(self, lines: list[bytes]) -> list[bytes]:
         """Leaves out blank lines, and oversized ones, which are noted."""

@@ -129,9 +129,11 @@ class UpdateStream:
         """Does for a line that comes alone, as they do from slow agents, what is done for a run."""
         noted: list[tuple[str, bytes]] = []
         template = _fitting(self._pieces, line) or _fitting(self._updates, line)
-        if template is None or not _is_whole(template, template.rest(line), len(line)):
+        if template is None:
             return Rewritten([], 0, [])
-        rest = template.rest(line)
+        rest: Buffer = template.rest(line if len(line) <= _MAX_JOINED else memoryview(line))
+        if not _is_whole(template, rest, len(line)):
+            return Rewritten([], 0, [])
         if not (template.opening or template.closing):  # it is no piece's
             run, noted = _note(_Run(template, [rest], [len(line)]))
             if not run.rests:
@@ -244,7 +246,7 @@ def _are_whole(run: _Run) -> bool:
     return list(map(template.around.__add__, map(len, elements))) == sizes
 
 
-def _is_whole(template: Template, rest: bytes, size: int) -> bool:
+def _is_whole(template: Template, rest: Buffer, size: int) -> bool:
     """Does as `_are_whole`, for one value."""
     text = b"".join((b"[[[[[[[[", template.opening, rest, template.closing, b"]]]]]]]]"))
     try:
