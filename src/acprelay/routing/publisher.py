@@ -56,12 +56,13 @@ class Publisher:
         Args:
             publish: Does it.
         """
-        self._catch_up()
+        if self._put_off is not None:
+            self._catch_up()
         self._put_off = publish
 
     def _catch_up(self) -> None:
-        if self._put_off is not None:
-            publish, self._put_off = self._put_off, None
+        publish, self._put_off = self._put_off, None
+        if publish is not None:
             publish()
 
     def publish_lines(self, lines: list[bytes], start: int) -> tuple[int, list[tuple[str, bytes]]]:
@@ -75,7 +76,8 @@ class Publisher:
             How many lines were taken, 0 where the first one has to be looked at more closely; and
             the kinds and raw values of those updates among them that say more than a piece of text.
         """
-        self._catch_up()
+        if self._put_off is not None:
+            self._catch_up()
         stream = self._in_turn if self._turn_is_open else self._out_of_turn
         parts, count, noted = stream.rewrite(lines, start, self._next_seq)
         self._batch += parts
@@ -90,7 +92,8 @@ class Publisher:
             own_session_id: The agent's id of its session; any other id that it names (a
                 sub-agent's) is kept in the relay's `_meta`.
         """
-        self._catch_up()
+        if self._put_off is not None:
+            self._catch_up()
         foreign = envelope.session_id not in (None, own_session_id)
         mark = self._stamp(envelope.session_id if foreign else None)
         frame = rewrite(envelope, session_id=self.public_id, stamp=mark)
@@ -106,7 +109,8 @@ class Publisher:
             update: The raw JSON value of `update`.
             hidden_from: The attachment whose own words it repeats, if any.
         """
-        self._catch_up()
+        if self._put_off is not None:
+            self._catch_up()
         seq = self._next_seq
         frame = session_update(self.public_id, update, stamp=self._stamp())
         self._gather(text_frame(frame), 1)
@@ -116,19 +120,22 @@ class Publisher:
 
     def mark(self, method: str, fields: Mapping[str, object]) -> None:
         """Publishes a marker: a notification of the relay's own."""
-        self._catch_up()
+        if self._put_off is not None:
+            self._catch_up()
         frame = marker(method, self.public_id, fields, stamp=self._stamp())
         self._gather(text_frame(frame), 1)
         self.note(method, fields)
 
     def note(self, method: str, fields: Mapping[str, object]) -> None:
         """Takes note of what is of interest beyond the conversation, for `take_told`."""
-        self._catch_up()
+        if self._put_off is not None:
+            self._catch_up()
         self._told.append(Told(method, fields))
 
     def take_told(self) -> list[Told]:
         """Gives the markers that were published since the last call, and what was noted."""
-        self._catch_up()
+        if self._put_off is not None:
+            self._catch_up()
         told, self._told = self._told, []
         return told
 
@@ -154,7 +161,8 @@ class Publisher:
             message: A JSON-RPC message.
             reply_to: The raw id of the client's request that it answers, if it does.
         """
-        self._catch_up()
+        if self._put_off is not None:
+            self._catch_up()
         self.flush()
         attachment = self.find(attachment_id)
         if attachment is not None:
@@ -168,7 +176,8 @@ class Publisher:
             ask_id: The ask's raw id.
             message: The request.
         """
-        self._catch_up()
+        if self._put_off is not None:
+            self._catch_up()
         self.flush()
         attachment = self.find(attachment_id)
         if attachment is not None:
@@ -185,7 +194,8 @@ class Publisher:
 
     def flush(self) -> None:
         """Appends what was gathered to the log."""
-        self._catch_up()
+        if self._put_off is not None:
+            self._catch_up()
         if self._batch:
             self.log.append(b"".join(self._batch), self._batch_count)
             self._batch, self._batch_count = [], 0
