@@ -255,8 +255,9 @@ class MemoryClient:
         self._last_id += 1
         self.send({"id": self._last_id, "method": method, "params": params})
 
-    def send(self, message: dict[str, object]) -> None:
-        self.transport.receive(masked(encode(message)))
+    def send(self, *messages: dict[str, object]) -> None:
+        """Sends messages, which come in one read."""
+        self.transport.receive(b"".join(masked(encode(message)) for message in messages))
 
     def prompt(self, session_id: str) -> None:
         """Sends a prompt."""

@@ -31,6 +31,7 @@ Costs: TypeAlias = Mapping[str, float]
 """What was measured, by the names of the table."""
 
 _BATCH = 50
+_ASKS = 16
 _FURTHER = 5
 """Clients beyond the first."""
 _MOMENT_S = 0.02
@@ -116,17 +117,14 @@ TURN = (
 EXTENSION = encode({"method": "_x/progress", "params": {"sessionId": SESSION, "text": "x" * 200}})
 """What no way but the exact one may be taken for."""
 HUGE = sized(1 << 20)
-PERMISSION = encode(
-    {
-        "id": 7,
-        "method": "session/request_permission",
-        "params": {
-            "sessionId": SESSION,
-            "toolCall": {"toolCallId": "call-1", "title": "Write a file", "kind": "edit"},
-            "options": [{"optionId": "yes", "name": "Allow", "kind": "allow_once"}],
-        },
-    }
-)
+
+
+def permission(number: int) -> bytes:
+    """A request for permission."""
+    tool_call = {"toolCallId": "call-1", "title": "Write a file", "kind": "edit"}
+    options = [{"optionId": "yes", "name": "Allow", "kind": "allow_once"}]
+    params = {"sessionId": SESSION, "toolCall": tool_call, "options": options}
+    return encode({"id": number, "method": "session/request_permission", "params": params})
 
 
 # -- measuring
@@ -245,7 +243,7 @@ def _reads(data: bytes) -> list[bytes]:
 
 def decodes(calls: Mapping[str, float]) -> float:
     """How often JSON was read, by whatever reads it."""
-    readers = ("json.Decoder.decode", "json.decode", "json.loads", "json.__init__.loads")
+    readers = ("json.Decoder.decode", "json.decode", "json.loads", "__init__.loads")
     return sum(number for name, number in calls.items() if name.endswith(readers))
 
 
@@ -296,17 +294,35 @@ async def measure_turns(relay: MemoryRelay) -> Measured:
 
 async def measure_asks(relay: MemoryRelay) -> Measured:
     """Measures a request of the agent for permission, and the client's answer to it."""
-    client, program = relay.clients[0], relay.program
+    stretch = await _ask(relay, 1)
+    return Measured(_costs_of_turn(stretch), stretch.counting.calls, "request")
+
+
+async def measure_many_asks(relay: MemoryRelay) -> Measured:
+    """Measures requests that come in one read, and answers that come in one read."""
+    stretch = await _ask(relay, _ASKS)
+    calls = stretch.counting.calls
+    costs = {
+        "calls-per-request": calls.total() / _ASKS,
+        "client-writes-per-batch": stretch.to_clients,
+        "agent-writes-per-batch": stretch.to_agent,
+        "log-appends-per-batch": calls_of(stretch, "FileLog.append"),
+    }
+    return Measured(costs, {name: number / _ASKS for name, number in calls.items()}, "request")
+
+
+async def _ask(relay: MemoryRelay, number: int) -> Stretch:
+    client = relay.clients[0]
 
     def choose() -> None:
-        [ask] = [message for message in client.heard() if "id" in message]
-        outcome = {"outcome": "selected", "optionId": "yes"}
-        client.send({"id": ask["id"], "result": {"outcome": outcome}})
+        asked = [message["id"] for message in client.heard() if "id" in message]
+        assert len(asked) == number
+        result = {"outcome": {"outcome": "selected", "optionId": "yes"}}
+        client.send(*({"id": ask_id, "result": result} for ask_id in asked))
 
-    ask = partial(program.say, PERMISSION)
+    ask = partial(relay.program.say, *map(permission, range(number)))
     await count(relay, ask, choose)
-    stretch = await count(relay, ask, choose)
-    return Measured(_costs_of_turn(stretch), stretch.counting.calls, "request")
+    return await count(relay, ask, choose)
 
 
 def _costs_of_turn(stretch: Stretch) -> Costs:

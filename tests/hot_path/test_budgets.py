@@ -19,6 +19,7 @@ from tests.hot_path.scenarios import (
     Measured,
     measure_asks,
     measure_lines,
+    measure_many_asks,
     measure_more_clients,
     measure_turns,
     open_turn,
@@ -64,6 +65,14 @@ async def test_a_request_for_permission_keeps_within_its_budget(
 ) -> None:
     async with open_turn(tmp_path / "state", monkeypatch) as relay:
         check("permission", await measure_asks(relay))
+
+
+@pytest.mark.requirement("speed.operations-have-budgets")
+async def test_requests_and_answers_that_come_together_keep_within_their_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_turn(tmp_path / "state", monkeypatch) as relay:
+        check("permissions", await measure_many_asks(relay))
 
 
 @pytest.mark.requirement("speed.operations-have-budgets")

@@ -107,7 +107,9 @@ class Scene:
         """A client says something; tells whether an answer was one that was waited for."""
         envelope = peek(said)
         if envelope.kind is MessageKind.RESPONSE:
-            return self.conversation.receive_ask_answer(name, envelope, now=self.now)
+            taken = self.conversation.receive_ask_answer(name, envelope, now=self.now)
+            self.conversation.answers_received()
+            return taken
         self.conversation.receive_client(name, envelope, now=self.now)
         self.conversation.publish()
         return True

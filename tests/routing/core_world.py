@@ -778,6 +778,7 @@ class World:
         body += b',"from":"%b"' % name.encode()
         envelope = peek(b'{"id":%b,%b}' % (ask_id, body))
         taken = self.core.receive_ask_answer(name, envelope, now=self.now)
+        self.core.answers_received()
         assert taken is bool(counts)
         for ask in counts:
             ask.waiting.remove(name)

@@ -196,6 +196,7 @@ async def test_an_ask_reaches_the_client_and_its_answer_the_agent(
     assert ask["params"]["sessionId"] == session
     assert ask["params"]["options"] == OPTIONS
     client.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice("b")})
+    await world.steps(1)
     assert world.agent.replies == [{"jsonrpc": "2.0", "id": 41, "result": choice("b")}]
 
 
@@ -204,6 +205,7 @@ async def test_an_ask_is_answered_once(world: World, client: Client, session: st
     ask = await client.called("session/request_permission")
     for option in ("a", "b", "a"):
         client.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice(option)})
+    await world.steps(1)
     assert [reply["result"] for reply in world.agent.replies] == [choice("a")]
     assert session == "task:main"
 
@@ -216,8 +218,10 @@ async def test_only_who_was_asked_can_answer(world: World, client: Client, sessi
     ask_permission(asked)
     ask = await client.called("session/request_permission")
     intruder.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice("a")})
+    await world.steps(1)
     assert asked.replies == []
     client.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice("b")})
+    await world.steps(1)
     assert [reply["result"] for reply in asked.replies] == [choice("b")]
     assert session == "task:main"
 
@@ -237,6 +241,7 @@ async def test_everybody_in_a_session_is_asked_and_the_first_answer_counts(
     assert asks[0]["id"] == asks[1]["id"]
     other.send({"jsonrpc": "2.0", "id": asks[1]["id"], "result": choice("b")})
     client.send({"jsonrpc": "2.0", "id": asks[0]["id"], "result": choice("a")})
+    await world.steps(1)
     assert [reply["result"] for reply in world.agent.replies] == [choice("b")]
     assert client.markers("$/cancel_request") == [{"requestId": asks[0]["id"]}]
     assert other.markers("$/cancel_request") == []
@@ -252,6 +257,7 @@ async def test_an_answer_finds_the_session_that_asked(world: World) -> None:
     assert len({ask["id"] for ask in asks}) == 3
     for option, ask in zip("aba", reversed(asks), strict=True):
         client.send({"jsonrpc": "2.0", "id": ask["id"], "result": choice(option)})
+    await world.steps(1)
     results = [agent.replies[0]["result"] for agent in world.launcher.launched]
     assert results == [choice("a"), choice("b"), choice("a")]
 

@@ -285,6 +285,7 @@ async def test_every_decision_is_written_down_with_the_time_of_day(
     ask = await client.called("session/request_permission")
     outcome = {"outcome": {"outcome": "selected", "optionId": "yes"}}
     client.send({"jsonrpc": "2.0", "id": ask["id"], "result": outcome})
+    await world.steps(1)
     storage = world.storage
     assert isinstance(storage, MemoryStorage)
     [line] = storage.audited

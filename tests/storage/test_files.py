@@ -160,6 +160,21 @@ async def test_the_audit_log_has_a_line_for_each_decision_and_is_added_to(world:
     assert lines == [b'{"n": 0}', b'{"text": "\\n"}', b'{"n": 1}', b'{"text": "\\n"}']
 
 
+async def test_audit_lines_that_wait_are_written_together(world: World) -> None:
+    async with world.storage(StorageLimits(linger_s=0)) as storage:
+        world.disk.hold()
+        storage.audit(b"held")  # the writer takes this alone, and then all the rest together
+        log = world.open(storage)
+        for number in range(3):
+            storage.audit(b"%d" % number)
+            log.append(text_frame(b"%d" % number), 1)
+        world.disk.release()
+        await world.settle(storage)
+    lines = (world.directory / "audit.jsonl").read_bytes().splitlines()
+    assert lines == [b"held", b"0", b"1", b"2"]
+    assert len(world.disk.calls) <= 3  # what was held, the log, the other lines
+
+
 async def test_an_audit_line_that_was_cut_off_is_ended_before_the_next(world: World) -> None:
     world.directory.mkdir()
     (world.directory / "audit.jsonl").write_bytes(b'{"whole":1}\n{"cut":')

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from acprelay.routing.policy import Subject, Verdict
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class Decider(StrEnum):
     """Who, or what, decided."""
@@ -59,12 +61,16 @@ class Decision:
     by: Decider
     client: str | None = None
 
-    def encode(self) -> bytes:
-        """Writes the entry as one line of JSON in ASCII, without its newline."""
+    def encode(self, *, offset: float = 0.0) -> bytes:
+        """Writes the entry as one line of JSON in ASCII, without its newline.
+
+        Args:
+            offset: By how much the times that it is to tell are later, in seconds.
+        """
         subject, verdict = self.subject, self.verdict
         entry = {
-            "at": self.at,
-            "askedAt": self.asked_at,
+            "at": self.at + offset,
+            "askedAt": self.asked_at + offset,
             "ask": self.ask,
             "sessionId": self.session,
             "turn": self.turn,
@@ -89,4 +95,4 @@ class Decision:
             "by": self.by,
             "client": self.client,
         }
-        return json.dumps(entry, separators=(",", ":")).encode()
+        return _encode(entry).encode()

@@ -156,7 +156,7 @@ class _Reading:
         self.whole = True
 
     def paths(self) -> Iterator[str]:
-        for name in _PATH_MEMBERS:
+        for name in [name for name in _PATH_MEMBERS if name in self._members]:
             match self._texts(name):
                 case str(path):
                     yield path

@@ -262,15 +262,17 @@ class Conversation:
         self._requests.receive(attachment_id, envelope, now=now)
 
     def receive_ask_answer(self, attachment_id: str, envelope: Envelope, *, now: float) -> bool:
-        """Takes a client's answer to an ask.
+        """Takes a client's answer to an ask; `answers_received` follows, once for several.
 
         Returns:
             Whether this client was asked that, and has not answered yet.
         """
         envelope = self._access.cleaned(attachment_id, envelope)
-        taken = self._asks.answer(attachment_id, envelope, now=now)
+        return self._asks.answer(attachment_id, envelope, now=now)
+
+    def answers_received(self) -> None:
+        """Tells every client what has come of the answers that were taken. Idempotent."""
         self._publisher.flush()
-        return taken
 
     def cancel_client_request(self, attachment_id: str, request_id: bytes, *, now: float) -> bool:
         """Takes a client's `$/cancel_request` (ACP, "Cancellation").

@@ -8,7 +8,7 @@ lane does not know where its client is in the log, nor who reads.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -100,7 +100,8 @@ class Lane:
 
     def lead(self, entry: Entry) -> None:
         """Adds an entry before the others, in place of one that an earlier connection never had."""
-        stale = _drop(self._waiting, lambda waiting: waiting.kind is EntryKind.LEAD)
+        stale = [waiting for waiting in self._waiting if waiting.kind is EntryKind.LEAD]
+        _drop(self._waiting, stale)
         self._untag(stale)
         self.waiting_bytes -= _size(stale)
         self._waiting.insert(0, entry)
@@ -126,11 +127,10 @@ class Lane:
         if tag not in self._tags:
             return []
 
-        def is_unwanted(entry: Entry) -> bool:
-            return entry.kind is kind and entry.tag == tag
-
-        given = _drop(self._given, is_unwanted)
-        waited = _drop(self._waiting, is_unwanted)
+        given = [entry for entry in self._given if entry.tag == tag and entry.kind is kind]
+        waited = [entry for entry in self._waiting if entry.tag == tag and entry.kind is kind]
+        _drop(self._given, given)
+        _drop(self._waiting, waited)
         self._untag(given + waited)
         self._given_bytes -= _size(given)
         self.waiting_bytes -= _size(waited)
@@ -188,11 +188,9 @@ class Lane:
         return len(self._given) > _REMEMBERED_ENTRIES or self._given_bytes > _REMEMBERED_BYTES
 
 
-def _drop(entries: list[Entry], is_unwanted: Callable[[Entry], bool]) -> list[Entry]:
-    dropped = [entry for entry in entries if is_unwanted(entry)]
-    for entry in dropped:
+def _drop(entries: list[Entry], unwanted: list[Entry]) -> None:
+    for entry in unwanted:
         entries.remove(entry)
-    return dropped
 
 
 def _size(entries: Iterable[Entry]) -> int:

@@ -7,7 +7,7 @@ This module does not know who is to be asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -81,6 +81,7 @@ class Ask:
         offered: Who was ever asked.
         waiting: Who was asked and has neither answered nor left, in the order of asking.
         cancelled: How a permission ends once everybody abstains, where a client said `cancelled`.
+        raw_id: Its id as JSON-RPC has it: a string.
     """
 
     id: str
@@ -96,11 +97,10 @@ class Ask:
     offered: set[str] = field(default_factory=set)
     waiting: dict[str, None] = field(default_factory=dict)
     cancelled: Ending | None = None
+    raw_id: bytes = field(init=False)
 
-    @property
-    def raw_id(self) -> bytes:
-        """Its id as JSON-RPC has it: a string."""
-        return json_string(self.id)
+    def __post_init__(self) -> None:
+        self.raw_id = json_string(self.id)
 
     @property
     def conclusion(self) -> Ending | None:
@@ -147,7 +147,7 @@ def count(ask: Ask, answer: Envelope, vote: Ending) -> Ending | None:
     if not answer.is_error:
         option_id = read_outcome(answer, ask.permission.request.option_ids)
         if option_id is not None:
-            return replace(vote, option_id=option_id)
+            return Ending(vote.by, vote.at, vote.answer, option_id, vote.client)
         ask.cancelled = ask.cancelled or vote
     return ask.conclusion
 

@@ -14,6 +14,9 @@ import msgspec
 from acprelay.errors import InvalidParams, RemoteProtocolError
 from acprelay.routing.frames import result_reply
 from acprelay.wire import Envelope, json_string
+from acprelay.wire.objects import read_members
+
+_decode = msgspec.json.Decoder().decode
 
 _HINT = "answer with the outcome selected and the optionId of an offered option, or with cancelled"
 
@@ -56,8 +59,7 @@ def read_outcome(answer: Envelope, option_ids: Collection[str]) -> str | None:
         InvalidParams: It is neither, or the option was not offered.
     """
     try:
-        outcome = _text(answer.member("result", "outcome", "outcome"))
-        option_id = _text(answer.member("result", "outcome", "optionId"))
+        outcome, option_id = _read_outcome(answer.member("result", "outcome") or b"null")
     except RemoteProtocolError as error:
         raise InvalidParams(f"cannot read an answer: {error.message}", hint=_HINT) from error
     if outcome == "cancelled":
@@ -81,6 +83,15 @@ def outcome_reply(request_id: bytes, option_id: str | None) -> bytes:
     if option_id is not None:
         outcome = {"outcome": "selected", "optionId": msgspec.Raw(json_string(option_id))}
     return result_reply(request_id, {"outcome": outcome})
+
+
+def _read_outcome(raw: bytes) -> tuple[str | None, str | None]:
+    if not raw.startswith(b"{"):
+        return None, None
+    members = read_members(raw)
+    names = ("outcome", "optionId")
+    outcome, option_id = (_text(raw[slice(*members.get(name, (0, 0)))]) for name in names)
+    return outcome, option_id
 
 
 def _tool_call_id(envelope: Envelope) -> bytes | None:
@@ -108,7 +119,12 @@ def _text(raw: bytes | None) -> str | None:
 
 def _value(raw: bytes | None) -> object:
     """Reads JSON with all its escapes, lone surrogates included."""
+    text = raw or b"null"
     try:
-        return json.loads(raw or b"null")
+        return _decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        pass  # an escape of a lone surrogate, if not worse
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None

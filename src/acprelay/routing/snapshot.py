@@ -192,13 +192,19 @@ class Snapshot:
     def _read(self) -> None:
         """Reads what was observed, as far as nothing later makes it void."""
         unread, self._unread, self._unread_bytes = self._unread, [], 0
-        void = {_INFO}
+        void: set[str] = set()
+        info: dict[str, bytes] = {}
         for kind, update in reversed(unread):
-            if kind not in void and _can_be_kept(update) and self._note(kind, update):
+            if kind in void or not _can_be_kept(update):
+                continue
+            if kind == _INFO:
+                info = {**_info(_members(update)), **info}
+                is_all = len(info) == len(_INFO_MEMBERS)
+            else:
+                is_all = self._note(kind, update)
+            if is_all:
                 void.add(kind)
-        for kind, update in unread:
-            if kind == _INFO and _can_be_kept(update):
-                self._merge_info(_members(update))
+        self._merge_info(info)
 
     def _take(self, members: dict[str, bytes]) -> None:
         modes, models = members.get("modes"), members.get("models")
@@ -219,15 +225,16 @@ class Snapshot:
             self._kept[kind] = update
         return is_whole
 
-    def _merge_info(self, members: dict[str, bytes]) -> None:
+    def _merge_info(self, news: dict[str, bytes]) -> None:
         """What is absent stays; null says that there is none any more, and is kept to say so."""
-        info = _members(self._kept.get(_INFO))
-        for name in _INFO_MEMBERS:
-            if members.get(name, b"-")[0] in b'"n':
-                info[name] = members[name]
-        info.pop("sessionUpdate", None)
-        if info:
-            self._kept[_INFO] = _object({"sessionUpdate": _json(_INFO), **info})
+        if news:
+            info = _info({**_members(self._latest_updates.get(_INFO)), **news})
+            self._latest_updates[_INFO] = _object({"sessionUpdate": _json(_INFO), **info})
+
+
+def _info(members: dict[str, bytes]) -> dict[str, bytes]:
+    """Gives those of an info's members that say something."""
+    return {name: members[name] for name in _INFO_MEMBERS if members.get(name, b"-")[0] in b'"n'}
 
 
 def _open(raw: bytes) -> dict[str, bytes]:

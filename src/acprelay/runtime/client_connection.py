@@ -128,6 +128,7 @@ class ClientConnection:
             host=host,
             principal=principal,
         )
+        self._answered: set[ConversationDriver] = set()
         self._closed = False
         self._loop: asyncio.AbstractEventLoop
 
@@ -222,7 +223,7 @@ class ClientConnection:
                 place = self._sessions.find(envelope)
                 place.driver.receive(place.attachment.id, envelope)
             case Destination.ASK:
-                self._sessions.answer_ask(envelope)
+                self._take_answer(envelope)
             case Destination.CANCEL_REQUEST:
                 self._cancel_request(envelope.request_id or b"")
             case Destination.INITIALIZE:
@@ -245,6 +246,17 @@ class ClientConnection:
                 self._serve(envelope, self._works[other])
             case other:
                 self._requests.serve(other, envelope)
+
+    def _take_answer(self, envelope: Envelope) -> None:
+        driver = self._sessions.answer_ask(envelope)
+        if driver is not None and driver not in self._answered:
+            # What the client says in one breath is carried out as one, once all of it is taken.
+            self._answered.add(driver)
+            self._loop.call_soon(self._answers_received, driver)
+
+    def _answers_received(self, driver: ConversationDriver) -> None:
+        self._answered.discard(driver)
+        driver.answers_received()
 
     def _serve(self, envelope: Envelope, work: Work) -> None:
         """Serves a request beside what else the client says."""

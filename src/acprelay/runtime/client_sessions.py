@@ -165,11 +165,12 @@ class ClientSessions:
             )
         raise unnamed(method)
 
-    def answer_ask(self, envelope: Envelope) -> bool:
-        """Gives an answer to the session that asked; tells whether one did."""
-        return any(
-            place.driver.receive_ask_answer(place.attachment.id, envelope) for place in self.places
-        )
+    def answer_ask(self, envelope: Envelope) -> ConversationDriver | None:
+        """Gives an answer to the session that asked, and names that; None where none did."""
+        for place in self.places:
+            if place.driver.receive_ask_answer(place.attachment.id, envelope):
+                return place.driver
+        return None
 
     def cancel_request(self, request_id: bytes) -> bool:
         """Cancels a request in the session that serves it; tells whether one does."""

@@ -276,10 +276,16 @@ class ConversationDriver:
         self._consequences.carry_out(has_time=True)
 
     def receive_ask_answer(self, attachment_id: str, envelope: Envelope) -> bool:
-        """Takes a client's answer to an ask; tells whether it was one of this session's."""
-        taken = self._conversation.receive_ask_answer(attachment_id, envelope, now=self._now())
+        """Takes a client's answer to an ask; tells whether it was one of this session's.
+
+        `answers_received` follows, once for those that have come together.
+        """
+        return self._conversation.receive_ask_answer(attachment_id, envelope, now=self._now())
+
+    def answers_received(self) -> None:
+        """Has carried out what comes of the answers that were taken. Idempotent."""
+        self._conversation.answers_received()
         self._consequences.carry_out()
-        return taken
 
     def cancel_client_request(self, attachment_id: str, request_id: bytes) -> bool:
         """Takes a client's `$/cancel_request`; tells whether that request is in flight here."""

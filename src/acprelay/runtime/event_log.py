@@ -42,6 +42,8 @@ class EventLog(Observer):
 
     def permission_decided(self, scene: Scene, decision: Decision) -> None:
         """A permission was decided; what for stands in the audit log."""
+        if not logger.isEnabledFor(logging.INFO):
+            return
         fields = {"ask": decision.ask, "by": str(decision.by)}
         logger.info(
             "session %s: permission decided by %s",

@@ -77,11 +77,7 @@ class RecordKeeper:
             decision: The decision, with times of the clock that tells `now`.
             now: The time.
         """
-        offset = self._clock.now() - now
-        on_the_wall = replace(
-            decision, at=decision.at + offset, asked_at=decision.asked_at + offset
-        )
-        self._store.audit(on_the_wall.encode())
+        self._store.audit(decision.encode(offset=self._clock.now() - now))
 
 
 def read_snapshot(record: ConversationRecord) -> Snapshot:

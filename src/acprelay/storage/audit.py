@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from acprelay.storage.disk import FILE_MODE, Disk, make_directories, write_all
@@ -12,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 
 class AuditFile:
-    """Adds lines to a file, one write for each.
+    """Adds lines to a file, one write for those that come together.
 
-    A line that cannot be written is lost, which the relay's own log tells. What is left of one that
+    Lines that cannot be written are lost, which the relay's own log tells. What is left of one that
     could not be written whole, or was cut off by a crash, is ended before the next one.
 
     Args:
@@ -28,20 +29,24 @@ class AuditFile:
         self._fd: int | None = None
         self._is_torn = False
 
-    def add(self, entry: bytes) -> None:
-        """Adds one line of JSON."""
+    def add(self, entries: Sequence[bytes]) -> None:
+        """Adds lines of JSON."""
         # Between the tokens of JSON a line break is as good as a space; inside a string is none.
-        line = entry.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
+        plain = [entry.replace(b"\n", b" ").replace(b"\r", b" ") for entry in entries]
+        lines = b"".join([line + b"\n" for line in plain])
         try:
             self._disk.check()
             if self._fd is None:
                 self._fd = self._open()
-            write_all(self._disk, self._fd, [b"\n" + line if self._is_torn else line])
+            write_all(self._disk, self._fd, [b"\n" + lines if self._is_torn else lines])
         except OSError as error:
             self._is_torn = True
             reason = error.strerror or error
             logger.error(  # noqa: TRY400 - says all there is
-                "cannot write to the audit log %s, an entry is lost: %s", self._path, reason
+                "cannot write to the audit log %s, %s lost: %s",
+                self._path,
+                "an entry is" if len(entries) == 1 else f"up to {len(entries)} entries are",
+                reason,
             )
         else:
             self._is_torn = False

@@ -1,8 +1,8 @@
 """The one thread that writes for all conversations of a relay.
 
 It takes all that is waiting, and writes what goes to one file together. Orders are carried out as
-they came, except that batches of different files may change places; a record is therefore never
-ahead of the log entries that were given before it.
+they came, except that batches of different files, the audit log's lines among them, may change
+places; a record is therefore never ahead of the log entries that were given before it.
 
 It never waits for the device: that is the syncer's, a thread of its own, and what is given
 meanwhile is written meanwhile. What is written survives the end of this process, SIGKILL included:
@@ -140,18 +140,24 @@ class Writer:
 
     def _carry_out(self, commands: list[Command]) -> None:
         groups: dict[SegmentFile, list[Batch]] = {}
+        decisions: list[bytes] = []
         for command in without_replaced(commands):
             if type(command) is Batch:
                 groups.setdefault(command.file, []).append(command)
-                continue
-            self._write(groups)
-            self._attempt(command)
-        self._write(groups)
+            elif type(command) is Audit:
+                decisions.append(command.entry)
+            else:
+                self._write(groups, decisions)
+                self._attempt(command)
+        self._write(groups, decisions)
 
-    def _write(self, groups: dict[SegmentFile, list[Batch]]) -> None:
+    def _write(self, groups: dict[SegmentFile, list[Batch]], decisions: list[bytes]) -> None:
         for file, batches in groups.items():
             self._segments.write(file, batches)
         groups.clear()
+        if decisions:
+            self._audit.add(decisions)
+            decisions.clear()
 
     def _attempt(self, command: Command) -> None:
         try:
@@ -171,8 +177,6 @@ class Writer:
                 self._segments.seal(file)
             case Save():
                 self._records.save(command)
-            case Audit(entry):
-                self._audit.add(entry)
             case Quarantine(path):
                 self._quarantine(path)
             case Delete(key, done):

@@ -77,6 +77,7 @@ class UpdateStream:
         self._fixed: tuple[bytes, tuple[bytes, bytes]] | None = None  # made for the first template
         self._pieces: list[Template] = []
         self._updates: list[Template] = []
+        self._alternates = False  # what came last had several shapes, so what comes may have
 
     def learn(self, envelope: Envelope) -> None:
         """Remembers the shape of a message, if it is an update; the latest few are kept.
@@ -109,7 +110,7 @@ class UpdateStream:
             return self._rewrite_one(lines[start], first_seq)
         parts: list[Buffer] = []
         noted: list[tuple[str, bytes]] = []
-        count, templates = 0, self._pieces
+        count, templates = 0, self._updates if self._alternates else self._pieces
         while start + count < len(lines):
             seq = first_seq + count
             run, is_cut_short = self._run(templates, lines, start + count, seq)
@@ -123,6 +124,7 @@ class UpdateStream:
                 break
             if is_cut_short:
                 templates = self._updates  # shapes alternate: from now on all are taken together
+        self._alternates = bool(noted)
         return Rewritten(parts, count, noted)
 
     def _rewrite_one(self, line: bytes, seq: int) -> Rewritten:
