@@ -91,6 +91,29 @@ def test_a_stream_that_ends_in_white_space_has_no_last_line() -> None:
     assert subject.finish() == []
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [(40_000, 40_000), (5, 40_000, 7), (40_000, 5, 40_000), (5, 7, 40_000, 40_000, 5)],
+    ids=str,
+)
+def test_a_line_in_pieces_small_and_large_comes_out_whole(sizes: tuple[int, ...]) -> None:
+    pieces = [bytes([ord("a") + number]) * size for number, size in enumerate(sizes)]
+    subject = splitter()
+    for piece in pieces:
+        assert subject.feed(piece) == []
+    line = b"".join([*pieces, b"z\n"])
+    assert subject.pending == sum(sizes)
+    assert subject.feed(b"z\n\nnext\nbegun") == [line, b"next\n"]
+    assert subject.pending == len(b"begun")
+
+
+def test_what_is_skipped_behind_a_long_line_says_that_the_line_came_before_it() -> None:
+    subject = splitter(max_frame=100_000)
+    assert subject.feed(b"a" * 50_000) == []
+    assert subject.feed(b"b\n" + b"c" * 100_001 + b"\nd\n") == [b"a" * 50_000 + b"b\n", b"d\n"]
+    assert [(skipped.size, skipped.index) for skipped in subject.take_oversized()] == [(100_001, 1)]
+
+
 def test_pending_counts_the_bytes_of_the_unfinished_line() -> None:
     subject = splitter()
     subject.feed(b"done\nun")

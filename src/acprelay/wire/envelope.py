@@ -159,16 +159,9 @@ def _peek_usual(frame: bytes) -> Envelope | None:
         return None
     if "sessionId" in values or (comma[0] == comma[1]) is bool(values):
         return None
-    body: Members = {"sessionId": session_id}
-    for name, value in values.items():
-        begin = after_key(frame, at, name)
-        if not frame.startswith(value, begin):
-            return None
-        at = begin + len(value)
-        body[name] = begin, at
-        at += 1
     end = len(frame) - 1
-    if values and at != end:
+    body = _place_after(frame, (at, end), session_id, values)
+    if body is None:
         return None
     if id_[0] < 0:
         kind, message_id = _NOTIFICATION, None
@@ -188,6 +181,35 @@ def _peek_usual(frame: bytes) -> Envelope | None:
         body,
         _meta(frame, body, values) if "_meta" in values else _NONE,
     )
+
+
+def _place_after(frame: bytes, span: Span, session_id: Span, values: Values) -> Members | None:
+    """Finds where the members behind the session's id stand; gives None in any doubt.
+
+    Args:
+        frame: The frame.
+        span: Where they begin, and where the object ends.
+        session_id: Where the session's id stands.
+        values: What they are.
+    """
+    at, end = span
+    body: Members = {"sessionId": session_id}
+    for name, value in values.items():  # as `place` does: their lengths tell, if they add up
+        begin = at + len(name) + 3
+        at = begin + len(value)
+        body[name] = begin, at
+        at += 1
+    if at == end or not values:
+        return body
+    at = span[0]
+    for name, value in values.items():
+        begin = after_key(frame, at, name)
+        if not frame.startswith(value, begin):
+            return None
+        at = begin + len(value)
+        body[name] = begin, at
+        at += 1
+    return body if at == end else None
 
 
 def _peek_call(

@@ -13,6 +13,7 @@ from acprelay.wire.objects import Members, Span
 
 _RESPONSE = MessageKind.RESPONSE
 _Edit = tuple[int, int, bytes]
+_USUAL_EDITS = 2  # nearly all messages get an id of their session, and a stamp
 
 
 def rewrite(
@@ -64,6 +65,10 @@ def rewrite(
 
 
 def _apply(raw: bytes, edits: list[_Edit]) -> bytes:
+    if len(edits) == _USUAL_EDITS:
+        (start, stop, value), (later_start, later_stop, later) = edits
+        if stop <= later_start:
+            return b"".join((raw[:start], value, raw[stop:later_start], later, raw[later_stop:]))
     if len(edits) > 1:
         edits.sort()
     parts: list[bytes] = []
@@ -77,6 +82,9 @@ def _apply(raw: bytes, edits: list[_Edit]) -> bytes:
 
 def _stampings(envelope: Envelope, stamp: bytes) -> list[_Edit]:
     raw, top, body, meta = envelope.raw, envelope.top, envelope.body, envelope.meta
+    if body and "_meta" not in body:
+        end = top[envelope.body_name][1] - 1
+        return [(end, end, b',"_meta":{"acprelay":%b}' % stamp)]
     if "acprelay" in meta:
         return [(*meta["acprelay"], stamp)]
     entry = b'"acprelay":' + stamp
@@ -84,9 +92,7 @@ def _stampings(envelope: Envelope, stamp: bytes) -> list[_Edit]:
         return [_putting(raw, body["_meta"], meta, entry)]
     entry = b'"_meta":{' + entry + b"}"
     span = top.get(envelope.body_name)
-    if span is not None and raw[span[0]] == OBJECT:
-        return [_putting(raw, span, body, entry)]
-    if envelope.kind is _RESPONSE:
+    if envelope.kind is _RESPONSE and (span is None or raw[span[0]] != OBJECT):
         return []
     if span is None:
         whole = (raw.index(b"{"), raw.rindex(b"}") + 1)
