@@ -27,7 +27,7 @@ serve: $(INSTALLED) ## Serve on loopback; ARGS="--port 9000" is handed on
 test: third-party lint types cover ## Run every check that CI runs
 	@echo "make: every check has passed"
 
-third-party: $(INSTALLED) ## Install the agent and the client of others that tests use
+third-party: $(INSTALLED) ## Install the programs of others that tests use
 	@scripts/third-party || echo "make: without all of them, their tests are skipped" >&2
 
 lint: $(INSTALLED) ## Check format, lint rules and layering

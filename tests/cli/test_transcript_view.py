@@ -52,7 +52,11 @@ def marker(name: str, **params: object) -> JsonObject:
             [marker("turn_ended", outcome="failed", error={"message": "cannot"})],
             ["[turn] failed: cannot"],
         ),
-        ([marker("turn_ended", outcome="interrupted")], ["[turn] interrupted: no reason is given"]),
+        (
+            [marker("turn_ended", outcome="interrupted")],
+            ["[turn] interrupted: the relay ended in it, and its prompt is not sent again"],
+        ),
+        ([marker("turn_ended", outcome="failed")], ["[turn] failed: no reason is given"]),
         ([marker("notice", message="cannot write")], ["[notice] cannot write"]),
         ([{}, {"params": 3}, update("agent_message_chunk")], ["[None]"]),
     ],

@@ -21,6 +21,14 @@ pytestmark = pytest.mark.process
 GONE = "the state directory was removed, or another one is in its place"
 
 
+async def in_conversation(dial: Dialler) -> tuple[AcpClient, str]:
+    """A client with a session that has had a turn."""
+    client = await dial()
+    session_id = await client.open_session()
+    assert (await client.prompt(session_id, "hello"))["result"] == ENDED
+    return client, session_id
+
+
 async def is_told_of_the_loss(client: AcpClient, session_id: str) -> None:
     assert (await client.prompt(session_id, "hello"))["result"] == ENDED
     told = await notice(client)
@@ -69,9 +77,7 @@ async def test_a_relay_whose_directory_is_removed_goes_on_in_memory_and_writes_n
     log: Path,
 ) -> None:
     with RelayProcess(log=log) as relay, Dialler(relay.url) as dial:
-        client = await dial()
-        session_id = await client.open_session()
-        assert (await client.prompt(session_id, "hello"))["result"] == ENDED
+        client, session_id = await in_conversation(dial)
         await asyncio.to_thread(shutil.rmtree, relay.state_dir)
         await is_told_of_the_loss(client, session_id)
     assert not relay.state_dir.exists()
@@ -82,9 +88,7 @@ async def test_a_relay_does_not_touch_what_another_one_has_put_in_the_place_of_i
 ) -> None:
     aside = tmp_path / "aside"
     with RelayProcess(log=log) as relay, Dialler(relay.url) as dial:
-        client = await dial()
-        session_id = await client.open_session()
-        assert (await client.prompt(session_id, "hello"))["result"] == ENDED
+        client, session_id = await in_conversation(dial)
         relay.state_dir.rename(aside)
         other = RelayProcess(log=tmp_path / "other.log")
         other.state_dir = relay.state_dir
@@ -104,9 +108,7 @@ async def test_a_directory_that_is_put_back_has_in_the_end_what_was_in_memory(
 ) -> None:
     aside = tmp_path / "aside"
     with RelayProcess(log=log) as relay, Dialler(relay.url) as dial:
-        client = await dial()
-        session_id = await client.open_session()
-        assert (await client.prompt(session_id, "hello"))["result"] == ENDED
+        client, session_id = await in_conversation(dial)
         relay.state_dir.rename(aside)
         await is_told_of_the_loss(client, session_id)
         entries = await load(await greeted(await dial()), session_id)

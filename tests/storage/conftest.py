@@ -38,6 +38,7 @@ class FakeDisk(SystemDisk):
         most: How many bytes it takes at once; None for any number.
         error: What every write raises, if anything.
         sync_error: What every sync raises, if anything.
+        loss: What a check raises once a sync has failed, if anything.
         synced: The names of what was synced, or was tried to be.
         calls: How many buffers each write had.
     """
@@ -47,6 +48,8 @@ class FakeDisk(SystemDisk):
         self.most: int | None = None
         self.error: OSError | None = None
         self.sync_error: OSError | None = None
+        self.loss: OSError | None = None
+        self._is_lost = False
         self.synced: list[str] = []
         self.calls: list[int] = []
         self._gate = Event()
@@ -112,7 +115,12 @@ class FakeDisk(SystemDisk):
             self.synced.append(name)
             self._changed.notify_all()
         if self.sync_error is not None:
+            self._is_lost = self.loss is not None
             raise self.sync_error
+
+    def check(self) -> None:
+        if self._is_lost and self.loss is not None:
+            raise self.loss
 
 
 class World:

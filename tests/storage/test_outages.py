@@ -215,6 +215,27 @@ async def test_a_sync_that_fails_is_an_outage(world: World) -> None:
         assert world.read_all(log) == b"".join(entries)
 
 
+@pytest.mark.parametrize("what", ["log", "record"])
+async def test_files_that_are_lost_behind_a_check_are_told_of_as_lost(
+    world: World, what: str
+) -> None:
+    async with world.storage(LIMITS) as storage:
+        log = world.open(storage)
+        await world.settle(storage)
+        world.disk.loss = OSError(errno.ESTALE, "another directory is in its place")
+        world.disk.sync_error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if what == "log":
+            log.append(world.entries(1)[0], 1)
+        else:
+            storage.save(world.record(world.key))
+        storage.sync(world.key)
+        await world.hear_of_trouble()
+        world.disk.loss = world.disk.sync_error = None
+    (trouble,) = world.troubles
+    assert trouble.message == "cannot store the conversation: another directory is in its place"
+    assert "put the state directory back" in (trouble.hint or "")
+
+
 async def test_a_failure_in_one_segment_keeps_what_follows_out_of_the_next(world: World) -> None:
     entries = world.entries(8)
     limits = StorageLimits(segment_bytes=200, window_bytes=0, linger_s=0)

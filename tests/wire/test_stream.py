@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pytest
+from tests.wire.streams import GENERATION, PUBLIC_ID, short_way
 
 from acprelay.wire import UpdateStream, peek, rewrite, stamp, text_frame, walk
 
-GENERATION = "g1"
-PUBLIC_ID = "group:main"
 HEAD = b'{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"0","update":'
 CHUNK = b'{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"%b"}}'
 
@@ -30,18 +27,6 @@ def taught(*lines: bytes, out_of_turn: bool = False) -> UpdateStream:
     for line in lines:
         stream.learn(peek(line))
     return stream
-
-
-class Taken(NamedTuple):
-    """Frames that came the short way."""
-
-    blob: bytes
-    count: int  # type: ignore[assignment]  # hides tuple's method
-
-
-def short_way(stream: UpdateStream, lines: list[bytes], start: int, seq: int) -> Taken:
-    parts, count, _ = stream.rewrite([line + b"\n" for line in lines], start, seq)
-    return Taken(b"".join(parts), count)
 
 
 def test_an_update_comes_out_with_the_public_id_and_a_stamp() -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.wire.streams import GENERATION, PUBLIC_ID, short_way
 
 from acprelay.wire import (
     Envelope,
@@ -25,8 +25,6 @@ from acprelay.wire import (
     update_kind,
 )
 
-GENERATION = "g1"
-PUBLIC_ID = "group:main"
 AGENT_ID = "agent-1"
 
 
@@ -140,18 +138,6 @@ def long_way(line: bytes, seq: int) -> bytes:
     assert envelope.method == "session/update"
     assert envelope.session_id == AGENT_ID
     return text_frame(rewrite(envelope, session_id=PUBLIC_ID, stamp=stamp(GENERATION, seq)))
-
-
-class Taken(NamedTuple):
-    """Frames that came the short way."""
-
-    blob: bytes
-    count: int  # type: ignore[assignment]  # hides tuple's method
-
-
-def short_way(stream: UpdateStream, lines: list[bytes], start: int, seq: int) -> Taken:
-    parts, count, _ = stream.rewrite([line + b"\n" for line in lines], start, seq)
-    return Taken(b"".join(parts), count)
 
 
 def assert_agrees(stream: UpdateStream, lines: list[bytes], first_seq: int) -> None:

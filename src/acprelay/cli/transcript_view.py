@@ -62,6 +62,8 @@ def _told(method: str, params: JsonObject, update: JsonObject) -> str | None:
             return (
                 f"[tool] {update.get('status')}: {update.get('title') or update.get('toolCallId')}"
             )
+        case "_acprelay/turn_ended", _ if params.get("outcome") == "interrupted":
+            return "[turn] interrupted: the relay ended in it, and its prompt is not sent again"
         case "_acprelay/turn_ended", _ if params.get("stopReason") != "end_turn":
             reason = params.get("stopReason") or as_object(params.get("error")).get("message")
             return f"[turn] {params.get('outcome')}: {reason or 'no reason is given'}"

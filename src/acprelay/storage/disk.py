@@ -63,6 +63,19 @@ class SystemDisk:
         os.fsync(fd)
 
 
+def cause_of(disk: Disk, error: Exception) -> Exception:
+    """Gives why something failed: that the files are not this relay's any more, if that is so.
+
+    They may be gone between a check and the call behind it, which then fails for a reason that
+    tells nobody what to do.
+    """
+    try:
+        disk.check()
+    except OSError as loss:
+        return loss
+    return error
+
+
 class OpenFiles:
     """Open files by path: beyond the limit, the one used longest ago is closed. For one thread.
 

@@ -43,7 +43,7 @@ from acprelay.storage.commands import (
     Sync,
     Written,
 )
-from acprelay.storage.disk import Disk, OpenFiles
+from acprelay.storage.disk import Disk, OpenFiles, cause_of
 from acprelay.storage.inbox import Inbox, settle
 from acprelay.storage.limits import StorageLimits
 from acprelay.storage.log_files import FileLog
@@ -282,12 +282,13 @@ class FileStorage:
             case Written(stream, runs, size, last):
                 stream.owner.on_written(runs, size, last)
             case StreamFailed(stream, error):
-                logger.error("cannot write a conversation's log: %s", error)
-                stream.owner.on_failed(error)
+                cause = cause_of(self._disk, error)
+                logger.error("cannot write a conversation's log: %s", cause)
+                stream.owner.on_failed(cause)
             case PauseEnded(owner):
                 owner.on_pause_ended()
             case SaveFailed(key, error):
-                self._on_save_failed(key, error)
+                self._on_save_failed(key, cause_of(self._disk, error))
             case Done(done, error):
                 settle(done, error)
 
