@@ -40,8 +40,13 @@ class _Wanted:
 
 WANTED = (
     _Wanted("stream", "rate", "updates of 300 bytes a second, one client"),
-    _Wanted("stream", "cpu_s_per_million", "CPU seconds of the relay for a million updates", True),
-    _Wanted("trips", "p50_us", "one prompt with one update, median µs", True),
+    _Wanted(
+        "stream",
+        "cpu_s_per_million",
+        "CPU seconds of the relay for a million updates, logarithmic",
+        True,
+    ),
+    _Wanted("trips", "p50_us", "one prompt with one update, median µs, logarithmic", True),
     _Wanted("20kib", "mb_per_s", "updates of 20 KiB, MB a second"),
 )
 

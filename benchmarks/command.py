@@ -28,6 +28,13 @@ INTERRUPTED = 130
 PAGE = DOCS / "performance.md"
 
 
+def _at_least_one(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("one round is the least")
+    return count
+
+
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
@@ -42,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure the relay beside its peers."
     )
-    made.add_argument("--rounds", type=int, help=f"how often each is measured ({ROUNDS})")
+    made.add_argument("--rounds", type=_at_least_one, help=f"how often each is measured ({ROUNDS})")
     made.add_argument("--quick", action="store_true", help="a tenth of everything, once")
     made.add_argument(
         "--only", type=_names, metavar="MEASURE,…", help=", ".join(m.name for m in MEASURES)
@@ -120,7 +127,11 @@ def measured(options: argparse.Namespace, command: str, shop: Shop) -> Results:
     """
     measures, peers = chosen_measures(options.only), chosen_peers(options.peers)
     tools = build(CACHE)
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     results = Results(machine=describe(command))
+    results.machine["rounds"] = (
+        f"{rounds}, of a tenth of everything" if options.quick else f"{rounds}"
+    )
     programs = installed(peers, shop, results)
     results.machine["peers"] = ", ".join(
         peer.described(program) for peer, program in programs.items() if peer in PEERS
@@ -130,7 +141,7 @@ def measured(options: argparse.Namespace, command: str, shop: Shop) -> Results:
     runner = Runner(
         driver=Driver(tools=tools, is_quick=options.quick),
         programs=programs,
-        rounds=options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS),
+        rounds=rounds,
         cache=CACHE,
         results=results,
         say=_say,
@@ -138,6 +149,19 @@ def measured(options: argparse.Namespace, command: str, shop: Shop) -> Results:
     for measure in measures:
         runner.run(measure)
     return results
+
+
+def measured_last(path: Path) -> Results:
+    """Reads what was measured before.
+
+    Raises:
+        OSError: It cannot be read.
+        SystemExit: It is something else.
+    """
+    try:
+        return Results.from_json(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"benchmarks: cannot read {path}: make bench did not write it") from error
 
 
 def _write_docs(results: Results, shop: Shop) -> None:
@@ -159,11 +183,13 @@ def main(arguments: Sequence[str]) -> int:
     shop = Shop(CACHE)
     try:
         if options.again:
-            results = Results.from_json(json.loads(options.json.read_text()))
+            results = measured_last(options.json)
         else:
             results = measured(options, " ".join(["make bench", *_as_make(arguments)]), shop)
+        _say(f"\n{report.in_terminal(results)}\n")
+        if not options.again:
             options.json.write_text(json.dumps(results.to_json(), indent=1, ensure_ascii=False))
-        _say(f"\n{report.in_terminal(results)}\n\nwritten: {options.json}")
+            _say(f"written: {options.json}")
         if options.write_docs:
             _write_docs(results, shop)
     except (CannotBuild, CannotInstall, page.CannotWrite, OSError) as error:

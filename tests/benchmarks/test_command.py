@@ -135,3 +135,37 @@ def test_samples_are_counted_for_the_innermost_of_our_modules(
     stacks = read_stacks(lines)
     assert stacks.modules == {around if k == "-" else k: v for k, v in modules.items()}
     assert stacks.total == sum(modules.values())
+
+
+def test_what_was_not_measured_by_this_command_is_not_told_as_results(tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    for text in (
+        "{",
+        "{}",
+        "[]",
+        '{"machine": {}, "samples": [{}], "failures": [], "missing": {}}',
+    ):
+        path.write_text(text)
+        with pytest.raises(SystemExit, match=r"cannot read .*: make bench did not write it"):
+            main(["--again", "--json", str(path)])
+
+
+def test_less_than_one_round_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for rounds in ("0", "-1"):
+        with pytest.raises(SystemExit):
+            main([f"--rounds={rounds}"])
+        assert "one round is the least" in capsys.readouterr().err
+
+
+def test_results_are_told_although_they_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(*_: object) -> Results:
+        return Results(machine={"command": "make bench"})
+
+    monkeypatch.setattr(command, "measured", measured)
+    monkeypatch.setattr(command, "CACHE", tmp_path)
+    assert main(["--json", str(tmp_path / "nowhere" / "results.json")]) == 1
+    told = capsys.readouterr()
+    assert "command: make bench" in told.out
+    assert "nowhere" in told.err
