@@ -308,3 +308,9 @@ def test_only_some_members_of_meta_are_kept(frame: bytes, rewritten: bytes) -> N
 )
 def test_a_frame_with_nothing_to_leave_out_of_its_meta_is_the_same(frame: bytes) -> None:
     assert keep_meta(peek(frame), KEPT) is frame
+
+
+def test_what_is_replaced_may_stand_in_any_order() -> None:
+    envelope = peek(b'{"method":"m","params":{"sessionId":"agent"},"id":1}')
+    spliced = rewrite(envelope, id=b"22", session_id="public")
+    assert spliced == b'{"method":"m","params":{"sessionId":"public"},"id":22}'
