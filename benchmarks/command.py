@@ -29,10 +29,9 @@ PAGE = DOCS / "performance.md"
 
 
 def _at_least_one(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError("one round is the least")
-    return count
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("it is a number, and one round is the least")
+    return int(text)
 
 
 def _names(text: str) -> list[str]:

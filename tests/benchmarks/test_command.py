@@ -151,7 +151,7 @@ def test_what_was_not_measured_by_this_command_is_not_told_as_results(tmp_path: 
 
 
 def test_less_than_one_round_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    for rounds in ("0", "-1"):
+    for rounds in ("0", "-1", "many"):
         with pytest.raises(SystemExit):
             main([f"--rounds={rounds}"])
         assert "one round is the least" in capsys.readouterr().err
