@@ -121,6 +121,7 @@ def test_arguments_are_taken_as_they_are_typed(
         (["unknown"], "unknown"),
         (["serve", "--port", "http"], "--port"),
         (["serve", "--unknown"], "--unknown"),
+        (["serve", "--por", "1"], "unrecognized arguments: --por"),
         (["serve", "--fs", "on"], "--fs"),
         (["serve", "--terminal", ""], "--terminal"),
         (["serve", "extra"], "extra"),

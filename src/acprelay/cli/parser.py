@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=_MAIN,
         epilog=_MAIN_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # a name cut short would change its meaning with the next option
     )
     parser.add_argument("--version", action="version", version=f"acprelay {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -36,6 +36,7 @@ def add_command(
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # a name cut short would change its meaning with the next option
     )
 
 
