@@ -47,12 +47,13 @@ static void count_update(client *c, const char *marker, const char *end) {
 static long count_updates(client *c, const char *text, size_t length) {
     const char *at = text, *end = text + length;
     long before = c->got;
-    while ((at = memmem(at, end - at, "@@", 2))) {
-        if (end - at >= MARKER && at[11] == '@' && at[12] == '@') {
+    /* `memchr` looks at many bytes at a time, `memmem` at each. */
+    while ((at = memchr(at, '@', end - at))) {
+        if (end - at >= MARKER && at[1] == '@' && at[11] == '@' && at[12] == '@') {
             count_update(c, at, end);
             at += MARKER;
         } else {
-            at += 2;
+            at++;
         }
     }
     return c->got - before;
