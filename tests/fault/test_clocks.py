@@ -112,7 +112,8 @@ async def test_a_relay_that_is_stopped_and_continued_loses_and_repeats_nothing(l
             relay.process.resume()
             assert "result" in await watcher.answer_to(request)
         assert (await client.answer_to(prompt))["result"] == ENDED
-        await watcher.until("_acprelay/turn_ended")
+        if all(entry.get("method") != "_acprelay/turn_ended" for entry in watcher.heard):
+            await watcher.until("_acprelay/turn_ended")
         stamps = [
             entry["params"]["_meta"]["acprelay"] for entry in watcher.heard if "params" in entry
         ]

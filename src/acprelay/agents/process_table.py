@@ -24,7 +24,7 @@ from acprelay.errors import AgentError
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 _MOST_LISTINGS = 100  # of a machine that starts processes faster than it can be read
-_TRIES = 20
+_TRIES = 100
 _TRY_AGAIN_S = 0.0005
 _IS_KERNEL_THREAD = 0x00200000  # PF_KTHREAD of Linux's sched.h
 
