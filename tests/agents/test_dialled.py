@@ -40,6 +40,9 @@ pytestmark = [
 
 PATIENCE_S = 30.0
 
+MOST_READ = 256 * 1024 + 1
+"""How much comes at once out of the pipe of an agent that fills it."""
+
 
 async def cabled(start: Starter, *steps: str, limits: AgentLimits | None = None) -> CabledAgent:
     agent = await start(*steps, limits=limits)
@@ -114,8 +117,8 @@ async def test_an_agent_waits_while_nobody_takes_what_it_says(
     await sink.line_count(1)
     joiners_end = agent.cable.joiner._link
     await turns_until(lambda: joiners_end.is_full and start.left_in_pipe(agent) > 60_000)
-    assert joiners_end.unacknowledged < WINDOW + 2 * 65_537
-    assert agent._link.untaken < WINDOW + 2 * 65_537
+    assert joiners_end.unacknowledged < WINDOW + 2 * MOST_READ
+    assert agent._link.untaken < WINDOW + 2 * MOST_READ
     sink.on_lines = lambda: None
     agent.resume_reading()
     await witness.hears("through")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -213,3 +214,29 @@ class TestOwnWords:
         publisher.publish_update(b"1", hidden_from=author)
         publisher.flush()
         assert hear(ann) == [self.UPDATE % 101]
+
+
+@pytest.mark.parametrize(
+    "next_thing",
+    [
+        lambda publisher: publisher.put_off(lambda: None),
+        lambda publisher: publisher.publish_lines([b"noise\n"], 0),
+        lambda publisher: publish(publisher, 2),
+        lambda publisher: publisher.publish_update(b"2"),
+        lambda publisher: publisher.mark("_x", {}),
+        lambda publisher: publisher.note("_x", {}),
+        lambda publisher: publisher.take_told(),
+        lambda publisher: publisher.push("ann", b"{}"),
+        lambda publisher: publisher.push_ask("ann", b"1", b"{}"),
+        lambda publisher: publisher.flush(),
+    ],
+    ids=["put_off", "lines", "publish", "update", "mark", "note", "told", "push", "ask", "flush"],
+)
+def test_what_was_put_off_is_published_before_whatever_comes_next(
+    publisher: Publisher, next_thing: Callable[[Publisher], object]
+) -> None:
+    ann = attach(publisher, "ann")
+    publisher.put_off(lambda: publish(publisher, 1))
+    next_thing(publisher)
+    publisher.flush()
+    assert hear(ann)[0] == seen(1, 101)

@@ -42,7 +42,7 @@ class Publisher:
         self._batch: list[Buffer] = []
         self._batch_count = 0
         self._told: list[Told] = []
-        self._put_off: Callable[[], None] | None = None
+        self._put_off: list[Callable[[], None]] = []  # one at most
 
     def find(self, attachment_id: str) -> Attachment | None:
         """An attachment, connected or not; None once it is given up."""
@@ -56,14 +56,13 @@ class Publisher:
         Args:
             publish: Does it.
         """
-        if self._put_off is not None:
+        if self._put_off:
             self._catch_up()
-        self._put_off = publish
+        self._put_off.append(publish)
 
     def _catch_up(self) -> None:
-        publish, self._put_off = self._put_off, None
-        if publish is not None:
-            publish()
+        publish = self._put_off.pop()
+        publish()
 
     def publish_lines(self, lines: list[bytes], start: int) -> tuple[int, list[tuple[str, bytes]]]:
         """Publishes as many lines as are shaped like updates that were published before.
@@ -76,7 +75,7 @@ class Publisher:
             How many lines were taken, 0 where the first one has to be looked at more closely; and
             the kinds and raw values of those updates among them that say more than a piece of text.
         """
-        if self._put_off is not None:
+        if self._put_off:
             self._catch_up()
         stream = self._in_turn if self._turn_is_open else self._out_of_turn
         parts, count, noted = stream.rewrite(lines, start, self._next_seq)
@@ -92,7 +91,7 @@ class Publisher:
             own_session_id: The agent's id of its session; any other id that it names (a
                 sub-agent's) is kept in the relay's `_meta`.
         """
-        if self._put_off is not None:
+        if self._put_off:
             self._catch_up()
         foreign = envelope.session_id not in (None, own_session_id)
         mark = self._stamp(envelope.session_id if foreign else None)
@@ -109,7 +108,7 @@ class Publisher:
             update: The raw JSON value of `update`.
             hidden_from: The attachment whose own words it repeats, if any.
         """
-        if self._put_off is not None:
+        if self._put_off:
             self._catch_up()
         seq = self._next_seq
         frame = session_update(self.public_id, update, stamp=self._stamp())
@@ -120,7 +119,7 @@ class Publisher:
 
     def mark(self, method: str, fields: Mapping[str, object]) -> None:
         """Publishes a marker: a notification of the relay's own."""
-        if self._put_off is not None:
+        if self._put_off:
             self._catch_up()
         frame = marker(method, self.public_id, fields, stamp=self._stamp())
         self._gather(text_frame(frame), 1)
@@ -128,13 +127,13 @@ class Publisher:
 
     def note(self, method: str, fields: Mapping[str, object]) -> None:
         """Takes note of what is of interest beyond the conversation, for `take_told`."""
-        if self._put_off is not None:
+        if self._put_off:
             self._catch_up()
         self._told.append(Told(method, fields))
 
     def take_told(self) -> list[Told]:
         """Gives the markers that were published since the last call, and what was noted."""
-        if self._put_off is not None:
+        if self._put_off:
             self._catch_up()
         told, self._told = self._told, []
         return told
@@ -161,7 +160,7 @@ class Publisher:
             message: A JSON-RPC message.
             reply_to: The raw id of the client's request that it answers, if it does.
         """
-        if self._put_off is not None:
+        if self._put_off:
             self._catch_up()
         self.flush()
         attachment = self.find(attachment_id)
@@ -176,7 +175,7 @@ class Publisher:
             ask_id: The ask's raw id.
             message: The request.
         """
-        if self._put_off is not None:
+        if self._put_off:
             self._catch_up()
         self.flush()
         attachment = self.find(attachment_id)
@@ -194,7 +193,7 @@ class Publisher:
 
     def flush(self) -> None:
         """Appends what was gathered to the log."""
-        if self._put_off is not None:
+        if self._put_off:
             self._catch_up()
         if self._batch:
             self.log.append(b"".join(self._batch), self._batch_count)
