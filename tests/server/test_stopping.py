@@ -12,6 +12,7 @@ from typing import Self, cast
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from tests.agents.cable import turns_until
 from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, WebSocketPeer, connect, refused, request_http
 from tests.server.relays import serve
@@ -25,6 +26,7 @@ from acprelay.runtime.measurements import Measures, Traffic
 from acprelay.runtime.outbox import Outbox
 from acprelay.runtime.system import RandomIds
 from acprelay.server.acp import AcpEndpoint
+from acprelay.server.edge import Doors, EdgeSite
 from acprelay.server.http_connections import Connect, HttpConnections
 from acprelay.server.principals import admit
 from acprelay.server.quotas import Quotas
@@ -139,6 +141,36 @@ async def test_severing_a_principal_ends_its_connections_within_a_bound(quiet: b
         peer.abort()
 
 
+class TalkativeConnection(FakeConnection):
+    """Its client has begun, reads nothing, and talks on; what it says is kept."""
+
+    heard: asyncio.Queue[bytes]
+    is_begun = True
+
+    def receive(self, frame: bytes) -> None:
+        self.heard.put_nowait(frame)
+
+
+async def test_what_a_client_says_once_it_is_dismissed_is_not_dealt_with() -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    TalkativeConnection.heard = heard
+    endpoint = _endpoint(TalkativeConnection, LiveConnections(forsake=lambda _principal: None))
+    async with asyncio.timeout(PATIENCE_S), _serving(endpoint, edge=True) as base_url:
+        url = base_url.replace("http:", "ws:") + "/acp"
+        peer = await connect(url, receive_buffer=4096)
+        for said in (b"one", b"two"):
+            await peer.send(said)
+            assert await heard.get() == said
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(endpoint.close())
+            await turns_until(lambda: all(socket.closed for socket in endpoint._open))
+            for _ in range(3):
+                await peer.send(b"late")
+        peer.abort()
+    # aiohttp lets one through: it was waiting for that already.
+    assert heard.qsize() <= 1
+
+
 def _endpoint(kind: type[FakeConnection], connections: LiveConnections) -> AcpEndpoint:
     measures = Measures(traffic=Traffic(), delivered=lambda _lag_s: None)
     connect_fake = cast("Connect", kind)
@@ -176,12 +208,18 @@ async def _let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def _serving(endpoint: AcpEndpoint) -> AsyncIterator[str]:
+async def _serving(endpoint: AcpEndpoint, *, edge: bool = False) -> AsyncIterator[str]:
     app = web.Application(middlewares=[_let_in])
     app.router.add_get("/acp", endpoint.handle)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    if edge:
+        limits = Limits()
+        doors = Doors(limits=limits)
+        site: web.BaseSite = EdgeSite(runner, doors=doors, limits=limits, host="127.0.0.1", port=0)
+    else:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
 

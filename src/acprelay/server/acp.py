@@ -163,7 +163,7 @@ class AcpEndpoint:
         context = copy_context()
 
         def take(message: bytes) -> bool:
-            if connection.backlog_bytes > most:
+            if socket.closed or connection.backlog_bytes > most:
                 return False
             context.run(connection.receive, message)
             return True
