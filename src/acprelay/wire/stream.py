@@ -62,7 +62,7 @@ class Rewritten(NamedTuple):
 
 
 class UpdateStream:
-    """Rewrites an agent's pieces of messages and thoughts in batches.
+    """Rewrites an agent's updates in batches.
 
     Args:
         public_id: The session's id as clients know it.
