@@ -166,6 +166,15 @@ def test_a_kernel_thread_has_no_environment_and_no_execve_to_wait_for() -> None:
     assert not _has_no_environment(b"3 (a program) " + b" ".join(fields))
 
 
+@pytest.mark.parametrize(("code", "is_bare"), [(b"0", False), (b"4096", True)])
+def test_a_process_whose_environment_is_being_counted_in_an_execve_has_one(
+    code: bytes, is_bare: bool
+) -> None:
+    fields = [b"0"] * 50
+    fields[0], fields[23], fields[47], fields[48] = b"R", code, b"8192", b"8192"
+    assert _has_no_environment(b"3 (a program) " + b" ".join(fields)) is is_bare
+
+
 def test_an_execve_that_does_not_end_is_waited_for_within_a_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

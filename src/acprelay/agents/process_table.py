@@ -24,7 +24,7 @@ from acprelay.errors import AgentError
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 _MOST_LISTINGS = 100  # of a machine that starts processes faster than it can be read
-_TRIES = 100
+_TRIES = 20
 _TRY_AGAIN_S = 0.0005
 _IS_KERNEL_THREAD = 0x00200000  # PF_KTHREAD of Linux's sched.h
 
@@ -213,8 +213,11 @@ def _has_no_environment(stat: bytes) -> bool:
     """Whether a process has none for good: a zombie, a kernel thread, or one that got none."""
     # proc(5), from the third field on: the name before it may hold spaces and parentheses.
     fields = stat[stat.rindex(b")") + 2 :].split()
-    state, flags, start, end = fields[0], int(fields[6]), int(fields[47]), int(fields[48])
-    return state in (b"Z", b"X") or bool(flags & _IS_KERNEL_THREAD) or start == end != 0
+    state, flags, code = fields[0], int(fields[6]), int(fields[23])
+    start, end = int(fields[47]), int(fields[48])
+    # An `execve` counts the environment up from nothing, and says where the code is after that.
+    is_bare = start == end != 0 and code != 0
+    return state in (b"Z", b"X") or bool(flags & _IS_KERNEL_THREAD) or is_bare
 
 
 def _find_marker(environment: bytes) -> str | None:
