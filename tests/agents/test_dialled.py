@@ -388,6 +388,19 @@ async def test_the_end_of_an_agent_that_has_exited_waits_until_nothing_of_it_is_
     assert await ending == AgentExit(returncode=3)
 
 
+async def test_an_end_that_failed_after_the_exit_is_asked_for_again(start: Starter) -> None:
+    del start
+    far = Far()
+    far.sends(ParcelKind.EXIT, write(Exit(returncode=3)))
+    far.sends(ParcelKind.FAILURE, b"cannot")
+    ending = asyncio.get_running_loop().create_task(far.agent.end())
+    asked = [message[0] for message in await far.connection.outgoing()]
+    while ParcelKind.END not in asked:  # what was received is acknowledged before
+        asked += [message[0] for message in await far.connection.outgoing()]
+    far.sends(ParcelKind.GONE)
+    assert await ending == AgentExit(returncode=3)
+
+
 async def test_a_connection_that_takes_the_link_over_ends_the_one_before(start: Starter) -> None:
     del start
     far = Far()

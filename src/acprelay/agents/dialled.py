@@ -72,6 +72,7 @@ class DialledAgent:
         self._despair: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[AgentExit] | None = None
         self._failure: asyncio.Future[str] | None = None
+        self._has_failed = False  # the other end's latest attempt to end the program
         self._stuck_since = 0.0
         self._gone: asyncio.Future[None] = self._loop.create_future()
 
@@ -226,6 +227,7 @@ class DialledAgent:
             case ParcelKind.GONE if self.exit is not None:
                 self.give_up()
             case ParcelKind.FAILURE:
+                self._has_failed = True
                 if self._failure is not None and not self._failure.done():
                     self._failure.set_result(parcel.body.decode(errors="replace"))
             case _:
@@ -278,7 +280,8 @@ class DialledAgent:
     async def _end(self) -> AgentExit:
         if self._connection is None or not self.is_resumable:
             self.give_up()
-        elif self.exit is None:
+        elif self.exit is None or self._has_failed:  # else the other end is at it by itself
+            self._has_failed = False
             self._link.send(ParcelKind.END, self.farewell.encode()[:4096])
             self._wake()
         self._failure = self._loop.create_future()
