@@ -16,7 +16,7 @@ from acprelay.errors import RelayError, SessionEnded
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.log import PublicLog
-from acprelay.routing.open_turns import turn_left_open
+from acprelay.routing.open_turns import turns_left_open
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.alarm import Alarm
@@ -321,16 +321,16 @@ class ConversationDriver:
         self._consequences.save()
 
     def take_up(self) -> None:
-        """Takes note of the turn that a relay which has died was in the middle of, if it was.
+        """Takes note of the turns that a relay which has died was in, if it was in any.
 
         Raises:
             StoreError: The log cannot be read.
         """
         record = self.record
-        turn = turn_left_open(self._log, turn=record.turn, position=record.position)
-        if turn is not None:
+        turns = turns_left_open(self._log, turn=record.turn, position=record.position)
+        for turn in turns:
             self._conversation.mark_interrupted(turn)
-        if turn is not None or record.turn is not None:
+        if turns or record.turn is not None:
             self.save()
 
     # -- what time does
