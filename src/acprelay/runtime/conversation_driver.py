@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 
 from acprelay.errors import RelayError, SessionEnded
@@ -52,6 +52,7 @@ class ConversationDriver:
         rules: What holds in every conversation.
         observer: Is told what happens.
         feed: Is told of turns, permissions and notices.
+        on_saved: Told whenever the record was stored as things stand.
 
     Attributes:
         snapshot: What its agents have told of their state.
@@ -75,11 +76,12 @@ class ConversationDriver:
         rules: Rules,
         observer: Observer,
         feed: EventFeed,
+        on_saved: Callable[[SessionKey], None],
     ) -> None:
         self.snapshot = read_snapshot(record)
         self._slot = RunSlot()
         self._alarm = Alarm(on_due=self._tick)
-        self.keeper = RecordKeeper(record=record, store=store, clock=clock)
+        self.keeper = RecordKeeper(record=record, store=store, clock=clock, on_saved=on_saved)
         self._store = store
         self._runs = runs
         self._clock = clock
