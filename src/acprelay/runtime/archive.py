@@ -25,7 +25,7 @@ from acprelay.session.ports import Clock, IdGenerator
 
 logger = logging.getLogger(__name__)
 
-_HOUSES_AT_ONCE = 64
+_HOUSES_AT_ONCE = 8
 
 
 class Archive:
