@@ -57,6 +57,26 @@ async def test_commands_find_the_relay_and_may_do_everything(cli: Cli, serving: 
     code, _, errors = await cli.run("sessions", "list", "--url", serving.url)
     assert code == ExitCode.ERROR
     assert "there is no token" in errors
+    create = ("token", "create", "mine", "--grant", "observe", "--url", serving.url)
+    code, _, errors = await cli.run(*create)
+    assert code == ExitCode.ERROR
+    assert "start it again" in errors
+    assert "token create" not in errors
+
+
+async def test_a_token_that_cannot_be_kept_as_the_state_directory_is_gone_says_what_to_do(
+    cli: Cli, serving: Serving
+) -> None:
+    state = cli.cwd / "state/acprelay"
+    found = json.loads(next((state / "relays").glob("*.json")).read_bytes())
+    state.rename(cli.cwd / "moved")
+    create = ("token", "create", "mine", "--grant", "observe", "--url", serving.url)
+    command = await cli.start(*create, ACPRELAY_TOKEN=found["token"])
+    code, output, errors = await command.ended()
+    assert (code, output) == (ExitCode.ERROR, b"")
+    assert "cannot keep the tokens: the state directory was removed" in errors
+    assert "put the state directory back, or start the relay again" in errors
+    (cli.cwd / "moved").rename(state)
 
 
 @pytest.mark.usefixtures("serving")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -490,6 +491,13 @@ def test_what_must_not_be_fails_the_soak(changes: dict[str, object], failure: st
     assert report(**changes).failures == [failure]
     assert f"FAILED: {failure}" in report(**changes).as_text()
     assert json.loads(json.dumps(report(**changes).as_json()))["failures"] == [failure]
+
+
+@pytest.mark.parametrize("kills", [0, 3])
+def test_a_soak_tells_how_often_it_has_killed_the_relay_also_if_it_never_did(kills: int) -> None:
+    moves = {"nap": 2, "kill relay": kills} if kills else {"nap": 2}
+    text = report(relay_kills=kills, moves=moves).as_text()
+    assert re.findall(r"kill relay +([0-9]+)\n", text) == [str(kills)]
 
 
 def test_steps_bound_a_soak_in_place_of_time() -> None:

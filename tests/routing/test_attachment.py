@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from acprelay.errors import CursorExpired
 from acprelay.routing.access import LOCAL
 from acprelay.routing.attachment import Attachment
+from acprelay.routing.lane import Meter
 from acprelay.routing.log_memory import MemoryLog
 from acprelay.wire import text_frame, walk
 
@@ -621,3 +622,48 @@ def test_a_client_that_loses_connections_misses_nothing_and_repeats_only_what_it
     if all(tells for _, tells, _ in losses):
         replies = [name for name in seen if name.startswith(b"reply")]
         assert replies == [name for kind, name in said if kind == "reply"]
+
+
+# --- what waits for several together
+
+LANE_STEPS: dict[str, Callable[[Attachment], object]] = {
+    "push": lambda lane: lane.push(b"message", reply_to=b"1"),
+    "ask": lambda lane: lane.push_ask(b"2", b"ask"),
+    "retract": lambda lane: lane.retract(b"2"),
+    "lead": lambda lane: lane.lead(b"lead" * (1 + lane.lane_bytes)),
+    "expect": lambda lane: lane.expect_reply(b"1"),
+    "take": lambda lane: lane.take(40),
+    "return": lambda lane: lane.return_to(0, 0),
+}
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([*LANE_STEPS, "move"])), max_size=30))
+def test_a_meter_tells_what_waits_in_all_lanes_that_it_counts(taken: list[tuple[int, str]]) -> None:
+    log = MemoryLog(generation="g", history_bytes=ALL)
+    meters = [Meter(), Meter()]
+    lanes = [attach(log), attach(log)]
+    counted_by = [0, 0]
+    for lane in lanes:
+        lane.count_in(meters[0])
+    for which, step in taken:
+        if step == "move":
+            counted_by[which] ^= 1
+            lanes[which].count_in(meters[counted_by[which]])
+        else:
+            LANE_STEPS[step](lanes[which])
+        waiting = [0, 0]
+        for lane, by in zip(lanes, counted_by, strict=True):
+            waiting[by] += lane.lane_bytes
+        assert [meter.size for meter in meters] == waiting
+
+
+def test_a_lane_is_counted_out_by_nobody_but_who_counts_it(ann: Attachment) -> None:
+    first, second = Meter(), Meter()
+    ann.push(b"waits")
+    ann.count_in(first)
+    ann.count_in(second)
+    ann.count_out(first)
+    assert (first.size, second.size) == (0, ann.lane_bytes)
+    ann.count_out(second)
+    ann.push(b"waits, too")
+    assert (first.size, second.size) == (0, 0)

@@ -90,3 +90,39 @@ def test_closing_names_the_group() -> None:
 def test_closing_without_a_group_is_refused(params: bytes | None) -> None:
     with pytest.raises(InvalidParams):
         read_close_group(params)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"name": "tools", "command": "/bin/tools", "args": [], "env": []},
+        {"type": "stdio", "name": "tools", "command": "/bin/tools"},
+        {"type": "http", "name": "", "url": "https://tools.example/mcp", "headers": []},
+        {"type": "sse", "name": "tools", "url": "https://tools.example/mcp"},
+        {"type": "to-come", "name": "tools", "id": 7},
+    ],
+)
+def test_mcp_servers_of_every_type_are_taken(server: dict[str, Any]) -> None:
+    asked = read({"cwd": "/w", "roles": [{"role": "a"}], "mcpServers": [server]})
+    assert [msgspec.json.decode(each) for each in asked.mcp_servers] == [server]
+
+
+@pytest.mark.parametrize(
+    ("server", "why"),
+    [
+        ({}, "Object missing required field `name`"),
+        ([], "Expected `object`, got `array`"),
+        ({"command": "/bin/tools"}, "Object missing required field `name`"),
+        ({"name": "tools"}, "it has no command"),
+        ({"name": "tools", "command": ""}, "it has no command"),
+        ({"name": "tools", "url": "https://tools.example/mcp"}, "it has no command"),
+        ({"type": "http", "name": "tools", "command": "/bin/tools"}, "it has no url"),
+        ({"type": "sse", "name": "tools", "url": 1}, "Expected `str | null`, got `int`"),
+    ],
+)
+def test_what_is_no_mcp_server_is_refused_at_once(server: object, why: str) -> None:
+    whole = {"name": "tools", "command": "/bin/tools"}
+    with pytest.raises(InvalidParams) as refusal:
+        read({"cwd": "/w", "roles": [{"role": "a"}], "mcpServers": [whole, server]})
+    assert refusal.value.message.startswith(f"cannot use mcpServers[1]: {why}")
+    assert "command" in (refusal.value.hint or "")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from acprelay.errors import InvalidParams
 from acprelay.routing.listing import Listed, list_sessions
+from acprelay.routing.recency import Place
 
 FIRST = Listed(
     session_id="s:main",
@@ -31,6 +34,16 @@ def listed(session_id: str, updated_at: float, cwd: str = "/w") -> Listed:
     return replace(FIRST, session_id=session_id, updated_at=updated_at, cwd=cwd)
 
 
+def place(entry: Listed) -> Place:
+    return -entry.updated_at, entry.session_id
+
+
+def source(entries: Iterable[Listed]) -> Callable[[Place | None], Iterator[Listed]]:
+    """Gives them as whoever has them does: in order, from a place on."""
+    ordered = sorted(entries, key=place)
+    return lambda after: (each for each in ordered if after is None or place(each) > after)
+
+
 def ids(result: dict[str, Any]) -> list[str]:
     schema.ListSessionsResponse.model_validate(json.loads(json.dumps(result)))
     return [entry["sessionId"] for entry in result["sessions"]]
@@ -41,7 +54,7 @@ def after(result: dict[str, Any]) -> bytes:
 
 
 def test_a_session_is_listed_with_what_acp_and_the_relay_say_of_it() -> None:
-    assert list_sessions([FIRST], None) == {
+    assert list_sessions(source([FIRST]), None) == {
         "sessions": [
             {
                 "sessionId": "s:main",
@@ -57,41 +70,57 @@ def test_a_session_is_listed_with_what_acp_and_the_relay_say_of_it() -> None:
 
 
 def test_a_session_without_a_title_is_listed_without_one() -> None:
-    (entry,) = list_sessions([replace(FIRST, title=None, is_live=False)], b"{}")["sessions"]
+    (entry,) = list_sessions(source([replace(FIRST, title=None, is_live=False)]), b"{}")["sessions"]
     assert "title" not in entry
     assert entry["_meta"]["acprelay"]["live"] is False
 
 
 def test_there_may_be_nothing_to_list() -> None:
-    assert list_sessions([], b"null") == {"sessions": []}
+    assert list_sessions(source([]), b"null") == {"sessions": []}
 
 
 def test_the_session_that_changed_last_comes_first_and_equals_come_by_id() -> None:
     entries = [listed("b", 1.0), listed("z", 3.0), listed("a", 1.0), listed("y", 2.0)]
-    assert ids(list_sessions(entries, b"{}")) == ["z", "y", "a", "b"]
+    assert ids(list_sessions(source(entries), b"{}")) == ["z", "y", "a", "b"]
 
 
 def test_sessions_of_another_directory_are_left_out() -> None:
     entries = [listed("a", 1.0, "/w"), listed("b", 2.0, "/w/x"), listed("c", 3.0, "/")]
-    assert ids(list_sessions(entries, b'{"cwd":"/w"}')) == ["a"]
-    assert ids(list_sessions(entries, b'{"cwd":null,"cursor":null,"_meta":{}}')) == ["c", "b", "a"]
+    assert ids(list_sessions(source(entries), b'{"cwd":"/w"}')) == ["a"]
+    assert ids(list_sessions(source(entries), b'{"cwd":null,"cursor":null,"_meta":{}}')) == [
+        "c",
+        "b",
+        "a",
+    ]
 
 
 def test_a_page_that_holds_the_rest_has_no_cursor() -> None:
     entries = [listed("a", 2.0), listed("b", 1.0)]
-    assert "nextCursor" not in list_sessions(entries, None, page=2)
-    result = list_sessions(entries, None, page=1)
+    assert "nextCursor" not in list_sessions(source(entries), None, page=2)
+    result = list_sessions(source(entries), None, page=1)
     assert ids(result) == ["a"]
-    result = list_sessions(entries, after(result), page=1)
+    result = list_sessions(source(entries), after(result), page=1)
     assert ids(result) == ["b"]
     assert "nextCursor" not in result
 
 
 def test_the_directory_holds_for_every_page() -> None:
     entries = [listed(name, 1.0, cwd) for name, cwd in ("a/", "b-", "c/", "d/")]
-    result = list_sessions(entries, b'{"cwd":"/"}', page=2)
+    result = list_sessions(source(entries), b'{"cwd":"/"}', page=2)
     params = json.dumps({"cwd": "/", "cursor": result["nextCursor"]}).encode()
-    assert ids(result) + ids(list_sessions(entries, params, page=2)) == ["a", "c", "d"]
+    assert ids(result) + ids(list_sessions(source(entries), params, page=2)) == ["a", "c", "d"]
+
+
+def test_no_more_is_looked_at_than_a_page_takes() -> None:
+    looked_at: list[str] = []
+
+    def endless(_: Place | None) -> Iterator[Listed]:
+        for number in itertools.count():
+            looked_at.append(f"s{number}")
+            yield listed(looked_at[-1], 1e9 - number)
+
+    assert len(list_sessions(endless, None, page=3)["sessions"]) == 3
+    assert looked_at == ["s0", "s1", "s2", "s3"]
 
 
 @given(
@@ -105,7 +134,7 @@ def test_what_stays_as_it_was_is_listed_once_however_the_list_changes_between_pa
     entries = {name: listed(name, updated_at) for name, updated_at in before.items()}
     changed: set[str] = set()
     seen: list[str] = []
-    result = list_sessions(entries.values(), None, page=page)
+    result = list_sessions(source(entries.values()), None, page=page)
     changing = iter(between)
     while True:
         assert len(result["sessions"]) <= page
@@ -118,7 +147,7 @@ def test_what_stays_as_it_was_is_listed_once_however_the_list_changes_between_pa
             entries.pop(name, None)
             if updated_at is not None:
                 entries[name] = listed(name, updated_at)
-        result = list_sessions(entries.values(), after(result), page=page)
+        result = list_sessions(source(entries.values()), after(result), page=page)
     stayed = [name for name in seen if name not in changed]
     expected = sorted(before.keys() - changed, key=lambda name: (-before[name], name))
     assert stayed == expected
@@ -137,7 +166,7 @@ def test_what_stays_as_it_was_is_listed_once_however_the_list_changes_between_pa
 )
 def test_malformed_params_are_refused(params: bytes) -> None:
     with pytest.raises(InvalidParams, match=r"^cannot list sessions: ") as caught:
-        list_sessions([FIRST], params)
+        list_sessions(source([FIRST]), params)
     assert caught.value.hint == "session/list takes params.cwd and params.cursor, both strings"
 
 
@@ -164,5 +193,5 @@ def encoded(text: bytes) -> str:
 )
 def test_a_cursor_that_was_not_given_out_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidParams, match=r"^cannot go on from cursor ") as caught:
-        list_sessions([FIRST], json.dumps({"cursor": cursor}).encode())
+        list_sessions(source([FIRST]), json.dumps({"cursor": cursor}).encode())
     assert len(caught.value.message) < 150

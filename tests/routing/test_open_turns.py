@@ -12,7 +12,7 @@ from acprelay.errors import CursorExpired
 from acprelay.routing.frames import TURN_ENDED, TURN_STARTED, marker
 from acprelay.routing.log import Slice
 from acprelay.routing.log_memory import MemoryLog
-from acprelay.routing.open_turns import turn_left_open
+from acprelay.routing.open_turns import turns_left_open
 from acprelay.wire import text_frame
 
 PLAIN = b'{"method":"session/update","params":{}}'
@@ -53,28 +53,55 @@ def test_the_log_has_the_last_word_on_what_came_after_the_record(
     turn: str | None, place: int, is_open: str
 ) -> None:
     log = log_of(A_TURN, [started("b"), UPDATE, QUOTED, PLAIN])
-    assert turn_left_open(log, turn=turn, position=f"g:{place}") == is_open
+    assert turns_left_open(log, turn=turn, position=f"g:{place}") == [is_open]
 
 
 @pytest.mark.parametrize("turn", [None, "a"])
 def test_a_turn_whose_end_is_in_the_log_is_over(turn: str | None) -> None:
     log = log_of(A_TURN, [PLAIN, UPDATE], [PLAIN])
-    assert turn_left_open(log, turn=turn, position="g:1") is None
+    assert turns_left_open(log, turn=turn, position="g:1") == []
 
 
 def test_the_end_of_another_turn_ends_none() -> None:
-    assert turn_left_open(log_of([ended("b")]), turn="a", position="g:0") == "a"
+    assert turns_left_open(log_of([ended("b")]), turn="a", position="g:0") == ["a"]
 
 
 @pytest.mark.parametrize("position", ["g:9", "other:1"])
 def test_a_log_that_does_not_reach_the_records_place_is_read_from_its_start(position: str) -> None:
     log = log_of(A_TURN, [started("b")])
-    assert turn_left_open(log, turn=None, position=position) == "b"
+    assert turns_left_open(log, turn=None, position=position) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("left", "turn", "is_open"),
+    [
+        pytest.param([], "a", ["a"], id="nothing is left of the log"),
+        pytest.param(A_TURN, "b", ["b"], id="the beginning of the record's is lost"),
+        pytest.param([*A_TURN, started("b")], "c", ["b", "c"], id="so is the end of one before"),
+        pytest.param([*A_TURN, started("b")], "b", ["b"], id="it has begun in what is left"),
+        pytest.param([*A_TURN, started("b")], None, ["b"], id="the end of the last is lost"),
+        pytest.param(A_TURN, None, [], id="none ran"),
+    ],
+)
+@pytest.mark.parametrize("generation", ["g", "lost"])
+def test_a_turn_of_which_the_end_of_the_log_was_lost_is_open(
+    left: list[bytes], turn: str | None, is_open: list[str], generation: str
+) -> None:
+    log = log_of(*([entry] for entry in left))
+    assert turns_left_open(log, turn=turn, position=f"{generation}:9") == is_open
+
+
+def test_what_was_marked_after_such_a_loss_has_the_last_word() -> None:
+    log = log_of(A_TURN, [ended("b")], [PLAIN] * 9)
+    assert turns_left_open(log, turn="b", position="lost:9") == []
+    log = log_of(A_TURN, [PLAIN] * 6, [started("c"), ended("c")])
+    assert turns_left_open(log, turn="b", position="lost:9") == []
 
 
 @pytest.mark.parametrize("turn", [None, "a"])
 def test_a_record_that_does_not_know_its_place_is_believed(turn: str | None) -> None:
-    assert turn_left_open(log_of(A_TURN, [started("b")]), turn=turn, position=None) == turn
+    found = turns_left_open(log_of(A_TURN, [started("b")]), turn=turn, position=None)
+    assert found == ([] if turn is None else [turn])
 
 
 def test_what_is_found_damaged_meanwhile_is_passed_over() -> None:
@@ -94,7 +121,7 @@ def test_what_is_found_damaged_meanwhile_is_passed_over() -> None:
     log = Damaged(generation="g", history_bytes=1 << 20)
     for entry in (*A_TURN, started("b")):
         log.append(text_frame(entry), 1)
-    assert turn_left_open(log, turn=None, position="g:0") == "b"
+    assert turns_left_open(log, turn=None, position="g:0") == ["b"]
 
 
 @given(
@@ -116,5 +143,5 @@ def test_whenever_the_record_was_stored_the_answer_is_that_of_the_log(
     edges = sorted({0, len(entries), *(cut for cut in cuts if cut < len(entries))})
     log = log_of(*(entries[a:b] for a, b in pairwise(edges)))
     place = min(stored_at, len(entries))
-    found = turn_left_open(log, turn=by_then[place], position=f"g:{place}")
-    assert found == by_then[-1]
+    found = turns_left_open(log, turn=by_then[place], position=f"g:{place}")
+    assert found == [turn for turn in by_then[-1:] if turn is not None]

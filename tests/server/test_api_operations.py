@@ -62,6 +62,18 @@ async def test_a_session_that_is_there_already_is_a_conflict_and_nothing_is_begu
     assert len((await api.get("/groups/login"))["sessions"]) == 1
 
 
+async def test_an_mcp_server_that_is_none_is_refused_before_anything_is_begun(
+    api: ApiClient,
+) -> None:
+    body = {"cwd": "/tmp", "group": "login", "roles": [{"role": "auth"}], "mcpServers": [{}]}
+
+    answer = await api("POST", "/groups", body)
+
+    assert (answer.status, answer.body["code"]) == (400, "invalid_params")
+    assert answer.body["title"].startswith("cannot use mcpServers[0]: ")
+    assert (await api("GET", "/groups/login")).status == 404
+
+
 async def test_a_role_that_cannot_be_opened_says_why_and_leaves_the_others_alone(
     api: ApiClient,
 ) -> None:

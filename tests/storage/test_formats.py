@@ -185,6 +185,18 @@ def test_a_scan_leaves_an_index_behind() -> None:
     assert segment.reads == 1
 
 
+@pytest.mark.parametrize("missing", [0, 1, 70_000, 2_900_000, 4_000_000])
+def test_a_scan_reads_a_segment_once_however_large_its_batches_are(missing: int) -> None:
+    sizes = [60_000] * 20 + [3_000_000] + [900_000] * 3
+    segment = Segment([[text_frame(b"x" * size)] for size in sizes], base=7)
+    kept = len(segment.data) - missing
+    segment.data = segment.data[:kept]
+    whole = max(n for n, end in enumerate(segment.ends) if end <= kept)
+    extent = scan(segment.read_at, new_index(7), size=kept)
+    assert extent == Extent(segment.lasts[whole], segment.ends[whole])
+    assert segment.reads <= 10  # of a MiB each, and what one cuts off anew
+
+
 def test_a_scan_stops_at_a_batch_that_is_not_the_next_one() -> None:
     first, other = Segment([[b"a"]], base=0), Segment([[b"b"]], base=5)
     first.data += other.data[SEGMENT_HEADER_BYTES:]

@@ -16,7 +16,15 @@ import pytest
 
 from acprelay.session.models import SessionKey
 from acprelay.storage import StorageLimits
-from acprelay.storage.commands import Audit, Barrier, Save, SegmentFile, Stream
+from acprelay.storage.commands import (
+    Audit,
+    Barrier,
+    Command,
+    Save,
+    SegmentFile,
+    Stream,
+    Sync,
+)
 from acprelay.storage.records import FORMER_NAME, RECORD_NAME
 from acprelay.storage.syncer import SyncOrder, Unsynced
 from acprelay.storage.writer import without_replaced
@@ -383,6 +391,36 @@ async def test_of_records_that_follow_one_another_the_last_is_kept_before_each_b
     assert without_replaced([]) == []
     assert without_replaced([one, aside, audit, two]) == [aside, audit, two]
     assert without_replaced([one, two, barrier, three]) == [two, barrier, three]
+
+
+async def test_what_has_a_record_made_durable_comes_behind_the_one_that_replaces_it(
+    world: World,
+) -> None:
+    other = SessionKey("s", "other")
+    one, two, three = (Save(world.record(world.key, title=title)) for title in "123")
+    aside, sync, audit = Save(world.record(other)), Sync(world.key), Audit(b"{}")
+    barrier = Barrier(asyncio.get_running_loop().create_future())
+    assert without_replaced([one, sync, two]) == [two, sync]
+    assert without_replaced([one, sync, two, sync, three]) == [three, sync]
+    assert without_replaced([one, two, sync]) == [two, sync]
+    assert without_replaced([sync, aside, Sync(other)]) == [sync, aside, Sync(other)]
+    later = Save(world.record(other, title="2"))
+    mixed: list[Command] = [one, sync, aside, Sync(other), audit, two, later]
+    assert without_replaced(mixed) == [audit, two, sync, later, Sync(other)]
+    assert without_replaced([one, sync, barrier, two]) == [one, sync, barrier, two]
+
+
+async def test_a_record_that_is_saved_again_before_it_is_written_is_made_durable_no_later(
+    world: World,
+) -> None:
+    async with world.storage(StorageLimits(linger_s=3_600)) as storage:
+        storage.save(world.record(world.key, title="first"))
+        storage.sync(world.key)
+        storage.save(world.record(world.key, title="second"))
+        await world.settle(storage)
+        await world.disk.has_synced(2)  # no time has passed
+        assert world.disk.synced == [RECORD_NAME, "main"]
+        assert [record.title for record in storage.records()] == ["second"]
 
 
 class FakeOwner:

@@ -12,8 +12,9 @@ from tests.workspace.conftest import KEY, PATIENCE_S, Bench, FakeGit, Repo, is_d
 from acprelay.errors import WorkspaceError
 from acprelay.routing.records import Worktree
 from acprelay.workspace import names
+from acprelay.workspace.commands import Command
 from acprelay.workspace.git import Git, PatientGit
-from acprelay.workspace.process import Ended
+from acprelay.workspace.process import Ended, Sink
 
 pytestmark = pytest.mark.process
 
@@ -22,6 +23,11 @@ CALLS = 7
 
 CLAIM = 3
 """Which of the calls is the first that changes something."""
+
+FILL = 5
+"""Which of the calls writes the files."""
+
+OWN_REFS = names.refs_of(names.slot_of(KEY))
 
 FAILED = Ended(code=128, out=b"", err="fatal: no luck")
 
@@ -154,6 +160,106 @@ async def test_an_undoing_that_fails_is_logged_and_what_is_left_is_marked_and_re
     )
     assert await bench.worktrees().discard(half_made) is None
     bench.assert_nothing_is_left()
+
+
+# --- lock files, as a git that is killed leaves them
+
+
+def lock(bench: Bench, ref: str) -> Path:
+    path = bench.repo.path / ".git" / f"{ref}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    return path
+
+
+@pytest.mark.requirement("worktrees.creation-is-all-or-nothing")
+@pytest.mark.parametrize("at", range(CLAIM + 1, CALLS))
+@pytest.mark.parametrize("locked", [*([ref] for ref in OWN_REFS), OWN_REFS])
+async def test_locks_that_a_killed_git_has_left_on_the_refs_keep_nothing_from_being_undone(
+    bench: Bench, at: int, locked: list[str]
+) -> None:
+    git = FakeGit(bench.git)
+    task = begin(bench, git)
+
+    def leave_locks() -> None:
+        for ref in locked:
+            lock(bench, ref)
+        task.cancel()
+
+    git.intervene(at, after=leave_locks)
+    await outcome(task)
+    assert task.cancelled()
+    bench.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    "ref", ["refs/heads/main", "refs/heads/acprelay/task/other", "refs/acprelay/base/other/main"]
+)
+async def test_a_lock_on_a_ref_of_others_stays_when_a_creation_is_undone(
+    bench: Bench, ref: str
+) -> None:
+    git = FakeGit(bench.git)
+    task = begin(bench, git)
+    git.intervene(FILL, after=lambda: (lock(bench, ref), task.cancel()))
+    await outcome(task)
+    [left] = bench.repo.locks()
+    assert left == bench.repo.path / ".git" / f"{ref}.lock"
+    left.unlink()
+    bench.assert_nothing_is_left()
+
+
+async def test_a_lock_that_all_refs_share_is_not_removed_whoever_has_it(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    git = FakeGit(bench.git)
+    task = begin(bench, git)
+    git.intervene(FILL, after=lambda: (lock(bench, "packed-refs"), task.cancel()))
+    await outcome(task)
+    assert "packed-refs.lock is taken" in caplog.text
+    assert [left.name for left in bench.repo.locks()] == ["packed-refs.lock"]
+
+
+class Contender:
+    """Real git, beside which another one takes the lock of a ref anew before each deletion."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._git = Git(env=bench.repo.env)
+        self.taken: list[Path] = []
+
+    async def run(self, command: Command, *, at: str, sink: Sink | None = None) -> Ended:
+        if b"delete refs/heads/" in command.stdin:
+            for earlier in self.taken:
+                earlier.rename(earlier.with_suffix(f".{len(self.taken)}"))
+            self.taken.append(lock(self._bench, OWN_REFS[0]))
+        return await self._git.run(command, at=at, sink=sink)
+
+
+async def test_a_lock_that_another_git_has_is_not_removed(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    git = FakeGit(PatientGit(git=Contender(bench), delays_s=(0.0,)))
+    task = begin(bench, git)
+    git.intervene(FILL, after=lambda: (lock(bench, OWN_REFS[0]), task.cancel()))
+    await outcome(task)
+    assert "main.lock is taken" in caplog.text
+    assert len(bench.repo.locks()) == 1
+    assert not (await bench.status()).finished
+
+
+async def test_writing_the_files_takes_no_lock_outside_of_the_worktree(bench: Bench) -> None:
+    git = FakeGit(bench.git)
+    task = begin(bench, git)
+    held: list[Path] = []
+
+    def let_go() -> None:
+        for path in held:
+            path.unlink()
+
+    refs = [*OWN_REFS, "packed-refs"]
+    git.intervene(FILL, before=lambda: held.extend(lock(bench, ref) for ref in refs), after=let_go)
+    assert is_directory((await task).path)
+    assert len(held) == 4
 
 
 # --- real git, killed in the middle of the only step that takes its time

@@ -28,7 +28,7 @@ SLOT = "task/main"
             commands.add_worktree(SLOT, path="/w"),
             "worktree add --no-checkout /w acprelay/task/main",
         ),
-        (commands.fill_worktree(), "reset --hard --quiet"),
+        (commands.fill_worktree(), "read-tree --reset -u HEAD"),
         (commands.remove_worktree("/w"), "worktree remove /w"),
         (commands.remove_worktree("/w", force=True), "worktree remove --force --force /w"),
         (commands.count_commits(["x", "y"], without=["b"]), "rev-list --count x y ^b --"),
@@ -87,6 +87,7 @@ def test_refs_are_asked_for_with_their_values() -> None:
             ["update refs/acprelay/unfinished/task/main b"],
         ),
         (commands.delete_refs({"r": "1", "s": "2"}), ["delete r 1", "delete s 2"]),
+        (commands.delete_refs({"r": "1"}, absent=["s"]), ["delete r 1", "verify s"]),
     ],
 )
 def test_refs_change_in_one_transaction(command: Command, changes: list[str]) -> None:

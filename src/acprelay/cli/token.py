@@ -18,10 +18,14 @@ from acprelay.cli.session_texts import local_time, short_time
 from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain
 from acprelay.client import NewToken, RelayClient, Token
-from acprelay.errors import ConfigError, RelayError, RelayUnreachable
+from acprelay.errors import ConfigError, RelayError, RelayUnreachable, Unauthorized
 from acprelay.routing.tokens import PREFIX
 
 _HEADERS = ("ID", "NAME", "GRANTS", "FOR", "EXPIRES", "USED")
+_WHO_MAY = (
+    "this takes a token, too: name one that may manage with --token-file or ACPRELAY_TOKEN; a "
+    "relay of your own leaves one below its state directory, so start it again where that is gone"
+)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
@@ -46,13 +50,17 @@ async def _run(arguments: argparse.Namespace) -> int:
 
 async def _create(client: RelayClient, arguments: argparse.Namespace) -> int:
     expires = arguments.expires
-    made = await client.create_token(
-        arguments.name,
-        grants=arguments.grants,
-        group=arguments.group,
-        session=arguments.session,
-        expires_in_s=None if expires is None else read_duration(expires),
-    )
+    try:
+        made = await client.create_token(
+            arguments.name,
+            grants=arguments.grants,
+            group=arguments.group,
+            session=arguments.session,
+            expires_in_s=None if expires is None else read_duration(expires),
+        )
+    except Unauthorized as error:
+        # What the relay hints at is this very command.
+        raise Unauthorized(error.message, hint=_WHO_MAY) from error
     print(json.dumps(msgspec.to_builtins(made)) if arguments.json else _instructions(made))
     return ExitCode.OK
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from acprelay.errors import CursorExpired, InvalidParams, RelayError
 from acprelay.routing.access import Grant
 from acprelay.routing.frames import loss_notice
-from acprelay.routing.lane import Entry, EntryKind, Lane
+from acprelay.routing.lane import Entry, EntryKind, Lane, Meter
 from acprelay.routing.log import PublicLog
 from acprelay.wire import text_frame
 
@@ -103,6 +103,14 @@ class Attachment:
     def lane_bytes(self) -> int:
         """The size of what waits in the lane."""
         return self._lane.waiting_bytes
+
+    def count_in(self, meter: Meter) -> None:
+        """Counts what waits in the lane in this meter, and no longer in another one."""
+        self._lane.count_in(meter)
+
+    def count_out(self, meter: Meter) -> None:
+        """Counts it no more in a meter. Does nothing where another one has it by now."""
+        self._lane.count_out(meter)
 
     @property
     def _has_skips(self) -> bool:

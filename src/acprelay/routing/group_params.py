@@ -14,6 +14,8 @@ from acprelay.errors import InvalidParams
 
 MOST_ROLES = 64
 
+_NEEDED = {"stdio": "command", "http": "url", "sse": "url"}
+
 _T = TypeVar("_T")
 
 
@@ -53,6 +55,13 @@ class GroupSpec(
     meta: dict[str, Any] | None = msgspec.field(default=None, name="_meta")
 
 
+class _Server(msgspec.Struct):
+    name: str
+    type: str | None = None
+    command: str | None = None
+    url: str | None = None
+
+
 class _CloseGroup(msgspec.Struct):
     group: str
 
@@ -61,11 +70,11 @@ def read_open_group(params: bytes | None) -> GroupSpec:
     """Reads the params of `_acprelay/open_group`.
 
     Raises:
-        InvalidParams: They are malformed, or `check_roles` refuses the roles.
+        InvalidParams: They are malformed, or `check_spec` refuses what is asked.
     """
     taken = "cwd, roles [{role, agent, worktree}], group, worktree, mcpServers"
     asked = _read(params, GroupSpec, f"_acprelay/open_group takes {taken}")
-    check_roles(asked)
+    check_spec(asked)
     return asked
 
 
@@ -78,11 +87,12 @@ def read_close_group(params: bytes | None) -> str:
     return _read(params, _CloseGroup, "_acprelay/close_group takes group, a string").group
 
 
-def check_roles(asked: GroupSpec) -> None:
-    """Refuses a group without roles, with too many, or with two of the same name.
+def check_spec(asked: GroupSpec) -> None:
+    """Refuses what no agent has to be started for to see that it cannot be had.
 
     Raises:
-        InvalidParams: The roles are such.
+        InvalidParams: There are no roles, too many, or two of the same name; or an MCP server is
+            none by ACP's schema.
     """
     if not 1 <= len(asked.roles) <= MOST_ROLES:
         raise InvalidParams(
@@ -95,6 +105,31 @@ def check_roles(asked: GroupSpec) -> None:
                 f"cannot give the role {role[:80]!r} to {count} sessions of a group",
                 hint="give each session a role of its own",
             )
+    for place, server in enumerate(asked.mcp_servers):
+        _check_server(bytes(server), place)
+
+
+def _check_server(server: bytes, place: int) -> None:
+    """Refuses an MCP server that lacks what every one of its type has.
+
+    ACP, "MCP Servers": one that is started has a name and a command, one that is connected to has
+    its type, `http` or `sse`, a name and a url. Of types to come a name is all that is known.
+    """
+    try:
+        read = msgspec.json.decode(server, type=_Server)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _no_server(place, str(error)) from error
+    member = _NEEDED.get(read.type or "stdio")
+    if member is not None and not getattr(read, member):
+        raise _no_server(place, f"it has no {member}")
+
+
+def _no_server(place: int, why: str) -> InvalidParams:
+    return InvalidParams(
+        f"cannot use mcpServers[{place}]: {why}",
+        hint='a server that is started is {"name", "command", "args", "env"}; one that is '
+        'connected to {"type": "http" or "sse", "name", "url", "headers"}',
+    )
 
 
 def _read(params: bytes | None, wanted: type[_T], hint: str) -> _T:

@@ -51,6 +51,19 @@ class Entry(NamedTuple):
     number: int = 0
 
 
+class Meter:
+    """Counts what waits in several lanes together.
+
+    Attributes:
+        size: How many bytes.
+    """
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
 class Lane:
     """The entries for one client.
 
@@ -63,11 +76,12 @@ class Lane:
     """
 
     __slots__ = (
-        *("_given", "_given_bytes", "_tags", "_waiting"),
+        *("_given", "_given_bytes", "_meter", "_tags", "_waiting"),
         *("forgotten", "forgotten_number", "given", "waiting_bytes"),
     )
 
     def __init__(self) -> None:
+        self._meter = Meter()
         self.waiting_bytes = 0
         self.forgotten = 0
         self.given = 0
@@ -92,26 +106,37 @@ class Lane:
         """The entry that is given next; None where none waits."""
         return self._waiting[0] if self._waiting else None
 
+    def count_in(self, meter: Meter) -> None:
+        """Counts what waits in this meter, and no longer in another one."""
+        self._meter.size -= self.waiting_bytes
+        meter.size += self.waiting_bytes
+        self._meter = meter
+
+    def count_out(self, meter: Meter) -> None:
+        """Counts what waits no more in a meter. Does nothing where another one has it by now."""
+        if self._meter is meter:
+            self.count_in(Meter())
+
     def append(self, entry: Entry) -> None:
         """Adds an entry behind the others."""
         self._waiting.append(entry)
         self._tags[entry.tag] = self._tags.get(entry.tag, 0) + 1
-        self.waiting_bytes += len(entry.frame)
+        self._wait(len(entry.frame))
 
     def lead(self, entry: Entry) -> None:
         """Adds an entry before the others, in place of one that an earlier connection never had."""
         stale = [waiting for waiting in self._waiting if waiting.kind is EntryKind.LEAD]
         _drop(self._waiting, stale)
         self._untag(stale)
-        self.waiting_bytes -= _size(stale)
+        self._wait(-_size(stale))
         self._waiting.insert(0, entry)
         self._tags[entry.tag] = self._tags.get(entry.tag, 0) + 1
-        self.waiting_bytes += len(entry.frame)
+        self._wait(len(entry.frame))
 
     def give(self) -> Entry:
         """Takes the first entry out."""
         entry = self._waiting.pop(0)
-        self.waiting_bytes -= len(entry.frame)
+        self._wait(-len(entry.frame))
         if entry.kind is EntryKind.LEAD:
             self._untag([entry])
         else:
@@ -133,7 +158,7 @@ class Lane:
         _drop(self._waiting, waited)
         self._untag(given + waited)
         self._given_bytes -= _size(given)
-        self.waiting_bytes -= _size(waited)
+        self._wait(-_size(waited))
         return waited
 
     def go_back(self, after: int, pending: Collection[bytes] | None, *, reach: int) -> None:
@@ -149,7 +174,7 @@ class Lane:
         self._given_bytes = 0
         self._waiting[:0] = again
         self._tags = dict(Counter(entry.tag for entry in self._waiting))
-        self.waiting_bytes += _size(again)
+        self._wait(_size(again))
 
     def take_back(self, given: int) -> None:
         """Lets all entries wait again but the first that were given, a number still remembered.
@@ -162,8 +187,13 @@ class Lane:
         self._given = kept
         self._given_bytes -= _size(again)
         self._waiting[:0] = [entry._replace(may_be_known=True) for entry in again]
-        self.waiting_bytes += _size(again)
+        self._wait(_size(again))
         self.given = given
+
+    def _wait(self, size: int) -> None:
+        """Takes note that more waits by a number of bytes, or less."""
+        self.waiting_bytes += size
+        self._meter.size += size
 
     def _remember(self, entry: Entry) -> None:
         self.given += 1

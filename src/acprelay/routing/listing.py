@@ -8,21 +8,19 @@ This module does not know where sessions are kept, nor who may see them.
 from __future__ import annotations
 
 import base64
-import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from acprelay.errors import InvalidParams
+from acprelay.routing.recency import Place
 from acprelay.routing.records import Worktree
 
-_Place = tuple[float, str]
-"""What the list is ordered by: the latest change, negated, then the id."""
-
-_decode_place: Callable[[bytes], _Place] = msgspec.json.Decoder(_Place).decode
+_decode_place: Callable[[bytes], Place] = msgspec.json.Decoder(Place).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +56,16 @@ class _Params(msgspec.Struct):
 
 
 def list_sessions(
-    entries: Iterable[Listed], params: bytes | None, *, page: int = 100
+    entries: Callable[[Place | None], Iterable[Listed]],
+    params: bytes | None,
+    *,
+    page: int = 100,
 ) -> dict[str, Any]:
     """Answers a `session/list`, the session that changed last first.
 
     Args:
-        entries: Every session that the client may see, in any order.
+        entries: Gives the sessions that the client may see behind a place, in order; no more of
+            them is looked at than the page takes.
         params: The request's raw params; None where there are none.
         page: How many sessions to name at most.
 
@@ -75,12 +77,8 @@ def list_sessions(
     """
     wanted = _read(params)
     after = None if wanted.cursor is None else _place_of(wanted.cursor)
-    listed = (
-        entry
-        for entry in entries
-        if wanted.cwd in (None, entry.cwd) and (after is None or _place(entry) > after)
-    )
-    first = heapq.nsmallest(page + 1, listed, key=_place)
+    listed = (entry for entry in entries(after) if wanted.cwd in (None, entry.cwd))
+    first = list(islice(listed, page + 1))
     result: dict[str, Any] = {"sessions": [_info(entry) for entry in first[:page]]}
     if len(first) > page:
         result["nextCursor"] = _cursor(_place(first[page - 1]))
@@ -102,15 +100,15 @@ def _read(params: bytes | None) -> _Params:
         ) from error
 
 
-def _place(entry: Listed) -> _Place:
+def _place(entry: Listed) -> Place:
     return -entry.updated_at, entry.session_id
 
 
-def _cursor(place: _Place) -> str:
+def _cursor(place: Place) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()
 
 
-def _place_of(cursor: str) -> _Place:
+def _place_of(cursor: str) -> Place:
     try:
         return _decode_place(base64.b64decode(cursor, b"-_", validate=True))
     except (ValueError, msgspec.DecodeError, RecursionError) as error:

@@ -13,6 +13,7 @@ from acprelay.errors import InvalidKey, RelayError, SessionNotFound, StoreError,
 from acprelay.routing.building import Rules
 from acprelay.routing.feed import EventKind
 from acprelay.routing.listing import Listed
+from acprelay.routing.recency import Place, Recency
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.feed import EventFeed
@@ -24,7 +25,7 @@ from acprelay.session.ports import Clock, IdGenerator
 
 logger = logging.getLogger(__name__)
 
-_HOUSES_AT_ONCE = 64
+_HOUSES_AT_ONCE = 8
 
 
 class Archive:
@@ -59,6 +60,8 @@ class Archive:
         self._records: dict[SessionKey, ConversationRecord] = {}
         self._drivers: dict[SessionKey, ConversationDriver] = {}
         self._leaving: set[SessionKey] = set()
+        self._order = Recency()
+        self._changed: set[SessionKey] = set()  # which may have another place in that by now
 
     def __contains__(self, key: SessionKey) -> bool:
         """Whether a conversation has that name, also while it is being removed."""
@@ -68,6 +71,7 @@ class Archive:
         """Takes up what an earlier relay has left; turns that it was in are marked interrupted."""
         for record in self._store.records():
             self._records[record.key] = record
+            self._changed.add(record.key)
             if record.turn is None:
                 continue
             try:
@@ -98,6 +102,25 @@ class Archive:
             may_see: Tells that of one, by its name.
         """
         return filter(None, map(self.describe, filter(may_see, self._records)))
+
+    def latest(
+        self, may_see: Callable[[SessionKey], bool], after: Place | None
+    ) -> Iterator[Listed]:
+        """Tells of those that somebody may see, what changed last first; no more than is asked for.
+
+        Args:
+            may_see: Tells that of one, by its name.
+            after: The place behind which to begin; None for the start.
+        """
+        for key in self._changed:
+            record = self._records.get(key)
+            if record is None:
+                self._order.drop(key)
+            else:
+                driver = self._drivers.get(key)
+                self._order.put(key, (driver.record if driver else record).updated_at)
+        self._changed.clear()
+        return filter(None, map(self.describe, filter(may_see, self._order.after(after))))
 
     def describe(self, key: SessionKey) -> Listed | None:
         """Tells of one conversation; None where there is none, or it is being removed."""
@@ -155,6 +178,7 @@ class Archive:
             driver.drain()
         self._drivers[driver.key] = driver
         self._records[driver.key] = driver.record
+        self._changed.add(driver.key)
         self._feed.add(EventKind.SESSION_OPENED, driver.key, {"agent": driver.record.agent})
 
     async def keep_house(self, now: float, *, idle_s: float) -> None:
@@ -235,6 +259,7 @@ class Archive:
         try:
             await self._store.delete(key)
             if self._records.pop(key, None) is not None:
+                self._changed.add(key)
                 self._feed.add(EventKind.SESSION_DELETED, key, {})
         finally:
             self._leaving.discard(key)
@@ -265,6 +290,7 @@ class Archive:
             rules=self._rules,
             observer=self._observer,
             feed=self._feed,
+            on_saved=self._changed.add,
         )
         driver.open(is_new=is_new)
         if self._is_draining:

@@ -15,6 +15,7 @@ from acprelay.errors import (
     SessionNotFound,
 )
 from acprelay.routing.attachment import Attachment
+from acprelay.routing.lane import Meter
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.opening import Opening
 from acprelay.session.models import SessionKey
@@ -48,6 +49,7 @@ class ClientSessions:
         self._awaited: dict[bytes, Opening] = {}
         self._places: dict[str, Place] = {}
         self._leaving: list[Place] = []
+        self._lanes = Meter()
 
     @property
     def places(self) -> list[Place]:
@@ -62,7 +64,7 @@ class ClientSessions:
     @property
     def lane_bytes(self) -> int:
         """How much waits in the client's lanes."""
-        return sum(place.attachment.lane_bytes for place in self.places)
+        return self._lanes.size
 
     # -- sessions that are asked for
 
@@ -115,8 +117,13 @@ class ClientSessions:
             )
 
     def enter(self, place: Place) -> None:
-        """Takes note of where the client is."""
-        self._places[str(place.driver.key)] = place
+        """Takes note of where the client is; it has left where it was before in that session."""
+        public_id = place.attachment.session_id
+        before = self._places.get(public_id)
+        if before is not None:
+            before.attachment.count_out(self._lanes)
+        self._places[public_id] = place
+        place.attachment.count_in(self._lanes)
 
     def leave(self, public_id: str) -> Place | None:
         """Lets the client do nothing more in a session, where it is in it; `left` follows."""
@@ -130,14 +137,16 @@ class ClientSessions:
         still_had = place in self._leaving
         if still_had:
             self._leaving.remove(place)
+            place.attachment.count_out(self._lanes)
         return still_had
 
     def forget(self, attachment: Attachment) -> None:
         """Gives up the place that an attachment was for. Idempotent."""
-        for public_id, place in list(self._places.items()):
-            if place.attachment is attachment:
-                del self._places[public_id]
+        place = self._places.get(attachment.session_id)
+        if place is not None and place.attachment is attachment:
+            del self._places[attachment.session_id]
         self._leaving = [place for place in self._leaving if place.attachment is not attachment]
+        attachment.count_out(self._lanes)
 
     def place(self, public_id: str | None) -> Place | None:
         """The client's place in a session, where it has one."""

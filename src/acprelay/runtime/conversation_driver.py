@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 
 from acprelay.errors import RelayError, SessionEnded
 from acprelay.routing.building import Rules, build_conversation
 from acprelay.routing.conversation import Conversation
 from acprelay.routing.log import PublicLog
-from acprelay.routing.open_turns import turn_left_open
+from acprelay.routing.open_turns import turns_left_open
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.alarm import Alarm
@@ -52,6 +52,7 @@ class ConversationDriver:
         rules: What holds in every conversation.
         observer: Is told what happens.
         feed: Is told of turns, permissions and notices.
+        on_saved: Told whenever the record was stored as things stand.
 
     Attributes:
         snapshot: What its agents have told of their state.
@@ -75,11 +76,12 @@ class ConversationDriver:
         rules: Rules,
         observer: Observer,
         feed: EventFeed,
+        on_saved: Callable[[SessionKey], None],
     ) -> None:
         self.snapshot = read_snapshot(record)
         self._slot = RunSlot()
         self._alarm = Alarm(on_due=self._tick)
-        self.keeper = RecordKeeper(record=record, store=store, clock=clock)
+        self.keeper = RecordKeeper(record=record, store=store, clock=clock, on_saved=on_saved)
         self._store = store
         self._runs = runs
         self._clock = clock
@@ -321,16 +323,16 @@ class ConversationDriver:
         self._consequences.save()
 
     def take_up(self) -> None:
-        """Takes note of the turn that a relay which has died was in the middle of, if it was.
+        """Takes note of the turns that a relay which has died was in, if it was in any.
 
         Raises:
             StoreError: The log cannot be read.
         """
         record = self.record
-        turn = turn_left_open(self._log, turn=record.turn, position=record.position)
-        if turn is not None:
+        turns = turns_left_open(self._log, turn=record.turn, position=record.position)
+        for turn in turns:
             self._conversation.mark_interrupted(turn)
-        if turn is not None or record.turn is not None:
+        if turns or record.turn is not None:
             self.save()
 
     # -- what time does

@@ -17,6 +17,7 @@ from acprelay.errors import (
     SessionNotFound,
 )
 from acprelay.routing.listing import Listed
+from acprelay.routing.recency import Place
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.agent_run import AgentRun
 from acprelay.runtime.agent_source import AgentSource
@@ -113,6 +114,12 @@ class ConversationHost:
             may_see: Tells that of one, by its name.
         """
         return self._archive.listed(may_see)
+
+    def latest(
+        self, may_see: Callable[[SessionKey], bool], after: Place | None
+    ) -> Iterator[Listed]:
+        """Tells of those that somebody may see, what changed last first, from a place on."""
+        return self._archive.latest(may_see, after)
 
     def describe(self, key: SessionKey) -> Listed | None:
         """Tells of one conversation; None where there is none."""

@@ -15,7 +15,7 @@ import msgspec
 from acprelay.routing.access import LOCAL, Grant, Principal
 from acprelay.routing.access_rules import check_group, check_opening
 from acprelay.routing.choosing import Choice, check_agent_name
-from acprelay.routing.group_params import GroupSpec, check_roles
+from acprelay.routing.group_params import GroupSpec, check_spec
 from acprelay.routing.records import Worktree
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.conversation_host import ConversationHost
@@ -84,7 +84,7 @@ class Groups:
             InvalidParams: The roles cannot be used, or there is no such agent; nothing was begun.
             InvalidKey: The group or a role is malformed; nothing was begun.
         """
-        check_roles(asked)
+        check_spec(asked)
         group = principal.scope.group if asked.group is None else asked.group
         if group is None:
             check_group(principal, Grant.MANAGE, group := self._ids.mint())

@@ -7,6 +7,7 @@ not once it is being removed. What the record means is not its business.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from acprelay.errors import StoreError
@@ -15,6 +16,7 @@ from acprelay.routing.log import Position
 from acprelay.routing.records import ConversationRecord
 from acprelay.routing.snapshot import Snapshot
 from acprelay.runtime.ports import ConversationStore
+from acprelay.session.models import SessionKey
 from acprelay.session.ports import Clock
 
 logger = logging.getLogger(__name__)
@@ -27,18 +29,25 @@ class RecordKeeper:
         record: The record as it is.
         store: Stores it.
         clock: Wall-clock time.
+        on_saved: Told of the conversation whose record was stored as things stand.
 
     Attributes:
         is_kept: Whether it is stored.
     """
 
     def __init__(
-        self, *, record: ConversationRecord, store: ConversationStore, clock: Clock
+        self,
+        *,
+        record: ConversationRecord,
+        store: ConversationStore,
+        clock: Clock,
+        on_saved: Callable[[SessionKey], None],
     ) -> None:
         self.record = record
         self.is_kept = False
         self._store = store
         self._clock = clock
+        self._on_saved = on_saved
 
     def count_run(self) -> int:
         """Takes note that one more run begins; gives its number."""
@@ -65,6 +74,7 @@ class RecordKeeper:
                 updated_at=self._clock.now(),
             )
             self._store.save(self.record)
+            self._on_saved(self.record.key)
 
     def sync(self) -> None:
         """Has what was stored so far written through to the disk, soon."""

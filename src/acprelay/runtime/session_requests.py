@@ -85,7 +85,7 @@ class SessionRequests:
             RelayError: It cannot be served.
         """
         if what is Destination.LIST_SESSIONS:
-            seen = self._host.listed(partial(self._principal.may, Grant.OBSERVE))
+            seen = partial(self._host.latest, partial(self._principal.may, Grant.OBSERVE))
             result = list_sessions(seen, envelope.member("params"))
             self._outbox.say(result_reply(envelope.id or b"null", result))
             return

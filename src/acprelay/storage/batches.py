@@ -12,6 +12,7 @@ a batch counts as there only where every byte of it is. This module knows no fil
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 from zlib import crc32
 
@@ -102,3 +103,29 @@ def is_intact(header: BatchHeader, payload: bytes | memoryview) -> bool:
     """Whether a batch is as it was written."""
     fields = _BATCH.pack(header.size, header.first, header.entries)
     return crc32(payload, crc32(fields)) == header.crc
+
+
+def intact_batches(data: memoryview, *, place: int) -> Iterator[tuple[int, int]]:
+    """Goes through batches that follow one another, as far as they are whole and as written.
+
+    Whoever comes to a conversation after a restart waits for it, and there may be a hundred
+    thousand: so it makes no value of a header.
+
+    Args:
+        data: What begins with a batch.
+        place: The place before its first entry.
+
+    Yields:
+        The number of the last entry of each, and where in the data it ends.
+    """
+    offset = 0
+    while (payload := offset + BATCH_HEADER_BYTES) <= len(data):
+        size, first, entries, crc = _WHOLE_BATCH.unpack_from(data, offset)
+        end = payload + size
+        if end > len(data) or first != place + 1 or not entries:
+            return
+        if crc32(data[payload:end], crc32(data[offset : offset + _BATCH.size])) != crc:
+            return
+        place += entries
+        offset = end
+        yield place, end

@@ -16,6 +16,15 @@ Buffer: TypeAlias = bytes | memoryview
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 
+_REMEDIES = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room on the disk, or raise the quota",
+    errno.EMFILE: "raise the relay's limit of open files (ulimit -n)",
+    errno.ENFILE: "close files of other programs, or raise the system's limit of open files",
+    errno.EROFS: "mount the disk for writing",
+    errno.ESTALE: "put the state directory back, or start the relay again",
+}
+
 
 class Disk(Protocol):
     """What writing and making durable comes down to.
@@ -74,6 +83,11 @@ def cause_of(disk: Disk, error: Exception) -> Exception:
     except OSError as loss:
         return loss
     return error
+
+
+def remedy_of(error: Exception) -> str:
+    """Says what to do about why something could not be stored, in words for a hint."""
+    return _REMEDIES.get(getattr(error, "errno", None) or 0, "look at the disk and its mount")
 
 
 class OpenFiles:

@@ -24,7 +24,7 @@ class StorageLimits:
         retry_s: How long to wait before writing is tried again after it failed.
     """
 
-    segment_bytes: int = 64 * _MIB
+    segment_bytes: int = 8 * _MIB
     window_bytes: int = 8 * _MIB
     backlog_bytes: int = 16 * _MIB
     unstored_bytes: int = 64 * _MIB

@@ -15,6 +15,7 @@ from acprelay.storage.batches import (
     BATCH_HEADER_BYTES,
     BatchHeader,
     Damage,
+    intact_batches,
     is_intact,
     parse_batch_header,
 )
@@ -135,14 +136,23 @@ def read_batches(
 
 def scan(read_at: ReadAt, index: SparseIndex, *, size: int) -> Extent:
     """Finds out how far a segment is intact, counted from its first batch."""
-    point = index.find(0)
-    reader = BatchReader(
-        read_at, size=size, place=point.place, offset=point.offset, chunk=_SCAN_BYTES
-    )
-    while (header := reader.header()) is not None and reader.payload(header) is not None:
-        index.note(reader.place, reader.offset)
-        reader.advance(header)
-    return Extent(reader.place, reader.offset)
+    place, offset = index.find(0)
+    wanted = _SCAN_BYTES
+    while offset + BATCH_HEADER_BYTES <= size:
+        data = memoryview(read_at(min(wanted, size - offset), offset))
+        passed = 0
+        for last, end in intact_batches(data, place=place):
+            index.note(place, offset + passed)
+            place, passed = last, end
+        offset += passed
+        if passed:
+            wanted = _SCAN_BYTES
+            continue
+        needed = BATCH_HEADER_BYTES + parse_batch_header(data).size
+        if needed <= wanted or offset + needed > size:
+            break
+        wanted = needed
+    return Extent(place, offset)
 
 
 def is_torn(read_at: ReadAt, *, offset: int, size: int) -> bool:

@@ -15,7 +15,16 @@ from typing import Generic, TypeVar
 import msgspec
 
 from acprelay.errors import ConfigError, Unavailable
-from acprelay.storage.disk import FILE_MODE, NEW_SUFFIX, Disk, replace_file, sync_path, write_all
+from acprelay.storage.disk import (
+    FILE_MODE,
+    NEW_SUFFIX,
+    Disk,
+    cause_of,
+    remedy_of,
+    replace_file,
+    sync_path,
+    write_all,
+)
 
 _Kept = TypeVar("_Kept")
 
@@ -62,9 +71,10 @@ class ListFile(Generic[_Kept]):
         try:
             replace_file(self._disk, self._path, msgspec.json.encode(values))
         except OSError as error:
+            cause = cause_of(self._disk, error)
             raise Unavailable(
-                f"cannot keep {self._what}: {error.strerror or error}",
-                hint="look at the state directory's disk, then try again",
+                f"cannot keep {self._what}: {getattr(cause, 'strerror', None) or cause}",
+                hint=f"{remedy_of(cause)}; then try again",
             ) from error
 
     def unreadable(self, reason: Exception) -> ConfigError:

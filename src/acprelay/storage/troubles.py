@@ -5,23 +5,14 @@ It is told once, however often the same is tried in vain.
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from acprelay.errors import RelayError, Unavailable
+from acprelay.storage.disk import remedy_of
 
 logger = logging.getLogger(__name__)
-
-_REMEDIES = {
-    errno.ENOSPC: "make room on the disk",
-    errno.EDQUOT: "make room on the disk, or raise the quota",
-    errno.EMFILE: "raise the relay's limit of open files (ulimit -n)",
-    errno.ENFILE: "close files of other programs, or raise the system's limit of open files",
-    errno.EROFS: "mount the disk for writing",
-    errno.ESTALE: "put the state directory back, or start the relay again",
-}
 
 
 class Troubles:
@@ -62,12 +53,11 @@ class Troubles:
             return
         self._is_told = True
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        remedy = _REMEDIES.get(getattr(error, "errno", None) or 0, "look at the disk and its mount")
         self.tell(
             Unavailable(
                 f"cannot store the conversation: {reason}",
                 hint="it goes on in memory, and what is not stored is lost if the relay ends; "
-                + remedy,
+                + remedy_of(error),
                 path=str(self._directory),
             )
         )

@@ -230,18 +230,25 @@ class Writer:
 def without_replaced(commands: Sequence[Command]) -> list[Command]:
     """Leaves out each record that another one of the same conversation follows.
 
-    Not so where somebody is told in between that all before is done.
+    What had the one left out made durable comes behind the other, so as not to be too early for it.
+    None is left out where somebody is told in between that all before is done.
     """
     kept: list[Command] = []
-    followed: set[SessionKey] = set()
+    followed: dict[SessionKey, int] = {}
+    hastened: dict[int, Sync] = {}
     for command in reversed(commands):
         if type(command) is Save:
             if command.record.key in followed:
                 continue
-            followed.add(command.record.key)
+            followed[command.record.key] = len(kept)
+        elif type(command) is Sync and command.target in followed:
+            hastened[followed[command.target]] = command
+            continue
         elif type(command) is Barrier:
             followed.clear()
         kept.append(command)
+    for place in sorted(hastened, reverse=True):
+        kept.insert(place, hastened[place])
     kept.reverse()
     return kept
 

@@ -109,13 +109,15 @@ def mark_unfinished(slot: str, *, base: str) -> Command:
     return _update_refs(f"update {refs_of(slot)[2]} {base}")
 
 
-def delete_refs(refs: Mapping[str, str]) -> Command:
+def delete_refs(refs: Mapping[str, str], *, absent: Iterable[str] = ()) -> Command:
     """Deletes refs, all or none, and only if each still has its value.
 
     Args:
         refs: The values by name.
+        absent: Refs that are not to be there either; it fails if one is.
     """
-    return _update_refs(*(f"delete {name} {value}" for name, value in refs.items()))
+    deletions = [f"delete {name} {value}" for name, value in refs.items()]
+    return _update_refs(*deletions, *(f"verify {name}" for name in absent))
 
 
 def add_worktree(slot: str, *, path: str) -> Command:
@@ -124,8 +126,12 @@ def add_worktree(slot: str, *, path: str) -> Command:
 
 
 def fill_worktree() -> Command:
-    """Writes the files of HEAD into a worktree that has none."""
-    return Command(args=("reset", "--hard", "--quiet"), timeout_s=LONG_S)
+    """Writes the files of HEAD into a worktree that has none.
+
+    Unlike `git reset --hard`, it takes no lock on the branch, which is not in the worktree: what a
+    git that is killed leaves is in the worktree, and goes with it.
+    """
+    return Command(args=("read-tree", "--reset", "-u", "HEAD"), timeout_s=LONG_S)
 
 
 def remove_worktree(path: str, *, force: bool = False) -> Command:

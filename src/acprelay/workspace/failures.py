@@ -27,6 +27,12 @@ def is_contention(errors: str) -> bool:
     return _CONTENTION.search(errors) is not None
 
 
+def lock_in_the_way(errors: str) -> str | None:
+    """The path of the lock file that git found taken; None where that is not what is wrong."""
+    found = _LOCK_FILE.search(errors)
+    return None if found is None else found[1]
+
+
 def backoff(attempts: int, *, first_s: float, most_s: float) -> tuple[float, ...]:
     """How long to wait after each attempt but the last: twice as long every time, up to a bound.
 
@@ -52,7 +58,7 @@ def failure(action: str, errors: str) -> WorkspaceError:
         action: What cannot be done, such as `make a worktree of /project`.
         errors: What git said about it.
     """
-    lock = _LOCK_FILE.search(errors)
+    lock = lock_in_the_way(errors)
     if _FOREIGN.search(errors):
         return WorkspaceError(
             f"cannot {action}: the repository belongs to another user, and git does not trust it",
@@ -65,7 +71,7 @@ def failure(action: str, errors: str) -> WorkspaceError:
         )
     if lock is not None:
         return WorkspaceError(
-            f"cannot {action}: {lock[1]} is taken",
+            f"cannot {action}: {lock} is taken",
             hint="wait for the git command that has it; if there is none, a crash has left the "
             "file: remove it",
         )

@@ -50,11 +50,16 @@ class Inventory:
         chosen = list(records)
         running = await asyncio.to_thread(lambda: list(self._occupants()))
         users = occupants_of((each.entry.path for each in chosen if each.entry), running)
+        looks: list[asyncio.Task[WorktreeStatus]] = []
+        failed: list[WorkspaceError | ExceptionGroup[WorkspaceError]] = []
         try:
             async with asyncio.TaskGroup() as tasks:
-                looks = [tasks.create_task(self._look(each)) for each in chosen]
+                looks += [tasks.create_task(self._look(each)) for each in chosen]
         except* WorkspaceError as errors:
-            raise errors.exceptions[0] from None
+            failed.extend(errors.exceptions)
+        # Raised in there, it would be in a group of its own on Pythons up to 3.11.3.
+        if failed:
+            raise failed[0]
         return [
             replace(status, users=(*users.get(status.path or "", ()), *status.users))
             for status in (look.result() for look in looks)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from acprelay.errors import WorkspaceError
 from acprelay.workspace import commands, names
-from acprelay.workspace.failures import failure
+from acprelay.workspace.failures import failure, lock_in_the_way
 from acprelay.workspace.folders import is_directory, remove_empty
 from acprelay.workspace.models import WorktreeStatus
 from acprelay.workspace.records import Record
+from acprelay.workspace.ref_locks import RefLock, locks_on
 from acprelay.workspace.repository import Repository
 
 _DIED = 128
@@ -114,11 +116,28 @@ async def remove_directory(repository: Repository, path: str) -> None:
 async def delete_refs(repository: Repository, slot: str) -> None:
     """Deletes a slot's branch and refs, as they are now. To be carried out whole. Idempotent.
 
+    For whoever owns the refs, and has waited for the end of every git that it ran on them. One that
+    was killed may have left a lock file on a ref. So a lock that is there at the beginning, and is
+    the same file still when git has waited in vain for it, is taken for dead, and removed. Locks
+    that come later, those on the refs of others, and what all refs share (`packed-refs.lock`) stay,
+    whoever has them.
+
     Raises:
         WorkspaceError: They cannot be deleted.
     """
+    owned = names.refs_of(slot)
+    locks = locks_on(owned, common=repository.project.common)
     refs = await repository.refs()
-    await delete_known_refs(repository, {n: refs[n] for n in names.refs_of(slot) if n in refs})
+    present = {name: refs[name] for name in owned if name in refs}
+    absent = [name for name in locks if name not in refs]
+    if not present and not absent:
+        return
+    deletion = commands.delete_refs(present, absent=absent)
+    answer = await repository.git.run(deletion, at=repository.project.top)
+    while answer.code != 0 and _remove_dead(lock_in_the_way(answer.err), locks.values()):
+        answer = await repository.git.run(deletion, at=repository.project.top)
+    if answer.code != 0:
+        raise failure(f"delete {', '.join([*present, *absent])}", answer.err)
 
 
 async def delete_known_refs(repository: Repository, refs: dict[str, str]) -> None:
@@ -151,3 +170,8 @@ async def _delete_files(path: str) -> None:
             f"cannot remove {path!r}: {error.strerror or error}",
             hint="mend the cause, and remove it again with acprelay worktrees remove",
         ) from error
+
+
+def _remove_dead(taken: str | None, locks: Iterable[RefLock]) -> bool:
+    """Removes the lock that git found taken if it is one of these; tells whether it did."""
+    return taken is not None and any(lock.is_at(taken) and lock.remove() for lock in locks)

@@ -17,7 +17,7 @@ from acprelay.errors import (
     WorkspaceError,
 )
 from acprelay.routing.access import Grant
-from acprelay.routing.group_params import MOST_ROLES, GroupSpec, RoleSpec, check_roles
+from acprelay.routing.group_params import MOST_ROLES, GroupSpec, RoleSpec, check_spec
 from acprelay.routing.paging import page_of
 from acprelay.runtime.groups import Groups, RoleOutcome
 from acprelay.runtime.inspection import Inspection, Seen
@@ -267,7 +267,7 @@ class GroupResource:
             if self._inspection.has(key):
                 raise SessionExists(key=str(key))
         asked = _spec(body)
-        check_roles(asked)
+        check_spec(asked)
         async with self._connections.working(principal):
             outcome = await self._groups.open(asked, principal=principal)
         errors = [refusal_of(each.error) for each in outcome.roles if each.error is not None]

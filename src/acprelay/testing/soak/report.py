@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
+from acprelay.testing.soak.moves import Kind
 from acprelay.testing.soak.stream import Counts
 
 _FATAL = ("lost", "repeated", "out_of_order", "damaged")
@@ -90,8 +91,7 @@ class Report:
         for name in ("asked", "answered", "cancelled"):
             yield f"permissions {name}", self.permissions.get(name, 0)
         yield "asks delivered", self.asks_delivered
-        for name, count in sorted(self.moves.items()):
-            yield name, count
+        yield from sorted({**self.moves, str(Kind.KILL_RELAY): self.relay_kills}.items())
 
 
 def _shown(value: int) -> str:
