@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from acprelay.cli.diagnosis.machine import look_at_python
 from benchmarks import micro, page, report
 from benchmarks.building import CannotBuild, build
 from benchmarks.charts import charts, draw
@@ -26,6 +27,10 @@ ROUNDS = 5
 QUICK_ROUNDS = 1
 INTERRUPTED = 130
 PAGE = DOCS / "performance.md"
+SLOW_PYTHON = (
+    "this Python was built without optimisation, and the relay is slower on it; "
+    "measure with another one: rm -r .venv; PYTHON=/usr/bin/python3 make install"
+)
 
 
 def _at_least_one(text: str) -> int:
@@ -126,6 +131,8 @@ def measured(options: argparse.Namespace, command: str, shop: Shop) -> Results:
     """
     measures, peers = chosen_measures(options.only), chosen_peers(options.peers)
     tools = build(CACHE)
+    if not look_at_python().is_optimised:
+        print(f"benchmarks: {SLOW_PYTHON}", file=sys.stderr)
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     results = Results(machine=describe(command))
     results.machine["rounds"] = (

@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 
 from acprelay import __version__
+from acprelay.cli.diagnosis import rules
+from acprelay.cli.diagnosis.machine import look_at_python
 from benchmarks.places import PROJECT
 
 
@@ -28,7 +30,7 @@ def describe(command: str) -> dict[str, str]:
         "machine": f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "commit": _commit(),
-        "versions": f"acprelay {__version__}, Python {platform.python_version()}, "
+        "versions": f"acprelay {__version__}, {rules.judge_python(look_at_python()).message}, "
         f"aiohttp {version('aiohttp')}, uvloop {version('uvloop')}",
     }
 

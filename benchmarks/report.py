@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from benchmarks.measures import MEASURES, Measure
-from benchmarks.requirements import Verdict, verdicts
+from benchmarks.requirements import BARE, Verdict, verdicts
 from benchmarks.results import Results
 
 NOTHING = "-"
@@ -28,7 +28,7 @@ def measure_table(measure: Measure, results: Results) -> Table:
 
 def verdict_table(all_: Sequence[Verdict]) -> Table:
     """Gives what must be reached and what was."""
-    rows = [["what", "must reach", "reached", ""]]
+    rows = [["what", "must reach", "reached", BARE, ""]]
     for verdict in all_:
         bound = verdict.requirement
         sign = "≤" if bound.at_most else "≥"
@@ -37,6 +37,7 @@ def verdict_table(all_: Sequence[Verdict]) -> Table:
                 bound.what,
                 f"{sign} {bound.bound:g} {bound.unit}",
                 number(verdict.value, 2),
+                number(verdict.bare, 2),
                 verdict.word,
             ]
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.results import Results
 
@@ -13,6 +13,7 @@ RELAY = "acprelay"
 DIRECT = "direct"
 PARTS = "parts"
 AGENTLESS = "agentless"
+BARE = "bare"
 WEBSOCKETD = "websocketd"
 ACPREMOTE = "acpremote"
 
@@ -43,10 +44,12 @@ class Verdict:
     Attributes:
         requirement: The requirement.
         value: What was reached; None where it was not measured.
+        bare: What the least that a relay in Python can do reaches; None where it was not measured.
     """
 
     requirement: Requirement
     value: float | None
+    bare: float | None = None
 
     @property
     def word(self) -> str:
@@ -259,4 +262,13 @@ REQUIREMENTS = (
 
 def verdicts(results: Results) -> list[Verdict]:
     """Tells what one run says of each requirement."""
-    return [Verdict(requirement, requirement.value(results)) for requirement in REQUIREMENTS]
+    of_bare = with_bare_for_relay(results)
+    return [Verdict(each, each.value(results), each.value(of_bare)) for each in REQUIREMENTS]
+
+
+def with_bare_for_relay(results: Results) -> Results:
+    """Gives results in which `bare` stands in the relay's place, without any of the relay's own."""
+    others = (sample for sample in results.samples if sample.peer not in (RELAY, AGENTLESS, PARTS))
+    return Results(
+        samples=[replace(each, peer=RELAY) if each.peer == BARE else each for each in others]
+    )

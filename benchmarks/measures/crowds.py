@@ -63,7 +63,7 @@ MANY_SESSIONS = Measure(
     title=f"{SESSIONS} sessions with an agent each that stream at once, all together",
     figures=(RATE, LOST),
     take=_sessions,
-    peers=("direct", "acprelay", "websocketd"),
+    peers=("direct", "bare", "acprelay", "websocketd"),
 )
 LIVE = Measure(
     name="live",

@@ -65,7 +65,7 @@ MIXED = Measure(
     title=f"{COUNT:,} messages of the shapes that real agents send, permissions included",
     figures=(RATE, CPU, LOST),
     take=_mixed,
-    peers=("direct", "acprelay", "websocketd", "websocat"),
+    peers=("direct", "bare", "acprelay", "websocketd", "websocat"),
     settings=UNMETERED,
 )
 KIB_20 = Measure(

@@ -46,7 +46,7 @@ FIRST = Measure(
     title="from connecting to the first update, with agents kept ready",
     figures=(Figure("p50_ms", "p50 ms", 2), Figure("p99_ms", "p99 ms", 2)),
     take=_first,
-    peers=("acprelay", "websocketd", "websocat", "acpremote", "stdio-to-ws"),
+    peers=("bare", "acprelay", "websocketd", "websocat", "acpremote", "stdio-to-ws"),
     most_rounds=3,
     prewarm=READY,
 )

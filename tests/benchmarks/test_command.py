@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import command
-from benchmarks.building import CannotBuild, build
+from acprelay.cli.diagnosis.facts import PythonFacts
+from benchmarks import command, machine
+from benchmarks.building import CannotBuild, LoadTools, build
 from benchmarks.command import chosen_measures, chosen_peers, installed, main
 from benchmarks.installing import CannotInstall, Shop
 from benchmarks.measures import MEASURES
@@ -135,6 +136,28 @@ def test_samples_are_counted_for_the_innermost_of_our_modules(
     stacks = read_stacks(lines)
     assert stacks.modules == {around if k == "-" else k: v for k, v in modules.items()}
     assert stacks.total == sum(modules.values())
+
+
+@pytest.mark.parametrize("is_optimised", [True, False])
+def test_a_slow_python_is_warned_of_with_what_to_do_and_named_in_the_results(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_optimised: bool,
+) -> None:
+    def looked() -> PythonFacts:
+        return PythonFacts(version=(3, 11, 2), is_optimised=is_optimised)
+
+    monkeypatch.setattr(command, "look_at_python", looked)
+    monkeypatch.setattr(machine, "look_at_python", looked)
+    monkeypatch.setattr(command, "MEASURES", ())
+    monkeypatch.setattr(command, "CACHE", tmp_path)
+    monkeypatch.setattr(command, "build", lambda _: LoadTools(agent=tmp_path, load=tmp_path))
+    assert main(["--peers", "", "--json", str(tmp_path / "results.json")]) == 0
+    told = capsys.readouterr()
+    assert ("PYTHON=/usr/bin/python3 make install" in told.err) != is_optimised
+    assert ("Python 3.11.2 (optimised build)" in told.out) == is_optimised
+    assert ("(built without optimisation: the relay is slower)" in told.out) != is_optimised
 
 
 def test_what_was_not_measured_by_this_command_is_not_told_as_results(tmp_path: Path) -> None:

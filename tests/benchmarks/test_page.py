@@ -47,7 +47,7 @@ def test_the_page_of_the_documentation_has_one_place_for_the_block() -> None:
 def test_the_block_has_the_machine_the_verdicts_the_figures_and_who_is_missing() -> None:
     written = block(RESULTS, charts(RESULTS))
     assert "| date | 2026-11-28 |" in written
-    assert "| stream | ≥ 0.5 times direct pipe | 0.50 | reached |" in written
+    assert "| stream | ≥ 0.5 times direct pipe | 0.50 | - | reached |" in written
     assert "| acprelay | 10 | - | - |" in written
     assert "| a | `trips`: nothing came |" in written
     assert "| b | everything: tried npm install b |" in written

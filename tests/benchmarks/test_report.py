@@ -9,7 +9,17 @@ import pytest
 from benchmarks import report
 from benchmarks.measures import MEASURES
 from benchmarks.peers import OWN, PEERS
-from benchmarks.requirements import Requirement, Verdict, added, figure, ratio, verdicts
+from benchmarks.requirements import (
+    BARE,
+    PARTS,
+    RELAY,
+    Requirement,
+    Verdict,
+    added,
+    figure,
+    ratio,
+    verdicts,
+)
 from benchmarks.results import Failure, Results, Sample
 
 
@@ -93,6 +103,26 @@ def test_every_requirement_is_about_something_that_is_measured() -> None:
     ]
 
 
+def test_what_bare_reaches_is_computed_as_what_the_relay_reaches() -> None:
+    samples = [*rates(RELAY, 60), *rates(BARE, 80), *rates("direct", 100)]
+    samples += [
+        Sample("trips", peer, 0, {"p50_us": value})
+        for peer, value in ((RELAY, 90), (BARE, 60), ("websocketd", 50), ("direct", 40))
+    ]
+    found = {
+        (v.requirement.what, v.requirement.unit): (v.value, v.bare)
+        for v in verdicts(Results(samples=samples))
+    }
+    assert found["stream", "times direct pipe"] == (0.6, 0.8)
+    assert found["added round trip, p50", "times websocketd"] == (5, 2)
+
+
+def test_what_was_measured_of_the_relay_alone_is_not_told_of_bare() -> None:
+    samples = [*rates(BARE, 80), Sample("exact-path", PARTS, 0, {"worst_us": 3.0})]
+    samples.append(Sample("fan-out", RELAY, 0, {"rate": 100.0}))
+    assert {v.bare for v in verdicts(Results(samples=samples))} == {None}
+
+
 def test_measures_and_peers_have_names_of_their_own() -> None:
     names = [measure.name for measure in MEASURES]
     assert len(set(names)) == len(names)
@@ -138,8 +168,9 @@ def test_missing_peers_and_failures_are_named_with_the_reason() -> None:
 
 def test_each_requirement_is_told_reached_missed_or_not_measured() -> None:
     samples = rates("acprelay", 60) + rates("direct", 100) + rates("websocketd", 20)
+    samples += rates("bare", 80)
     told = report.in_terminal(Results(samples=samples))
     lines = [" ".join(line.split()) for line in told.splitlines()]
-    assert "stream ≥ 0.5 times direct pipe 0.60 reached" in lines
-    assert "stream ≥ 3.5 times websocketd 3.00 missed" in lines
-    assert "stream ≥ 8 times acpremote - not measured" in lines
+    assert "stream ≥ 0.5 times direct pipe 0.60 0.80 reached" in lines
+    assert "stream ≥ 3.5 times websocketd 3.00 4.00 missed" in lines
+    assert "stream ≥ 8 times acpremote - - not measured" in lines

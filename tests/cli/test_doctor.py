@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import pytest
 from acprelay.cli.diagnosis.certificates import look_at_tls
 from acprelay.cli.diagnosis.directories import look_at_directory, look_at_state
 from acprelay.cli.diagnosis.facts import PortUse
-from acprelay.cli.diagnosis.machine import look_at_git, look_at_port
+from acprelay.cli.diagnosis.machine import look_at_git, look_at_port, look_at_python
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.main import main
 
@@ -175,6 +176,26 @@ def test_git_is_run_to_see_what_it_can_do(
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(
+    ("arguments", "schemes", "is_optimised"),
+    [
+        ("'--enable-optimizations' '--with-lto'", ("posix_prefix",), True),
+        ("'--enable-shared'", ("posix_prefix",), False),
+        ("'--enable-shared'", ("deb_system", "posix_prefix"), True),
+        (None, ("posix_prefix",), False),
+    ],
+)
+def test_how_python_was_built_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: str | None,
+    schemes: tuple[str, ...],
+    is_optimised: bool,
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda _: arguments)
+    monkeypatch.setattr(sysconfig, "get_scheme_names", lambda: schemes)
+    assert look_at_python().is_optimised == is_optimised
+
+
 def test_a_git_that_is_missing_or_knows_nobody_is_noticed(home: Path) -> None:
     assert look_at_git({"PATH": str(home)}).version is None
     strict = {

@@ -15,6 +15,7 @@ from acprelay.cli.diagnosis.facts import (
     GitFacts,
     PortFacts,
     PortUse,
+    PythonFacts,
     RoomFacts,
     StateFacts,
     TlsFacts,
@@ -54,7 +55,13 @@ def expect(finding: Finding, status: Status, message: str, remedy: str = "") -> 
     [((3, 11, 0), Status.OK), ((3, 14, 1), Status.OK), ((3, 10, 9), Status.FAIL)],
 )
 def test_python_has_to_be_new_enough(version: tuple[int, int, int], status: Status) -> None:
-    expect(rules.judge_python(version), status, "Python 3.1", "")
+    facts = PythonFacts(version=version, is_optimised=True)
+    expect(rules.judge_python(facts), status, "Python 3.1", "")
+
+
+def test_a_python_that_was_built_to_be_slow_is_warned_of() -> None:
+    slow = PythonFacts(version=(3, 11, 2), is_optimised=False)
+    expect(rules.judge_python(slow), Status.WARN, "without optimisation", "--enable-optimizations")
 
 
 def test_every_problem_of_the_configuration_fails() -> None:

@@ -31,7 +31,12 @@ from acprelay.cli.diagnosis.directories import (
 )
 from acprelay.cli.diagnosis.facts import AgentFacts
 from acprelay.cli.diagnosis.findings import Finding, Status, fail
-from acprelay.cli.diagnosis.machine import look_at_git, look_at_port, look_at_room
+from acprelay.cli.diagnosis.machine import (
+    look_at_git,
+    look_at_port,
+    look_at_python,
+    look_at_room,
+)
 from acprelay.cli.exits import ExitCode, of_signal
 from acprelay.cli.layers import Problem
 from acprelay.cli.loop import run_async
@@ -88,7 +93,7 @@ def _tell(finding: Finding, arguments: argparse.Namespace) -> Status:
 
 
 def _configuration(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Finding]:
-    yield rules.judge_python(sys.version_info[:3])
+    yield rules.judge_python(look_at_python())
     path = config_path(arguments, environ)
     problems = written_problems(path, environ)
     if not problems:

@@ -8,6 +8,19 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PythonFacts:
+    """The interpreter.
+
+    Attributes:
+        version: Its version.
+        is_optimised: Whether it was built to be fast, with a profile of what programs do.
+    """
+
+    version: tuple[int, int, int]
+    is_optimised: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GitFacts:
     """Git.
 

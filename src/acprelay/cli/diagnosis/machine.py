@@ -10,20 +10,32 @@ import resource
 import socket
 import ssl
 import subprocess
+import sys
+import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from acprelay.cli.diagnosis.facts import GitFacts, PortFacts, PortUse, RoomFacts
+from acprelay.cli.diagnosis.facts import GitFacts, PortFacts, PortUse, PythonFacts, RoomFacts
 from acprelay.workspace.environment import git_environment
 from acprelay.workspace.parsing import parse_version
 
+_OPTIMISED = "--enable-optimizations"
+_DEBIAN = "deb_system"
 _GIT_TIMEOUT_S = 20.0
 _ANSWER_S = 2.0
 _MOST_BYTES = 64 * 1024
 _PIDS_MAX = Path("/sys/fs/cgroup/pids.max")
 _WHO = ("-c", "user.name=acprelay", "-c", "user.email=acprelay@localhost")
+
+
+def look_at_python() -> PythonFacts:
+    """Asks the interpreter that runs this what it is."""
+    configured = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    # Debian builds with a profile by other means, and keeps what it has built with to itself.
+    is_optimised = _OPTIMISED in configured or _DEBIAN in sysconfig.get_scheme_names()
+    return PythonFacts(version=sys.version_info[:3], is_optimised=is_optimised)
 
 
 def look_at_git(environ: Mapping[str, str]) -> GitFacts:

@@ -15,6 +15,7 @@ from acprelay.cli.diagnosis.facts import (
     GitFacts,
     PortFacts,
     PortUse,
+    PythonFacts,
     RoomFacts,
     StateFacts,
     TlsFacts,
@@ -43,13 +44,17 @@ _SOON_DAYS = 21
 _CLOCK_SLACK_S = 60
 
 
-def judge_python(version: tuple[int, int, int]) -> Finding:
-    """Judges the interpreter's version."""
-    said = ".".join(map(str, version))
-    if version[:2] >= OLDEST_PYTHON:
-        return fine("python", f"Python {said}")
-    needed = ".".join(map(str, OLDEST_PYTHON))
-    return fail("python", f"Python {said} is too old", f"install Python {needed} or newer")
+def judge_python(facts: PythonFacts) -> Finding:
+    """Judges the interpreter: its version, and how it was built."""
+    said = f"Python {'.'.join(map(str, facts.version))}"
+    if facts.version[:2] < OLDEST_PYTHON:
+        needed = ".".join(map(str, OLDEST_PYTHON))
+        return fail("python", f"{said} is too old", f"install Python {needed} or newer")
+    if not facts.is_optimised:
+        message = f"{said} (built without optimisation: the relay is slower)"
+        remedy = "use a system's own Python, or one built with --enable-optimizations --with-lto"
+        return warn("python", message, remedy)
+    return fine("python", f"{said} (optimised build)")
 
 
 def judge_configuration(path: Path | None, problems: Sequence[Problem]) -> list[Finding]:
