@@ -314,3 +314,30 @@ def test_what_is_replaced_may_stand_in_any_order() -> None:
     envelope = peek(b'{"method":"m","params":{"sessionId":"agent"},"id":1}')
     spliced = rewrite(envelope, id=b"22", session_id="public")
     assert spliced == b'{"method":"m","params":{"sessionId":"public"},"id":22}'
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"id":7,"method":"m","params":{"sessionId":"a","x":1}}',
+        b'{"id":7,"method":"m","params":{"x":1,"sessionId":"a"}}',
+        b'{"method":"m","params":{"sessionId":"a","x":1},"id":7}',
+        b'{"method":"m","params":{"sessionId":"a","_meta":{"x":1}},"id":7}',
+        b'{"method":"m","params":{"sessionId":"a","_meta":{"x":1}, "y":2}}',
+        b'{"id":7,"method":"m","params":{"_meta":{"x":1},"sessionId":"a"}}',
+        b'{"id":7,"method":"m","params":{"sessionId":"a","_meta":{"acprelay":{"x":1}, "y":2}}}',
+        b'{"id":7,"method":"m","params":{"sessionId":"a","_meta":{ } }}',
+        b'{"id":7,"method":"m","params":{"sessionId":"a","_meta":null}}',
+        b'{"id":7,"method":"m","params":{"sessionId":"a","_meta":[]}}',
+        b'{"id":7,"method":"m","params":{"x":1}}',
+        b'{"id":7,"method":"m"}',
+        b'{"id":7,"result":{"sessionId":"a","x":1}}',
+        b'{"result":{"sessionId":"a","_meta":{"x":1}},"id":7}',
+        b'{"id":7,"error":{"code":1,"message":"","sessionId":"a"}}',
+    ],
+)
+def test_all_that_is_replaced_at_once_is_what_is_replaced_one_after_another(frame: bytes) -> None:
+    at_once = rewrite(peek(frame), id=b'"mine"', session_id="public", stamp=b'{"seq":1}')
+    one_by_one = rewrite(peek(frame), stamp=b'{"seq":1}')
+    one_by_one = rewrite(peek(one_by_one), session_id="public")
+    assert at_once == rewrite(peek(one_by_one), id=b'"mine"')

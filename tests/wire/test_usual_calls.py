@@ -101,6 +101,8 @@ def test_what_is_read_as_usual_is_what_is_read_of_any_frame(
         b',"update":"\xc3\xa9","requestId":"r"',
         b',"_meta":null,"x":[1,2]',
         b',"a":1,"b":2,"c":{}',
+        b', "update": " "',
+        b', "": {"x": [1, 2]}',
     ],
 )
 def test_the_usual_spellings_are_read_at_once(head: bytes, rest: bytes) -> None:
@@ -117,6 +119,13 @@ def test_the_usual_spellings_are_read_at_once(head: bytes, rest: bytes) -> None:
         b' "update":1',
         b',"update":1 ',
         b',"update" :1',
+        b', "update" :1',
+        b',  "update":1',
+        b',"update":  {}',
+        b', "update":1 ',
+        b', "updat\\u0065": 1',
+        b', "":0,"": 1',
+        b' , "update": 1',
         b',"update":  1',
         b',"update":1,"update":1',
         b',"update":1,"update":2',

@@ -29,6 +29,8 @@ from acprelay.wire.objects import (
 OBJECT, ARRAY, NULL = b"{[n"
 """The first byte of such a value."""
 
+_SPACE, _COMMA, _CLOSE = b" ,}"
+
 _SCALAR_BEGINNINGS = frozenset(b'"-0123456789n')
 _NONE: Members = {}
 _HINT = "send a JSON-RPC 2.0 message: a method, or an id with either a result or an error"
@@ -39,7 +41,7 @@ _USUAL = re.compile(
     rb"""\{"jsonrpc":\ ?("2\.0"),\ ?
     (?:"id":\ ?("[ !#-\[\]-~]*"|-?(?:0|[1-9][0-9]*)),\ ?)?
     "method":\ ?("[ !#-\[\]-~]*"),\ ?
-    "params":\ ?(\{)"sessionId":\ ?("[ !#-\[\]-~]*")(,?)""",
+    "params":\ ?(\{)"sessionId":\ ?("[ !#-\[\]-~]*")(?:,|(?=\}))""",
     re.VERBOSE,
 )
 
@@ -147,21 +149,28 @@ def _peek_usual(frame: bytes) -> Envelope | None:
     brace stands before it and that of the top level is taken off; so the whole is one, too.
     """
     head = _USUAL.match(frame)
-    if head is None or not frame.endswith(b"}}"):
+    if head is None or frame[-1] != _CLOSE:
         return None
     at = head.end()
-    _, jsonrpc, id_, method, params, session_id, comma = head.regs
     try:
         values = open_nested(b"{" + frame[at:-1])
         if not frame.isascii():
             frame.decode()
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    if "sessionId" in values or (comma[0] == comma[1]) is bool(values):
+    if "sessionId" in values:
         return None
+    _, jsonrpc, id_, method, params, session_id = head.regs
     end = len(frame) - 1
-    body = _place_after(frame, (at, end), session_id, values)
-    if body is None:
+    body: Members = {"sessionId": session_id}
+    # As `place` does: the values' lengths tell where they stand, if they add up.
+    start = at
+    for name, value in values.items():
+        begin = at + len(name) + 3
+        at = begin + len(value)
+        body[name] = begin, at
+        at += 1
+    if at != end and not _place_spaced(frame, (start, end), values, body):
         return None
     if id_[0] < 0:
         kind, message_id = _NOTIFICATION, None
@@ -169,6 +178,11 @@ def _peek_usual(frame: bytes) -> Envelope | None:
     else:
         kind, message_id = _REQUEST, frame[id_[0] : id_[1]]
         top = {"jsonrpc": jsonrpc, "id": id_, "method": method, "params": (params[0], end)}
+    meta = _NONE
+    if "_meta" in values:
+        start, at = body["_meta"]
+        if frame[start] == OBJECT:
+            meta = place(frame, (start, at), open_nested(values["_meta"]))
     return Envelope(
         frame,
         kind,
@@ -179,37 +193,40 @@ def _peek_usual(frame: bytes) -> Envelope | None:
         False,
         top,
         body,
-        _meta(frame, body, values) if "_meta" in values else _NONE,
+        meta,
     )
 
 
-def _place_after(frame: bytes, span: Span, session_id: Span, values: Values) -> Members | None:
-    """Finds where the members behind the session's id stand; gives None in any doubt.
+def _place_spaced(frame: bytes, span: Span, values: Values, body: Members) -> bool:
+    """Finds where members stand that have spaces before and after their keys.
 
     Args:
         frame: The frame.
         span: Where they begin, and where the object ends.
-        session_id: Where the session's id stands.
         values: What they are.
+        body: Takes their places.
+
+    Returns:
+        Whether they were found without a doubt.
     """
     at, end = span
-    body: Members = {"sessionId": session_id}
-    for name, value in values.items():  # as `place` does: their lengths tell, if they add up
-        begin = at + len(name) + 3
-        at = begin + len(value)
-        body[name] = begin, at
-        at += 1
-    if at == end or not values:
-        return body
-    at = span[0]
+    if not values:
+        return at == end - 1 and frame[at - 1] != _COMMA
+    if len(values) == 1:
+        ((name, value),) = values.items()
+        begin = end - 1 - len(value)
+        # No room is left for anything but the two spaces: no escape in the key, no second member.
+        if begin - at == len(name) + 5 and frame[at] == frame[begin - 1] == _SPACE:
+            body[name] = begin, end - 1
+            return True
     for name, value in values.items():
         begin = after_key(frame, at, name)
         if not frame.startswith(value, begin):
-            return None
+            return False
         at = begin + len(value)
         body[name] = begin, at
         at += 1
-    return body if at == end else None
+    return at == end
 
 
 def _peek_call(

@@ -9,6 +9,7 @@ module knows JSON and nothing of JSON-RPC.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
@@ -24,7 +25,9 @@ Members = dict[str, Span]
 Values = dict[str, msgspec.Raw]
 """An object's values by name; of equal names the first one's place and the last one's value."""
 
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+open_nested: Callable[[bytes | msgspec.Raw], Values] = msgspec.json.Decoder(Values).decode
+"""Reads an object that is a value in what `open_object` gave, or like one."""
+
 _decode_value = msgspec.json.Decoder(msgspec.Raw).decode
 
 # A key, with what stands before it and after it.
@@ -51,7 +54,7 @@ def open_object(text: bytes) -> tuple[bytes, Values]:
         InvalidRequest: It is JSON, but no object.
     """
     try:
-        values = _decode_object(text)
+        values = open_nested(text)
     except msgspec.ValidationError:
         raise _no_object(text) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -78,11 +81,6 @@ def read_members(text: bytes) -> Members:
     """
     opened, values = open_object(text)
     return place(opened, (0, len(opened)), values)
-
-
-def open_nested(value: msgspec.Raw | bytes) -> Values:
-    """Reads an object that is a value in what `open_object` gave, or like one."""
-    return _decode_object(value)
 
 
 def place(text: bytes, span: Span, values: Values) -> Members:
