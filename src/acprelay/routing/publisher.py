@@ -78,7 +78,8 @@ class Publisher:
         if self._put_off:
             self._catch_up()
         stream = self._in_turn if self._turn_is_open else self._out_of_turn
-        parts, count, noted = stream.rewrite(lines, start, self._next_seq)
+        seq = self.log.head + self._batch_count + 1
+        parts, count, noted = stream.rewrite(lines, start, seq)
         self._batch += parts
         self._batch_count += count
         return count, noted
