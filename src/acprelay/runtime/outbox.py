@@ -91,7 +91,8 @@ class Outbox:
                 self._write_source(attachment)  # nearly always
             else:
                 self._due[attachment] = None
-        self._write_due()
+        if self._due or self._lane:
+            self._write_due()
 
     def _write_due(self) -> None:
         if self._closed:
