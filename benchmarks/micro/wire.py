@@ -72,7 +72,7 @@ def measure_messages(size: int) -> None:
     stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
     envelope = peek(line)
     stream.learn(envelope)
-    assert stream.rewrite(lines, 0, 1_000_000).count == BATCH
+    assert stream.rewrite(lines, 0, 1_000_000)[1] == BATCH
 
     def exact(frame: bytes) -> bytes:
         return text_frame(

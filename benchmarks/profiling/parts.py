@@ -40,7 +40,7 @@ def learned(lines: list[bytes]) -> UpdateStream:
     """Gives a stream that knows the shape of these lines, all of one."""
     stream = UpdateStream(public_id=PUBLIC_ID, generation=GENERATION)
     stream.learn(peek(lines[0].rstrip(b"\n")))
-    assert stream.rewrite(lines, 0, 1).count == len(lines)
+    assert stream.rewrite(lines, 0, 1)[1] == len(lines)
     return stream
 
 
@@ -63,7 +63,7 @@ async def log_costs_us() -> dict[str, float]:
     """What keeping frames costs: the event loop alone, and all of it until they are written."""
     line = sized(*update())
     lines = LineSplitter(max_frame=MAX_FRAME).feed((line + b"\n") * PER_BATCH)
-    run = b"".join(learned(lines).rewrite(lines, 0, 1_000_000).parts)
+    run = b"".join(learned(lines).rewrite(lines, 0, 1_000_000)[0])
     appended, written, read = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         files = FileStorage(

@@ -83,7 +83,7 @@ async def test_a_further_client_keeps_within_its_budget(
 
 
 async def test_a_way_that_is_lost_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(UpdateStream, "rewrite", lambda *_: Rewritten([], 0, []))
+    monkeypatch.setattr(UpdateStream, "rewrite", lambda *_: ([], 0, []))
     async with open_turn(tmp_path / "state", monkeypatch) as relay:
         measured = await measure_lines(relay, [TEXT] * 50)
     found = complaints("stream", measured, read_budgets()["stream"])
@@ -96,7 +96,7 @@ async def test_a_copy_more_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     def copying(*given: object) -> Rewritten:
         parts, count, noted = rewrite(*given)  # type: ignore[arg-type]
-        return Rewritten([bytes(bytearray(part)) for part in parts], count, noted)
+        return [bytes(bytearray(part)) for part in parts], count, noted
 
     monkeypatch.setattr(UpdateStream, "rewrite", copying)
     async with open_turn(tmp_path / "state", monkeypatch) as relay:

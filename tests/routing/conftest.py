@@ -153,7 +153,7 @@ class Scene:
 
     def log_has(self, after: int = 0) -> list[bytes]:
         """What the log holds, message by message."""
-        blob = b"".join(self.log.read(after, upto=self.log.head, limit=ALL).blobs)
+        blob = b"".join(self.log.read(after, upto=self.log.head, limit=ALL)[0])
         return [blob[start:stop] for _, start, stop in walk(blob)]
 
     def events(self) -> list[Event]:

@@ -59,6 +59,14 @@ class Delivery:
         else:
             last[0].extend(lines)
 
+    def pass_on(self, lines: list[bytes], oversized: list[OversizedFrame]) -> None:
+        """Takes what one read brought, be it nothing, and gives the sink what it takes."""
+        if self._unsaid or self._paused or self._sink is None or self._exit is not None:
+            self.add(lines, oversized)
+            self.deliver()
+        elif lines or oversized:
+            self._sink.lines_received(lines, oversized)
+
     def close(self, exit: AgentExit) -> None:  # noqa: A002 - the word for it; nobody exits here
         """Takes note of how the agent ended; nothing is added after it, and `deliver` follows."""
         self._exit = exit

@@ -18,6 +18,7 @@ _READ_SIZE = 64 * 1024  # what a pipe holds on Linux: one read takes all of it
 # What one holds whose writer is faster than its reader. Each batch costs the same however large it
 # is, and this is still read, sent and forgotten in less than a millisecond.
 _WIDE_SIZE = 256 * 1024
+_MUCH = _READ_SIZE // 2  # a pipe is full before it holds all that it can: its pages rarely are
 _SET_SIZE: int | None = getattr(fcntl, "F_SETPIPE_SZ", None)  # only Linux has it
 _C_INT = 4  # bytes
 
@@ -139,19 +140,20 @@ class ReadPipe:
         except BlockingIOError:  # a wake-up without a cause, which select(2) permits
             return
         if data:
-            self._suit(len(data))
+            is_busy = len(data) >= _MUCH
+            if is_busy is not (self._size == _WIDE_SIZE):
+                self._suit(is_busy=is_busy)
             self._on_data(data)
         else:
             self.close()
             self._on_end()
 
-    def _suit(self, size: int) -> None:
+    def _suit(self, *, is_busy: bool) -> None:
         """Chooses how much to read next, as memory for what does not come is not free either.
 
         Args:
-            size: How much the last read brought.
+            is_busy: Whether the last read brought much.
         """
-        is_busy = size >= _READ_SIZE // 2  # a pipe is full before that: its pages rarely are
         self._size = _WIDE_SIZE if is_busy else _READ_SIZE
         if is_busy and not self._is_wide:
             self._is_wide = True

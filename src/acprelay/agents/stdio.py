@@ -147,8 +147,7 @@ class StdioAgent:
         self._hand_on(self._splitter.finish())
 
     def _hand_on(self, lines: list[bytes]) -> None:
-        self._delivery.add(lines, self._splitter.take_oversized())
-        self._delivery.deliver()
+        self._delivery.pass_on(lines, self._splitter.take_oversized())
 
     def _regulate(self) -> None:
         if self._delivery.flows:

@@ -101,6 +101,8 @@ class Asks:
     @property
     def deadline_at(self) -> float | None:
         """When `tick` has something to do; None where nothing has a deadline."""
+        if not self._open:
+            return None
         deadlines = [ask.deadline_at for ask in self._open if ask.deadline_at is not None]
         return min(deadlines, default=None)
 

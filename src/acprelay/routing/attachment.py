@@ -92,7 +92,7 @@ class Attachment:
     @property
     def has_pending(self) -> bool:
         """Whether `take` has something to do."""
-        return len(self._lane) > 0 or (self.cursor < self.log.head and not self.is_blind)
+        return bool(self._lane.waiting) or (self.cursor < self.log.head and not self.is_blind)
 
     @property
     def given(self) -> int:
@@ -111,11 +111,6 @@ class Attachment:
     def count_out(self, meter: Meter) -> None:
         """Counts it no more in a meter. Does nothing where another one has it by now."""
         self._lane.count_out(meter)
-
-    @property
-    def _has_skips(self) -> bool:
-        """Whether entries that are left out lie ahead."""
-        return bool(self._skips) and self._skips[-1] > self.cursor
 
     # -- what is for this client
 
@@ -250,18 +245,20 @@ class Attachment:
             Blobs to be written in this order; empty when nothing is due.
         """
         due: list[bytes] = []
+        lane, log = self._lane, self.log
+        # All of it here, as it is done for each message and client: mostly there is only the log.
         while limit > 0:
-            if not (self.is_blind or len(self._lane) or self._has_skips):
-                # Nearly always: there is nothing to look for but the log.
-                if self.cursor >= self.log.head:
-                    break
-                step: Step | None = self._read(self.log.head, limit)
-            else:
+            if lane.waiting or (self._skips and self._skips[-1] > self.cursor):
                 step = self.step(limit)
-            if step is None:
+                if step is None:
+                    break
+                blobs = step.blobs
+            elif self.cursor < log.head and not self.is_blind:
+                blobs = self._read(log.head, limit)
+            else:
                 break
-            for blob in step.blobs:
-                due.append(blob)
+            due += blobs
+            for blob in blobs:
                 limit -= len(blob)
         return due
 
@@ -274,7 +271,8 @@ class Attachment:
         Returns:
             What is due; None when nothing is.
         """
-        barrier = self._lane.barrier
+        waiting = self._lane.waiting
+        barrier = waiting[0].barrier if waiting else None
         upto = self.log.head if barrier is None else barrier
         if not self.is_blind:
             self._pass_over(upto)
@@ -282,38 +280,42 @@ class Attachment:
             return Step(self._give(), None)
         if self.is_blind or upto <= self.cursor:
             return None
-        return self._read(upto, limit)
+        after = self.cursor
+        blobs = self._read(upto, limit)
+        return Step(blobs, after if self.cursor > after else None)
 
     def due_entry(self) -> Entry | None:
         """Tells which entry of the lane `step` gives next; None where it gives none of it."""
-        entry = self._lane.first
-        if entry is None:
+        waiting = self._lane.waiting
+        if not waiting:
             return None
+        entry = waiting[0]
         if not self.is_blind:
             self._pass_over(entry.barrier)
         return entry if self.is_blind or entry.barrier <= self.cursor else None
 
     def _pass_over(self, upto: int) -> None:
         """Moves the cursor past the entries that are left out next."""
-        if not self._has_skips:
+        if not self._skips or self._skips[-1] <= self.cursor:
             return
         index = bisect_right(self._skips, self.cursor)
         while self.cursor < upto and self._skips[index : index + 1] == [self.cursor + 1]:
             self.cursor += 1
             index += 1
 
-    def _read(self, upto: int, limit: int) -> Step:
-        if self._has_skips:
-            upto = min(upto, self._skips[bisect_right(self._skips, self.cursor)] - 1)
+    def _read(self, upto: int, limit: int) -> list[bytes]:
+        """Reads on in the log; where that cannot be, the client is told so, and is blind to it."""
+        after = self.cursor
+        if self._skips and self._skips[-1] > after:
+            upto = min(upto, self._skips[bisect_right(self._skips, after)] - 1)
         try:
-            after = self.cursor
             blobs, self.cursor = self.log.read(after, upto=upto, limit=limit)
-            self.passed += self.cursor - after
         except RelayError as error:
             self.is_blind = True
             notice = loss_notice(self.session_id, self.log.generation, error)
-            return Step([text_frame(notice)], None)
-        return Step(blobs, after)
+            return [text_frame(notice)]
+        self.passed += self.cursor - after
+        return blobs
 
     def _give(self) -> list[bytes]:
         entry = self._lane.give()

@@ -175,13 +175,14 @@ class ClientRequests:
 
     def _check(self, request: Outstanding) -> None:
         """Raises where the same client has a request with this id waiting."""
-        self._ledger.check(request.attachment_id, request.id)
-        self._turns.check(request.attachment_id, request.id)
+        request_id = request.id
+        self._ledger.check(request.attachment_id, request_id)
+        self._turns.check(request.attachment_id, request_id)
         if self._held and any(
-            (each.attachment_id, each.id) == (request.attachment_id, request.id)
+            (each.attachment_id, each.id) == (request.attachment_id, request_id)
             for each in self._held
         ):
-            raise request_id_in_use(request.id)
+            raise request_id_in_use(request_id)
 
     def _refuse(self, request: Outstanding, error: RelayError) -> None:
         reply = error_reply(request.id, error)

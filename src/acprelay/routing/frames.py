@@ -13,7 +13,7 @@ import msgspec
 
 from acprelay.error_mapping import outside
 from acprelay.errors import RelayError
-from acprelay.wire import error_response, json_string, notification, response, to_json
+from acprelay.wire import error_response, json_name, json_string, notification, response, to_json
 
 NOTICE = "_acprelay/notice"
 ATTACHED = "_acprelay/attached"
@@ -45,7 +45,7 @@ def marker(method: str, public_id: str, fields: Mapping[str, object], *, stamp: 
         fields: The other params.
         stamp: The relay's `_meta` of this entry.
     """
-    head, tail = b'{"sessionId":' + json_string(public_id), b',"_meta":{"acprelay":%b}}' % stamp
+    head, tail = b'{"sessionId":' + json_name(public_id), b',"_meta":{"acprelay":%b}}' % stamp
     if not fields:
         return notification(method, head + tail)
     return notification(method, b"%b,%b%b" % (head, to_json(fields)[1:-1], tail))
@@ -82,7 +82,7 @@ def session_update(public_id: str, update: bytes, *, stamp: bytes) -> bytes:
         stamp: The relay's `_meta`.
     """
     params = b'{"sessionId":%b,"update":%b,"_meta":{"acprelay":%b}}'
-    return notification("session/update", params % (json_string(public_id), update, stamp))
+    return notification("session/update", params % (json_name(public_id), update, stamp))
 
 
 def error_fields(error: RelayError) -> dict[str, object]:

@@ -68,7 +68,8 @@ class Lane:
     """The entries for one client.
 
     Attributes:
-        waiting_bytes: The size of what was not given yet.
+        waiting: The entries that were not given yet, in order.
+        waiting_bytes: Their size.
         forgotten: The furthest barrier of those that were given and are not remembered; 0 while
             there is none.
         given: How many were given that can be given again.
@@ -76,8 +77,8 @@ class Lane:
     """
 
     __slots__ = (
-        *("_given", "_given_bytes", "_meter", "_tags", "_waiting"),
-        *("forgotten", "forgotten_number", "given", "waiting_bytes"),
+        *("_given", "_given_bytes", "_meter", "_tags"),
+        *("forgotten", "forgotten_number", "given", "waiting", "waiting_bytes"),
     )
 
     def __init__(self) -> None:
@@ -87,24 +88,10 @@ class Lane:
         self.given = 0
         self.forgotten_number = 0
         # Lists: an empty deque takes 0.7 KB, and most lanes are empty most of the time.
-        self._waiting: list[Entry] = []
+        self.waiting: list[Entry] = []
         self._given: list[Entry] = []
         self._given_bytes = 0
         self._tags: dict[bytes | None, int] = {}  # how many entries: most removals find none
-
-    def __len__(self) -> int:
-        """How many entries wait."""
-        return len(self._waiting)
-
-    @property
-    def barrier(self) -> int | None:
-        """That of the first entry; None where none waits."""
-        return self._waiting[0].barrier if self._waiting else None
-
-    @property
-    def first(self) -> Entry | None:
-        """The entry that is given next; None where none waits."""
-        return self._waiting[0] if self._waiting else None
 
     def count_in(self, meter: Meter) -> None:
         """Counts what waits in this meter, and no longer in another one."""
@@ -119,23 +106,23 @@ class Lane:
 
     def append(self, entry: Entry) -> None:
         """Adds an entry behind the others."""
-        self._waiting.append(entry)
+        self.waiting.append(entry)
         self._tags[entry.tag] = self._tags.get(entry.tag, 0) + 1
         self._wait(len(entry.frame))
 
     def lead(self, entry: Entry) -> None:
         """Adds an entry before the others, in place of one that an earlier connection never had."""
-        stale = [waiting for waiting in self._waiting if waiting.kind is EntryKind.LEAD]
-        _drop(self._waiting, stale)
+        stale = [waiting for waiting in self.waiting if waiting.kind is EntryKind.LEAD]
+        _drop(self.waiting, stale)
         self._untag(stale)
         self._wait(-_size(stale))
-        self._waiting.insert(0, entry)
+        self.waiting.insert(0, entry)
         self._tags[entry.tag] = self._tags.get(entry.tag, 0) + 1
         self._wait(len(entry.frame))
 
     def give(self) -> Entry:
         """Takes the first entry out."""
-        entry = self._waiting.pop(0)
+        entry = self.waiting.pop(0)
         self._wait(-len(entry.frame))
         if entry.kind is EntryKind.LEAD:
             self._untag([entry])
@@ -153,9 +140,9 @@ class Lane:
             return []
 
         given = [entry for entry in self._given if entry.tag == tag and entry.kind is kind]
-        waited = [entry for entry in self._waiting if entry.tag == tag and entry.kind is kind]
+        waited = [entry for entry in self.waiting if entry.tag == tag and entry.kind is kind]
         _drop(self._given, given)
-        _drop(self._waiting, waited)
+        _drop(self.waiting, waited)
         self._untag(given + waited)
         self._given_bytes -= _size(given)
         self._wait(-_size(waited))
@@ -172,8 +159,8 @@ class Lane:
         again = [*_unseen(self._given, after, pending, reach)]
         self._given.clear()
         self._given_bytes = 0
-        self._waiting[:0] = again
-        self._tags = dict(Counter(entry.tag for entry in self._waiting))
+        self.waiting[:0] = again
+        self._tags = dict(Counter(entry.tag for entry in self.waiting))
         self._wait(_size(again))
 
     def take_back(self, given: int) -> None:
@@ -186,7 +173,7 @@ class Lane:
         again = [entry for entry in self._given if entry.number > given]
         self._given = kept
         self._given_bytes -= _size(again)
-        self._waiting[:0] = [entry._replace(may_be_known=True) for entry in again]
+        self.waiting[:0] = [entry._replace(may_be_known=True) for entry in again]
         self._wait(_size(again))
         self.given = given
 

@@ -14,7 +14,7 @@ reading them raises `CursorExpired`.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from acprelay.errors import InvalidParams
 
@@ -46,16 +46,9 @@ class Position(NamedTuple):
         return cls(found[1], int(found[2]))
 
 
-class Slice(NamedTuple):
-    """What a reader gets.
-
-    Attributes:
-        blobs: Bytes for the wire, in order: whole WebSocket text frames.
-        cursor: The reader's place once it has had them.
-    """
-
-    blobs: list[bytes]
-    cursor: int
+Slice: TypeAlias = tuple[list[bytes], int]
+"""What a reader gets: bytes for the wire, in order, which are whole WebSocket text frames; and the
+reader's place once it has had them."""
 
 
 class PublicLog(Protocol):

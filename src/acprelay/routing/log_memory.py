@@ -64,28 +64,22 @@ class RunWindow:
 
     Args:
         first: The place before the first run that will be appended.
+
+    Attributes:
+        first: The oldest place that can be read from.
+        size: How many bytes the runs have.
     """
 
     def __init__(self, *, first: int) -> None:
-        self._first = first
+        self.first = first
+        self.size = 0
         self._newest_base = first
-        self._size = 0
         self._gone = 0  # how many of the runs in the lists are dropped
         self._lasts: list[int] = []
         self._blobs: list[bytes] = []
 
     def __len__(self) -> int:
         return len(self._blobs) - self._gone
-
-    @property
-    def first(self) -> int:
-        """The oldest place that can be read from."""
-        return self._first
-
-    @property
-    def size(self) -> int:
-        """How many bytes the runs have."""
-        return self._size
 
     def append(self, last: int, blob: bytes) -> None:
         """Adds a run.
@@ -94,18 +88,18 @@ class RunWindow:
             last: The number of its last entry.
             blob: Its entries.
         """
-        self._newest_base = self._lasts[-1] if self._lasts else self._first
+        self._newest_base = self._lasts[-1] if self._lasts else self.first
         self._lasts.append(last)
         self._blobs.append(blob)
-        self._size += len(blob)
+        self.size += len(blob)
 
     def drop(self) -> int:
         """Lets go of the oldest run, of which there has to be one; tells how many bytes it had."""
         gone = self._gone
-        self._first = self._lasts[gone]
+        self.first = self._lasts[gone]
         size = len(self._blobs[gone])
         self._blobs[gone] = b""
-        self._size -= size
+        self.size -= size
         self._gone = gone + 1
         # Half of the lists at a time: moving the rest for each run would cost its length each time.
         if self._gone >= _COMPACT_FROM and self._gone * 2 >= len(self._blobs):
@@ -128,9 +122,9 @@ class RunWindow:
         """
         lasts, blobs = self._lasts, self._blobs
         if after == self._newest_base and lasts and upto == lasts[-1]:
-            return Slice(blobs[-1:], upto)  # a reader that has kept up
+            return blobs[-1:], upto  # a reader that has kept up
         index = bisect_right(lasts, after, self._gone)
-        base = lasts[index - 1] if index > self._gone else self._first
+        base = lasts[index - 1] if index > self._gone else self.first
         given: list[bytes] = []
         size = 0
         cursor = after
@@ -145,7 +139,7 @@ class RunWindow:
             cursor = min(last, upto)
             base = last
             index += 1
-        return Slice(given, cursor)
+        return given, cursor
 
 
 class MemoryLog:
@@ -162,23 +156,17 @@ class MemoryLog:
         generation: What the one generation is called.
         history_bytes: How many bytes are kept at most.
         first: The place to begin at.
+
+    Attributes:
+        generation: The generation that is being written: the only one.
+        head: The number of the last entry.
     """
 
     def __init__(self, *, generation: str, history_bytes: int, first: int = 0) -> None:
-        self._generation = generation
+        self.generation = generation
+        self.head = first
         self._history_bytes = history_bytes
-        self._head = first
         self._runs = RunWindow(first=first)
-
-    @property
-    def generation(self) -> str:
-        """The generation that is being written: the only one."""
-        return self._generation
-
-    @property
-    def head(self) -> int:
-        """The number of the last entry."""
-        return self._head
 
     @property
     def start(self) -> int:
@@ -199,8 +187,8 @@ class MemoryLog:
         """Adds `count` entries, and forgets the oldest runs beyond the budget."""
         runs = self._runs
         for run, frames in runs_of(blob, count):
-            self._head += frames
-            runs.append(self._head, run)
+            self.head += frames
+            runs.append(self.head, run)
         while runs.size > self._history_bytes and len(runs) > 1:
             runs.drop()
 
@@ -212,7 +200,7 @@ class MemoryLog:
         """
         if after < self._runs.first:
             raise self._expired()
-        return self._runs.read(after, upto=min(upto, self._head), limit=limit)
+        return self._runs.read(after, upto=min(upto, self.head), limit=limit)
 
     def locate(self, position: Position) -> int:
         """Finds the place that a client remembers.
@@ -220,13 +208,13 @@ class MemoryLog:
         Raises:
             CursorExpired: It is of another generation, or forgotten, or was never written.
         """
-        if position.generation != self._generation or not self.start <= position.seq <= self.head:
+        if position.generation != self.generation or not self.start <= position.seq <= self.head:
             raise self._expired()
         return position.seq
 
     def position(self, place: int) -> Position:
         """What a client is to remember of a place."""
-        return Position(self._generation, place)
+        return Position(self.generation, place)
 
     def _expired(self) -> CursorExpired:
         return CursorExpired(oldest=str(self.position(self.start)))

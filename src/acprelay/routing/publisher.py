@@ -78,7 +78,8 @@ class Publisher:
         if self._put_off:
             self._catch_up()
         stream = self._in_turn if self._turn_is_open else self._out_of_turn
-        parts, count, noted = stream.rewrite(lines, start, self._next_seq)
+        seq = self.log.head + self._batch_count + 1
+        parts, count, noted = stream.rewrite(lines, start, seq)
         self._batch += parts
         self._batch_count += count
         return count, noted
@@ -96,7 +97,7 @@ class Publisher:
         foreign = envelope.session_id not in (None, own_session_id)
         mark = self._stamp(envelope.session_id if foreign else None)
         frame = rewrite(envelope, session_id=self.public_id, stamp=mark)
-        self._gather(text_frame(frame), 1)
+        self._gather(text_frame(frame))
         if not foreign:
             stream = self._in_turn if self._turn_is_open else self._out_of_turn
             stream.learn(envelope)
@@ -110,9 +111,9 @@ class Publisher:
         """
         if self._put_off:
             self._catch_up()
-        seq = self._next_seq
+        seq = self.log.head + self._batch_count + 1
         frame = session_update(self.public_id, update, stamp=self._stamp())
-        self._gather(text_frame(frame), 1)
+        self._gather(text_frame(frame))
         author = self.find(hidden_from) if hidden_from is not None else None
         if author is not None:
             author.skip(seq)
@@ -122,8 +123,8 @@ class Publisher:
         if self._put_off:
             self._catch_up()
         frame = marker(method, self.public_id, fields, stamp=self._stamp())
-        self._gather(text_frame(frame), 1)
-        self.note(method, fields)
+        self._gather(text_frame(frame))
+        self._told.append(Told(method, fields))
 
     def note(self, method: str, fields: Mapping[str, object]) -> None:
         """Takes note of what is of interest beyond the conversation, for `take_told`."""
@@ -160,8 +161,6 @@ class Publisher:
             message: A JSON-RPC message.
             reply_to: The raw id of the client's request that it answers, if it does.
         """
-        if self._put_off:
-            self._catch_up()
         self.flush()
         attachment = self.find(attachment_id)
         if attachment is not None:
@@ -175,8 +174,6 @@ class Publisher:
             ask_id: The ask's raw id.
             message: The request.
         """
-        if self._put_off:
-            self._catch_up()
         self.flush()
         attachment = self.find(attachment_id)
         if attachment is not None:
@@ -199,22 +196,18 @@ class Publisher:
             self.log.append(b"".join(self._batch), self._batch_count)
             self._batch, self._batch_count = [], 0
 
-    @property
-    def _next_seq(self) -> int:
-        return self.log.head + self._batch_count + 1
-
     def _stamp(self, agent_session_id: str | None = None) -> bytes:
         in_turn = self._turn_is_open
-        if agent_session_id is None and in_turn in self._around_seq:
-            before, after = self._around_seq[in_turn]
-        else:
-            before, after = stamp_around_seq(
+        around = self._around_seq.get(in_turn) if agent_session_id is None else None
+        if around is None:
+            around = stamp_around_seq(
                 self.log.generation, agent_session_id, out_of_turn=not in_turn
             )
             if agent_session_id is None:
-                self._around_seq[in_turn] = before, after
-        return b"%b%d%b" % (before, self._next_seq, after)
+                self._around_seq[in_turn] = around
+        before, after = around
+        return b"%b%d%b" % (before, self.log.head + self._batch_count + 1, after)
 
-    def _gather(self, blob: bytes, count: int) -> None:
-        self._batch.append(blob)
-        self._batch_count += count
+    def _gather(self, frame: bytes) -> None:
+        self._batch.append(frame)
+        self._batch_count += 1

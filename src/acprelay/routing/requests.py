@@ -71,12 +71,13 @@ class RequestLedger:
         Raises:
             InvalidRequest: The same client still waits for a request with this id.
         """
-        self.check(request.attachment_id, request.id)
+        attachment_id, original = request.attachment_id, request.id
+        self.check(attachment_id, original)
         self._minted += 1
-        minted = str(self._minted).encode()
+        minted = b"%d" % self._minted
         self._by_minted[minted] = request
-        self._by_original[request.attachment_id, request.id] = minted
-        self._waiting[request.attachment_id] = self._waiting.get(request.attachment_id, 0) + 1
+        self._by_original[attachment_id, original] = minted
+        self._waiting[attachment_id] = self._waiting.get(attachment_id, 0) + 1
         return minted
 
     def check(self, attachment_id: str, request_id: bytes) -> None:
@@ -108,8 +109,10 @@ class RequestLedger:
     def settle(self, minted: bytes) -> Outstanding | None:
         """Takes out the request that an answer is for; None for an unknown or repeated answer."""
         request = self._by_minted.pop(minted, None)
-        if request is not None and self.minted(request.attachment_id, request.id) == minted:
-            self.release(request.attachment_id, request.id)
+        if request is not None:
+            attachment_id, original = request.attachment_id, request.id
+            if self._by_original.get((attachment_id, original)) == minted:
+                self.release(attachment_id, original)
         return request
 
     def release(self, attachment_id: str, original: bytes) -> None:

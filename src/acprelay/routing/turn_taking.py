@@ -189,8 +189,9 @@ class TurnTaking:
         if prompt is None:
             return
         self._end(prompt, _outcome(answer))
-        reply = rewrite(answer, id=request.id)
-        self._publisher.push(request.attachment_id, reply, reply_to=request.id)
+        request_id = request.id
+        reply = rewrite(answer, id=request_id)
+        self._publisher.push(request.attachment_id, reply, reply_to=request_id)
 
     def failed(self, error: RelayError) -> None:
         """Takes note that the agent will not answer the prompt that it is at."""

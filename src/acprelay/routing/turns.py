@@ -161,7 +161,8 @@ class Turns:
             raise InvalidRequest(
                 "cannot take a prompt without an id", hint="send session/prompt as a request"
             )
-        if self._find(_asked(prompt.attachment_id, request_id)) is not None:
+        is_alone = self._running is None and not self._queued
+        if not is_alone and self._find(_asked(prompt.attachment_id, request_id)) is not None:
             raise InvalidRequest(
                 f"cannot take a second prompt with id {request_id[:80].decode(errors='ignore')}",
                 hint="choose an id that no request in flight has",

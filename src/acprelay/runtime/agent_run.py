@@ -193,8 +193,14 @@ class AgentRun:
 
     def lines_received(self, lines: list[bytes], oversized: Sequence[OversizedFrame]) -> None:
         """Takes one batch of what the agent wrote."""
-        self._received += len(lines)
-        self._count(len(lines))
+        count = len(lines)
+        self._received += count
+        flow = self._traffic.from_agents
+        flow.messages += count
+        if self._agent is not None:
+            received_bytes = self._agent.received_bytes
+            flow.size += received_bytes - self._counted_bytes
+            self._counted_bytes = received_bytes
         self.last_output_at = self._loop.time()
         try:
             if self._sink is not None:
@@ -205,15 +211,6 @@ class AgentRun:
             # What is lost may be an answer that somebody waits for: no session goes on like that.
             logger.exception("session %s: cannot deal with what its agent wrote", self.key)
             self._lose(RelayError("cannot go on with the session", hint="see the relay's log"))
-
-    def _count(self, messages: int) -> None:
-        """Adds one batch to what has passed."""
-        flow = self._traffic.from_agents
-        flow.messages += messages
-        if self._agent is not None:
-            received_bytes = self._agent.received_bytes
-            flow.size += received_bytes - self._counted_bytes
-            self._counted_bytes = received_bytes
 
     @property
     def _is_awaited(self) -> bool:

@@ -100,11 +100,11 @@ class Consequences:
             return
         self._heed_events()
         self._write_agent()
+        self._conversation.publish()  # while the agent is at what it was given
         if has_time and not self._attendance.has_lanes:
             self._wait_for_company()
             return
         self._is_waiting = False
-        self._conversation.publish()
         self._attendance.flush()
         self._alarm.set(self._conversation.deadline_at)
         self._keep_accounts()

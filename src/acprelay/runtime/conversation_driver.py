@@ -219,7 +219,7 @@ class ConversationDriver:
         if run is not self._slot.serving:
             return
         read_at = perf_counter()
-        is_plain = self._conversation.receive_agent(lines, oversized, now=self._now())
+        is_plain = self._conversation.receive_agent(lines, oversized, now=self._loop.time())
         if read_at >= self._sample_at and self.attendance.has_clients:
             self._sample_at = read_at + _SAMPLE_S
             self.attendance.sample(read_at)

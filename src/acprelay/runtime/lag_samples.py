@@ -16,11 +16,14 @@ class LagSamples:
 
     Args:
         delivered: Is told how long one took, in seconds.
+
+    Attributes:
+        open: Those that are being taken: the place in the log that is waited for, and since when.
     """
 
     def __init__(self, *, delivered: Callable[[float], None]) -> None:
         self._delivered = delivered
-        self._open: dict[Attachment, tuple[int, float]] = {}
+        self.open: dict[Attachment, tuple[int, float]] = {}
 
     def begin(self, attachment: Attachment, read_at: float) -> None:
         """Begins one, unless one is being taken.
@@ -29,23 +32,23 @@ class LagSamples:
             attachment: Who is to be written what its log holds now.
             read_at: When the latest of that was read, by `time.perf_counter`.
         """
-        self._open.setdefault(attachment, (attachment.log.head, read_at))
+        self.open.setdefault(attachment, (attachment.log.head, read_at))
 
     def written(self, attachment: Attachment) -> None:
         """Takes note that something was written; ends a sample that is complete."""
-        if not self._open or attachment not in self._open:
+        if attachment not in self.open:
             return
-        place, read_at = self._open[attachment]
+        place, read_at = self.open[attachment]
         if attachment.is_blind:
-            del self._open[attachment]
+            del self.open[attachment]
         elif attachment.cursor >= place:
-            del self._open[attachment]
+            del self.open[attachment]
             self._delivered(perf_counter() - read_at)
 
     def forget(self, attachment: Attachment) -> None:
         """Takes none of an attachment any more. Idempotent."""
-        self._open.pop(attachment, None)
+        self.open.pop(attachment, None)
 
     def clear(self) -> None:
         """Takes none any more. Idempotent."""
-        self._open.clear()
+        self.open.clear()

@@ -87,24 +87,30 @@ class Outbox:
         if attachment is None:
             self._due.update(self._sources)
         elif attachment in self._sources:
-            self._due[attachment] = None
-        self._write_due()
+            if not (self._due or self._lane or self._outlet.writing_paused):
+                self._write_source(attachment)  # nearly always
+            else:
+                self._due[attachment] = None
+        if self._due or self._lane:
+            self._write_due()
 
     def _write_due(self) -> None:
         if self._closed:
             return
-        while not self._outlet.writing_paused:
+        while self._lane or self._due:
+            if self._outlet.writing_paused:
+                self._stopped.set()
+                return
             if self._lane:
                 self._written.messages += len(self._lane)
                 self._written.size += self.lane_bytes
                 self._outlet.write(b"".join(self._lane))
                 self._lane.clear()
                 self.lane_bytes = 0
-            elif self._due:
-                self._write_next_source()
             else:
-                return
-        self._stopped.set()
+                source = next(iter(self._due))
+                del self._due[source]
+                self._write_source(source)
 
     def close(self) -> None:
         """Writes nothing any more, and lets go of what waits. Idempotent."""
@@ -131,20 +137,21 @@ class Outbox:
             await self._outlet.drain()
             self._write_due()
 
-    def _write_next_source(self) -> None:
-        source = next(iter(self._due))
-        del self._due[source]
-        passed = source.passed
+    def _write_source(self, source: Attachment) -> None:
+        passed, size = source.passed, 0
         blobs = source.take(_QUANTUM_BYTES)
         if blobs:
-            data = b"".join(blobs)  # a write costs more than a copy; a single one is no copy
+            # A write costs more than a copy.
+            data = blobs[0] if len(blobs) == 1 else b"".join(blobs)
             self._outlet.write(data)
-            self._written.size += len(data)
+            size = len(data)
+            self._written.size += size
             self._written.messages += source.passed - passed
-        self._samples.written(source)
-        if source in self._retiring and not source.lane_bytes:
+        if self._samples.open:
+            self._samples.written(source)
+        if self._retiring and source in self._retiring and not source.lane_bytes:
             self._end(source)
-        elif source.has_pending:
+        elif size >= _QUANTUM_BYTES and source.has_pending:
             self._due[source] = None  # behind the others
 
     def sample(self, attachment: Attachment, read_at: float) -> None:

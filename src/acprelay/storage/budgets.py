@@ -105,33 +105,27 @@ class Backlog:
 
     Args:
         limit: Beyond so many there are too many, until no more than half of it wait.
+
+    Attributes:
+        size: How many wait.
+        is_over: Whether too many do.
     """
 
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
-        self._size = 0
-        self._is_over = False
-
-    @property
-    def size(self) -> int:
-        """How many bytes wait."""
-        return self._size
-
-    @property
-    def is_over(self) -> bool:
-        """Whether too many wait."""
-        return self._is_over
+        self.size = 0
+        self.is_over = False
 
     def add(self, size: int) -> None:
         """So many more wait."""
-        self._size += size
-        if self._size > self._limit:
-            self._is_over = True
+        self.size += size
+        if self.size > self._limit:
+            self.is_over = True
 
     def done(self, size: int) -> bool:
         """So many no longer wait; tells whether that was a relief."""
-        self._size -= size
-        is_relief = self._is_over and self._size <= self._limit // 2
+        self.size -= size
+        is_relief = self.is_over and self.size <= self._limit // 2
         if is_relief:
-            self._is_over = False
+            self.is_over = False
         return is_relief

@@ -19,7 +19,8 @@ class StorageLimits:
         unstored_bytes: How much is kept in memory of logs that cannot be written, open or closed.
         open_files: How many segment files may be open, half of them to write and half to read.
         linger_s: How long what is to be written waits for more, unless somebody waits for it. To
-            wake the writer for each append costs the event loop more than the append.
+            wake the writer for each append costs the event loop more than the append. Where many
+            files are to be written it is five times as long.
         sync_interval_s: How long what is written may wait before it is to be made durable.
         retry_s: How long to wait before writing is tried again after it failed.
     """
@@ -28,7 +29,7 @@ class StorageLimits:
     window_bytes: int = 8 * _MIB
     backlog_bytes: int = 16 * _MIB
     unstored_bytes: int = 64 * _MIB
-    open_files: int = 64
+    open_files: int = 256
     linger_s: float = 0.02
     sync_interval_s: float = 1.0
     retry_s: float = 30.0

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from acprelay.errors import CursorExpired, RelayError
 from acprelay.routing.log import Position, Slice
-from acprelay.routing.log_memory import RunWindow, runs_of
+from acprelay.routing.log_memory import RUN_BYTES, RunWindow, runs_of
 from acprelay.storage.generations import Generations
 from acprelay.storage.recovery import Recovered
 from acprelay.storage.segments import SegmentDamaged, Segments
@@ -39,6 +39,10 @@ class FileLog:
         shared: What it shares with other logs.
         on_trouble: Called, later on the event loop, when it cannot be stored or read.
         on_idle: Called when it is closed and nothing of it is left in memory.
+
+    Attributes:
+        generation: The generation that is being written.
+        head: The number of the last entry.
     """
 
     def __init__(
@@ -51,35 +55,25 @@ class FileLog:
         on_trouble: Callable[[RelayError], None],
         on_idle: Callable[[FileLog], None],
     ) -> None:
-        self._generation = generation
+        self.generation = generation
         self._shared = shared
         self._troubles = Troubles(directory=directory, call_soon=shared.call_soon)
         self._troubles.begin(on_trouble)
         self._on_idle = on_idle
-        self._head = self._written = recovered.head
+        self.head = self._written = recovered.head
         self._segments = Segments(
             directory=directory, found=recovered.segments, owner=self, shared=shared
         )
         self._generations = Generations()
         for header in recovered.headers:
             self._generations.begin(header.generation, base=header.base)
-        self._generations.begin(generation, base=self._head)
-        self._runs = RunWindow(first=self._head)
+        self._generations.begin(generation, base=self.head)
+        self._runs = RunWindow(first=self.head)
         self._unwritten_bytes = 0
         self._is_making = False  # a segment without an entry is not there yet
         self._is_paused = False  # what comes is in memory only
         self._closed = False
         self._deleted = False
-
-    @property
-    def generation(self) -> str:
-        """The generation that is being written."""
-        return self._generation
-
-    @property
-    def head(self) -> int:
-        """The number of the last entry."""
-        return self._head
 
     @property
     def start(self) -> int:
@@ -99,18 +93,24 @@ class FileLog:
 
     def begin(self) -> None:
         """Makes the first segment of a new log, so that its generation is remembered from now."""
-        if not self._head and self._segments.base is None:
+        if not self.head and self._segments.base is None:
             self._make()
 
     def append(self, blob: bytes, count: int) -> None:
         """Adds `count` entries, which are the WebSocket frames in `blob`; never blocks."""
+        if len(blob) <= RUN_BYTES or count == 1:  # nearly always
+            self._add(blob, count)
+            return
         for run, entries in runs_of(blob, count):
-            self._head += entries
-            self._runs.append(self._head, run)
-            if self._is_paused:
-                self._shared.unstored.hold(self, 1, len(run))
-            else:
-                self._store(run, self._head, entries, self._generation)
+            self._add(run, entries)
+
+    def _add(self, run: bytes, entries: int) -> None:
+        self.head += entries
+        self._runs.append(self.head, run)
+        if self._is_paused:
+            self._shared.unstored.hold(self, 1, len(run))
+        else:
+            self._store(run, self.head, entries, self.generation)
 
     def read(self, after: int, *, upto: int, limit: int) -> Slice:
         """Gives entries in order, as `PublicLog.read` says.
@@ -123,11 +123,12 @@ class FileLog:
             Unavailable: A file cannot be opened for the moment: the process has too many open.
         """
         if after >= self._runs.first:
-            return self._runs.read(after, upto=min(upto, self._head), limit=limit)
+            upto = min(self.head, upto)
+            return self._runs.read(after, upto=upto, limit=limit)
         if after < self.start:
             raise self._expired()
         if after >= upto:
-            return Slice([], after)
+            return [], after
         try:
             return self._segments.read(after, upto=min(upto, self._written), limit=limit)
         except SegmentDamaged as damaged:
@@ -140,7 +141,7 @@ class FileLog:
         Raises:
             CursorExpired: Its generation is unknown or does not reach it, or it is forgotten.
         """
-        place = self._generations.locate(position, head=self._head)
+        place = self._generations.locate(position, head=self.head)
         if place is None or place < self.start:
             raise self._expired()
         return place
@@ -156,9 +157,9 @@ class FileLog:
     def reopen(self, *, generation: str, on_trouble: Callable[[RelayError], None]) -> None:
         """Begins a new generation of a log that was closed but is not let go of yet."""
         self._closed = False
-        self._generation = generation
+        self.generation = generation
         self._troubles.begin(on_trouble)
-        self._generations.begin(generation, base=self._head)
+        self._generations.begin(generation, base=self.head)
         if self._is_paused:
             self._resume()
 
@@ -179,9 +180,9 @@ class FileLog:
     def give_up(self) -> None:
         """Gives up what could not be written, as the relay ends; leaves word that it is missing."""
         self._shared.unstored.release(self)
-        self._troubles.lose(self._head - max(self._written, self._runs.first))
+        self._troubles.lose(self.head - max(self._written, self._runs.first))
         self._troubles.tell_of_loss()
-        self._runs = RunWindow(first=self._head)
+        self._runs = RunWindow(first=self.head)
         self._segments.forget()
         self._make()
 
@@ -250,8 +251,8 @@ class FileLog:
 
     def _make(self) -> None:
         self._is_making = True
-        generation = self._generations.position(self._head).generation
-        self._segments.make(generation=generation, base=self._head)
+        generation = self._generations.position(self.head).generation
+        self._segments.make(generation=generation, base=self.head)
 
     def _store(self, run: bytes, last: int, entries: int, generation: str) -> None:
         size = len(run)
@@ -274,15 +275,15 @@ class FileLog:
 
     def _end_if_stored(self) -> None:
         # Where no segment is left, nothing would tell the next opening what numbers were given out.
-        is_known = self._segments.base is not None or not self._head
-        if self._closed and self._written == self._head and is_known and not self._is_making:
+        is_known = self._segments.base is not None or not self.head
+        if self._closed and self._written == self.head and is_known and not self._is_making:
             self._let_go()
 
     def _let_go(self) -> None:
         self._is_paused = False
         self._shared.window.release(self)
         self._segments.close()
-        self._runs = RunWindow(first=self._head)
+        self._runs = RunWindow(first=self.head)
         self._on_idle(self)
 
     def _expired(self) -> CursorExpired:

@@ -9,11 +9,16 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 
-from acprelay.storage.commands import Batch, Command
+from acprelay.storage.commands import Batch, Command, SegmentFile
 
 MOST_IN_BUNDLE = 320
 _ENOUGH_BYTES = 256 * 1024
 _SMALL_BYTES = 16 * 1024
+# Each write has the writer's thread take the interpreter from the loop. So where so many commands
+# come while one waits for others, all of them wait longer: each file then gets more at once.
+_MANY = 32
+_LONGER = 4
+_NONE: tuple[int, None] = (0, None)
 
 
 class Outgoing:
@@ -22,7 +27,8 @@ class Outgoing:
     Args:
         loop: Tells when to hand over.
         hand_over: Takes a bundle: commands in the order they were given.
-        linger_s: How long a command waits for others; with 0 none does.
+        linger_s: How long a command waits for others, five times as long where these are many; with
+            0 none does.
     """
 
     def __init__(
@@ -36,14 +42,13 @@ class Outgoing:
         self._hand_over = hand_over
         self._linger_s = linger_s
         self._gathered: list[Command] = []
+        self._latest: dict[SegmentFile, tuple[int, Batch]] = {}  # of each file, and where
         self._size = 0
         self._is_due = False
 
     def put(self, command: Command) -> None:
         """Gives a command, which waits for others a moment; never blocks."""
         self._gathered.append(command)
-        if type(command) is Batch:
-            self._size += len(command.payload)
         is_enough = self._size >= _ENOUGH_BYTES or len(self._gathered) >= MOST_IN_BUNDLE
         if is_enough or not self._linger_s:
             self.flush()
@@ -51,23 +56,41 @@ class Outgoing:
             self._is_due = True
             self._loop.call_later(self._linger_s, self._be_due)
 
-    def extend(self, batch: Batch) -> bool:
-        """Makes a batch part of the one before it, if that was given last, and both are small.
+    def put_batch(self, file: SegmentFile, first: int, entries: int, payload: bytes) -> bool:
+        """Gives what is to be written to a segment; as part of the batch before it, if it can be.
+
+        That is so where both are small. It may come before other commands that way, as batches of
+        different files may, and be written earlier than it was ordered to be made durable.
+
+        Args:
+            file: Where to.
+            first: The number of the first entry: the next one.
+            entries: How many there are.
+            payload: Their frames; none to have the segment made.
 
         Returns:
-            Whether it did; else the batch has to be put.
+            Whether a batch of its own was begun.
         """
-        before = self._gathered[-1] if self._gathered else None
-        if type(before) is not Batch or before.file is not batch.file or not before.payload:
-            return False
-        _, first, entries, payload, runs = before
-        if len(payload) + len(batch.payload) > _SMALL_BYTES:
-            return False
-        self._size += len(batch.payload)
-        self._gathered[-1] = Batch(
-            batch.file, first, entries + batch.entries, payload + batch.payload, runs + 1
-        )
-        return True
+        self._size += len(payload)
+        at, before = self._latest.get(file, _NONE)
+        if before is None or len(before.payload) + len(payload) > _SMALL_BYTES:
+            batch = Batch(file, first, entries, payload)
+            if payload:  # else it only makes the segment
+                self._latest[file] = len(self._gathered), batch
+            self.put(batch)
+        else:
+            batch = Batch(
+                file,
+                before.first,
+                before.entries + entries,
+                before.payload + payload,
+                before.runs + 1,
+            )
+            self._gathered[at] = batch
+            self._latest[file] = at, batch
+            if self._size >= _ENOUGH_BYTES:
+                self.flush()
+        return batch.first == first
 
     def ask(self, command: Command) -> None:
         """Gives a command that somebody waits for: nothing waits any more."""
@@ -77,9 +100,16 @@ class Outgoing:
     def flush(self) -> None:
         """Hands over what was gathered."""
         gathered, self._gathered, self._size = self._gathered, [], 0
+        self._latest.clear()
         if gathered:
             self._hand_over(gathered)
 
     def _be_due(self) -> None:
+        if len(self._gathered) < _MANY:
+            self._be_overdue()
+        else:
+            self._loop.call_later(_LONGER * self._linger_s, self._be_overdue)
+
+    def _be_overdue(self) -> None:
         self._is_due = False
         self.flush()

@@ -131,7 +131,7 @@ def read_batches(
             given += len(blob)
             cursor = min(last, upto)
         reader.advance(header)
-    return Slice(blobs, cursor)
+    return blobs, cursor
 
 
 def scan(read_at: ReadAt, index: SparseIndex, *, size: int) -> Extent:

@@ -21,7 +21,6 @@ from acprelay.storage.batches import (
     encode_segment_header,
 )
 from acprelay.storage.commands import (
-    Batch,
     Quarantine,
     Seal,
     SegmentFile,
@@ -84,7 +83,7 @@ class Segments:
             base: The place.
         """
         _, file = self._begin(generation, base=base)
-        self._shared.outgoing.put(Batch(file, base + 1, 0, b""))
+        self._shared.outgoing.put_batch(file, base + 1, 0, b"")
 
     def append(self, run: bytes, *, first: int, entries: int, generation: str) -> None:
         """Has a run written.
@@ -104,11 +103,9 @@ class Segments:
         ):
             self.seal()
             segment, file = self._begin(generation, base=first - 1)
-        batch = Batch(file, first, entries, run)
-        if not self._shared.outgoing.extend(batch):
+        if self._shared.outgoing.put_batch(file, first, entries, run):
             segment.index.note(segment.last, segment.end)
             segment.end += BATCH_HEADER_BYTES
-            self._shared.outgoing.put(batch)
         segment.last += entries
         segment.end += len(run)
 

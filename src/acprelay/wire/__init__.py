@@ -4,6 +4,7 @@ from acprelay.wire.envelope import Envelope, MessageKind, peek
 from acprelay.wire.framing import LineSplitter, OversizedFrame, bare, to_line
 from acprelay.wire.messages import (
     error_response,
+    json_name,
     json_string,
     notification,
     request,
@@ -52,6 +53,7 @@ __all__ = [
     "describe",
     "error_response",
     "frames_size",
+    "json_name",
     "json_string",
     "keep_meta",
     "lookup",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -17,6 +18,15 @@ _encode = msgspec.json.Encoder().encode
 def json_string(text: str) -> bytes:
     """Writes a string as JSON, with escapes for lone surrogates, which UTF-8 does not have."""
     return to_json(text)
+
+
+_MOST_NAMES = 1024
+_LONGEST_NAME = 256
+
+
+def json_name(name: str) -> bytes:
+    """Does as `json_string`, for what is written again and again: names, sessions' ids."""
+    return _kept_name(name) if len(name) <= _LONGEST_NAME else to_json(name)
 
 
 def request(
@@ -31,7 +41,7 @@ def request(
         method: Its name.
         params_raw: Raw JSON, or None for a request without params.
     """
-    name = json_string(method)
+    name = json_name(method)
     return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (id, name, _params(params_raw))
 
 
@@ -42,7 +52,7 @@ def notification(method: str, params_raw: bytes | None = None) -> bytes:
         method: Its name.
         params_raw: Raw JSON, or None for a notification without params.
     """
-    return b'{"jsonrpc":"2.0","method":%b%b}' % (json_string(method), _params(params_raw))
+    return b'{"jsonrpc":"2.0","method":%b%b}' % (json_name(method), _params(params_raw))
 
 
 def response(id: bytes, result_raw: bytes) -> bytes:  # noqa: A002  # JSON-RPC's name for it
@@ -112,3 +122,6 @@ def to_json(value: object) -> bytes:
         return _encode(value)
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode()
+
+
+_kept_name = lru_cache(maxsize=_MOST_NAMES)(to_json)

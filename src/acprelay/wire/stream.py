@@ -34,6 +34,8 @@ _MAX_TEMPLATES = 8
 # A run is copied a few times: about this many bytes of it stay in a processor's cache.
 _RUN_SIZE = 64 * 1024
 _MAX_RUN = 256
+# So few lines, which may well be of different shapes, cost less one by one than as a run.
+_FEW = 3
 # Lines up to so many bytes are cheaper to copy than to call something for each.
 _MAX_JOINED = 1024
 _PIECES = ("agent_message_chunk", "agent_thought_chunk")
@@ -47,18 +49,9 @@ _Nested = list[list[list[list[list[list[list[list[msgspec.Raw]]]]]]]]
 _decode_nested = msgspec.json.Decoder(_Nested).decode
 
 
-class Rewritten(NamedTuple):
-    """Ready WebSocket frames.
-
-    Attributes:
-        parts: What the frames are when it is joined, which is left to whoever joins more with it.
-        count: How many there are.
-        noted: The kind and the raw value of each update that is no piece.
-    """
-
-    parts: list[Buffer]
-    count: int  # type: ignore[assignment]  # hides tuple's method, which nobody needs here
-    noted: list[tuple[str, bytes]]
+Rewritten: TypeAlias = tuple[list[Buffer], int, list[tuple[str, bytes]]]
+"""Ready WebSocket frames: what they are when it is joined, which is left to whoever joins more with
+it; how many there are; the kind and the raw value of each update that is no piece."""
 
 
 class UpdateStream:
@@ -106,8 +99,8 @@ class UpdateStream:
             The frames for clients, each with the public session id and a stamp; none where the
             first line has to go the long way.
         """
-        if len(lines) - start == 1:
-            return self._rewrite_one(lines[start], first_seq)
+        if len(lines) - start <= _FEW:
+            return self._rewrite_few(lines, start, first_seq)
         parts: list[Buffer] = []
         noted: list[tuple[str, bytes]] = []
         count, templates = 0, self._updates if self._alternates else self._pieces
@@ -125,25 +118,38 @@ class UpdateStream:
             if is_cut_short:
                 templates = self._updates  # shapes alternate: from now on all are taken together
         self._alternates = bool(noted)
-        return Rewritten(parts, count, noted)
+        return parts, count, noted
 
-    def _rewrite_one(self, line: bytes, seq: int) -> Rewritten:
-        """Does for a line that comes alone, as they do from slow agents, what is done for a run."""
+    def _rewrite_few(self, lines: Sequence[bytes], start: int, first_seq: int) -> Rewritten:
+        """Does for few lines, as they come from slow agents, what is done for a run."""
+        parts: list[Buffer] = []
         noted: list[tuple[str, bytes]] = []
+        seq = first_seq
+        for line in lines[start:] if start else lines:
+            if not self._rewrite_one(line, seq, parts, noted):
+                break
+            seq += 1
+        return parts, seq - first_seq, noted
+
+    def _rewrite_one(
+        self, line: bytes, seq: int, parts: list[Buffer], noted: list[tuple[str, bytes]]
+    ) -> bool:
+        """Adds what comes of a line to what came of others; tells whether it has a known shape."""
         template = _fitting(self._pieces, line) or _fitting(self._updates, line)
         if template is None:
-            return Rewritten([], 0, [])
+            return False
         rest: Buffer = template.rest(line if len(line) <= _MAX_JOINED else memoryview(line))
         if not _is_whole(template, rest, len(line)):
-            return Rewritten([], 0, [])
+            return False
         if not (template.opening or template.closing):  # it is no piece's
-            run, noted = _note(_Run(template, [rest], [len(line)]))
+            run, more = _note(_Run(template, [rest], [len(line)]))
             if not run.rests:
-                return Rewritten([], 0, [])
-        parts: list[Buffer] = [b"", template.new_prefix, rest, template.before_seq, b"%d" % seq]
-        parts.append(template.after_seq)
-        parts[0] = text_header(sum(map(len, parts)))
-        return Rewritten(parts, 1, noted)
+                return False
+            noted += more
+        frame = (template.new_prefix, rest, template.before_seq, b"%d" % seq, template.after_seq)
+        parts.append(text_header(sum(map(len, frame))))
+        parts += frame
+        return True
 
     def _run(
         self, templates: list[Template], lines: Sequence[bytes], start: int, seq: int
@@ -167,8 +173,8 @@ class UpdateStream:
 
 
 def _fitting(templates: list[Template], line: bytes) -> Template | None:
-    for template in templates:
-        if template.fits(line):
+    for template in templates:  # as `fits` does, which is called for each line
+        if line.startswith(template.prefix) and line.endswith(template.suffix):
             return template
     return None
 
