@@ -170,6 +170,7 @@ class ConversationHost:
             key=key,
             opening=opening,
             make=self._make,
+            store=self._archive.store,
             clock=self.clock,
             worktrees=self._worktrees,
             on_lost=self.abandon,
@@ -203,9 +204,9 @@ class ConversationHost:
         answer = None
         if opening.client.wants_session(opening):
             answer = await run.start(handle)
-            if purpose.driver is not None:
+            if purpose.stored is not None:
                 # Before anybody knows of it: what a client knows of outlives the relay.
-                await self._archive.store(purpose.driver)
+                await purpose.stored
         if answer is None or not opening.client.wants_session(opening):
             opening.refuse(run.why_over)
             await self.runs.terminate(purpose.key, reason="its client no longer wants it")

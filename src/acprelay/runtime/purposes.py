@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,19 +31,23 @@ class Founding:
         key: The session.
         opening: The client's request.
         make: Makes the driver of a conversation, and opens it.
+        store: Begins to store what is made; gives what ends once that is written.
         clock: Wall-clock time.
         worktrees: Makes its worktree, if it wants one.
         on_lost: Called when the run cannot go on.
         driver: The conversation's, once the agent has opened its session.
+        stored: What ends once the conversation is stored; None before there is one.
     """
 
     key: SessionKey
     opening: Opening
     make: Callable[[ConversationRecord], ConversationDriver]
+    store: Callable[[ConversationDriver], Awaitable[None]]
     clock: Clock
     worktrees: WorktreeClaims
     on_lost: Lost
     driver: ConversationDriver | None = None
+    stored: Awaitable[None] | None = None
     snapshot: Snapshot | None = None
     _worktree: Worktree | None = None
 
@@ -100,6 +104,7 @@ class Founding:
         )
         self.driver.snapshot.open(answer.member("result") or b"null")
         self.driver.run_opened(run, last_id=last_id)
+        self.stored = self.store(self.driver)  # beside what is left to do until it is awaited
         return self.driver
 
 

@@ -49,7 +49,7 @@ class _Stored(msgspec.Struct, kw_only=True):
 
 def conversation_directory(directory: Path, key: SessionKey) -> Path:
     """Where a conversation is kept below the directory of all."""
-    return directory / key.session_id / key.role
+    return directory.joinpath(key.session_id, key.role)
 
 
 def encode_record(record: ConversationRecord) -> bytes:

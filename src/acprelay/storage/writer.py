@@ -85,11 +85,12 @@ class Writer:
         self._clock = clock
         self._limits = limits
         self._emit = emit
+        self._told: list[Event] = []  # what is carried out together is told together
         self._queue: SimpleQueue[list[Command]] = SimpleQueue()
         self._syncer = Syncer(disk=disk, report=lambda synced: self._queue.put([synced]))
         self._unsynced = Unsynced(put=self._syncer.put)
         self._segments = SegmentWriter(
-            disk=disk, clock=clock, limits=limits, unsynced=self._unsynced, emit=emit
+            disk=disk, clock=clock, limits=limits, unsynced=self._unsynced, emit=self._told.append
         )
         self._records = RecordWriter(
             conversations=conversations,
@@ -97,7 +98,7 @@ class Writer:
             clock=clock,
             retry_s=limits.retry_s,
             unsynced=self._unsynced,
-            emit=emit,
+            emit=self._told.append,
         )
         self._audit = AuditFile(path=audit, disk=disk)
         self._sync_at: float | None = None
@@ -119,6 +120,7 @@ class Writer:
         while self._stop is None or not self._unsynced.is_idle:
             self._carry_out(self._take())
             self._keep_time()
+            self._tell()
         self._segments.close()
         self._audit.close()
         self._syncer.stop()
@@ -165,7 +167,7 @@ class Writer:
         except Exception as error:  # the thread serves every conversation: it must not end by one
             logger.exception("cannot carry out an order to write")
             if isinstance(command, Barrier | Delete):
-                self._emit(Done(command.done, _failed("carry out an order", error)))
+                self._settle(command.done, _failed("carry out an order", error))
 
     def _perform(self, command: Command) -> None:
         match command:
@@ -180,12 +182,23 @@ class Writer:
             case Quarantine(path):
                 self._quarantine(path)
             case Delete(key, done):
-                self._emit(Done(done, self._delete(key)))
+                self._settle(done, self._delete(key))
             case Barrier(done):
-                self._emit(Done(done, None))
+                self._settle(done, None)
             case Stop(done):
                 self._stop = done
                 self._records.close()
+
+    def _settle(self, done: Future[None], error: RelayError | None) -> None:
+        self._told.append(Done(done, error))
+        self._tell()  # somebody waits
+
+    def _tell(self) -> None:
+        # Each waking of the event loop takes the interpreter from this thread for a while.
+        told = self._told.copy()
+        self._told.clear()
+        for event in told:
+            self._emit(event)
 
     def _keep_time(self) -> None:
         now = self._clock.now()
