@@ -172,6 +172,7 @@ class AgentRun:
         self.lines_received(handshake.early, [])
         handshake.agent.attach(self)
         self.send(to_line(frame))
+        purpose.asked()
         try:
             async with asyncio.timeout(self._limits.start_s):
                 return await answered

@@ -62,7 +62,7 @@ class Archive:
 
     def __contains__(self, key: SessionKey) -> bool:
         """Whether a conversation has that name, also while it is being removed."""
-        return key in self._records
+        return key in self._records or key in self._leaving
 
     def recover(self, *, runs: Runs) -> None:
         """Takes up what an earlier relay has left; turns that it was in are marked interrupted."""

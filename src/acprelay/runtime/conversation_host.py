@@ -210,7 +210,7 @@ class ConversationHost:
         if answer is None or not opening.client.wants_session(opening):
             opening.refuse(run.why_over)
             await self.runs.terminate(purpose.key, reason="its client no longer wants it")
-        elif purpose.driver is None:
+        elif answer.is_error or purpose.driver is None:
             reply = rewrite(answer, id=opening.request_id)
             opening.client.session_refused(opening, reply)
             await self.runs.terminate(purpose.key, reason="the agent refused session/new")

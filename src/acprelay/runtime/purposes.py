@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from acprelay.errors import AgentRefused, NotRestorable, SessionEnded
+from acprelay.errors import AgentRefused, LocalProtocolError, NotRestorable, SessionEnded
 from acprelay.routing.records import ConversationRecord, Worktree
 from acprelay.routing.restoring import restore_request
 from acprelay.routing.snapshot import Snapshot
@@ -25,7 +25,7 @@ Lost = Callable[[AgentRun, str], None]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Founding:
-    """A new session: its conversation comes to be with the agent's answer.
+    """A new session: its conversation is made while the agent opens it, and stored with its answer.
 
     Attributes:
         key: The session.
@@ -35,7 +35,7 @@ class Founding:
         clock: Wall-clock time.
         worktrees: Makes its worktree, if it wants one.
         on_lost: Called when the run cannot go on.
-        driver: The conversation's, once the agent has opened its session.
+        driver: The conversation's, once the agent is asked.
         stored: What ends once the conversation is stored; None before there is one.
     """
 
@@ -78,17 +78,12 @@ class Founding:
         workdir = None if self._worktree is None else self._worktree.workdir
         return rewrite(self.opening.request, id=request_id, cwd=workdir, strip_stamp=True)
 
-    def opened(self, run: AgentRun, answer: Envelope, *, last_id: int) -> RunSink:
+    def asked(self) -> None:
         """Makes the conversation.
 
         Raises:
-            AgentRefused: The agent gives no session id.
-            StoreError: The conversation cannot be stored.
+            StoreError: It cannot be stored.
         """
-        if not answer.session_id:
-            raise AgentRefused(
-                agent=self.agent, method="session/new", reason="a result without sessionId"
-            )
         now = self.clock.now()
         self.driver = self.make(
             ConversationRecord(
@@ -97,15 +92,33 @@ class Founding:
                 cwd=self.opening.cwd,
                 worktree=self._worktree,
                 params=peek(self._request()).member("params") or b"{}",
-                agent_session_id=answer.session_id,
+                agent_session_id="",
                 created_at=now,
                 updated_at=now,
             )
         )
-        self.driver.snapshot.open(answer.member("result") or b"null")
-        self.driver.run_opened(run, last_id=last_id)
-        self.stored = self.store(self.driver)  # beside what is left to do until it is awaited
-        return self.driver
+
+    def opened(self, run: AgentRun, answer: Envelope, *, last_id: int) -> RunSink:
+        """Begins to store the conversation.
+
+        Raises:
+            AgentRefused: The agent gives no session id.
+            LocalProtocolError: The agent was not asked.
+        """
+        driver = self.driver
+        if driver is None:
+            raise LocalProtocolError(
+                "cannot open a session before it is asked for", hint="report this as a defect"
+            )
+        if not answer.session_id:
+            raise AgentRefused(
+                agent=self.agent, method="session/new", reason="a result without sessionId"
+            )
+        driver.keeper.name_agent_session(answer.session_id)
+        driver.snapshot.open(answer.member("result") or b"null")
+        driver.run_opened(run, last_id=last_id)
+        self.stored = self.store(driver)  # beside what is left to do until it is awaited
+        return driver
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -164,6 +177,9 @@ class Restoration:
             agent_session_id=record.agent_session_id,
         )
         return method, request(request_id, method, params)
+
+    def asked(self) -> None:
+        """Does nothing: the conversation is there."""
 
     def opened(self, run: AgentRun, answer: Envelope, *, last_id: int) -> RunSink:
         """Gives the conversation its run.

@@ -69,6 +69,14 @@ class Purpose(Protocol):
         """
         ...
 
+    def asked(self) -> None:
+        """Does what can be done while the agent works on that request.
+
+        Raises:
+            RelayError: It cannot be done.
+        """
+        ...
+
     def opened(self, run: AgentRun, answer: Envelope, *, last_id: int) -> RunSink:
         """Takes the agent's answer, which is no error; gives who takes what follows it.
 

@@ -145,11 +145,15 @@ def make_directories(path: str | Path) -> None:
     """
     if os.path.isdir(path):
         return
+    _make_directory(path)
+
+
+def _make_directory(path: str | Path) -> None:
     try:
         os.mkdir(path, DIRECTORY_MODE)
     except FileNotFoundError:
-        make_directories(os.path.dirname(path))
-        make_directories(path)
+        _make_directory(os.path.dirname(path))
+        _make_directory(path)
     except FileExistsError:
         if not os.path.isdir(path):
             raise

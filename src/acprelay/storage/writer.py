@@ -86,6 +86,7 @@ class Writer:
         self._limits = limits
         self._emit = emit
         self._told: list[Event] = []  # what is carried out together is told together
+        self._is_awaited = False
         self._queue: SimpleQueue[list[Command]] = SimpleQueue()
         self._syncer = Syncer(disk=disk, report=lambda synced: self._queue.put([synced]))
         self._unsynced = Unsynced(put=self._syncer.put)
@@ -150,10 +151,13 @@ class Writer:
                 decisions.append(command.entry)
             else:
                 self._write(groups, decisions)
+                self._tell_who_waits()
                 self._attempt(command)
         self._write(groups, decisions)
 
     def _write(self, groups: dict[SegmentFile, list[Batch]], decisions: list[bytes]) -> None:
+        if groups or decisions:
+            self._tell_who_waits()
         for file, batches in groups.items():
             self._segments.write(file, batches)
         groups.clear()
@@ -191,10 +195,16 @@ class Writer:
 
     def _settle(self, done: Future[None], error: RelayError | None) -> None:
         self._told.append(Done(done, error))
-        self._tell()  # somebody waits
+        self._is_awaited = True
+
+    def _tell_who_waits(self) -> None:
+        """Tells at once, before what may take its time, where somebody waits for it."""
+        if self._is_awaited:
+            self._tell()
 
     def _tell(self) -> None:
         # Each waking of the event loop takes the interpreter from this thread for a while.
+        self._is_awaited = False
         told = self._told.copy()
         self._told.clear()
         for event in told:
