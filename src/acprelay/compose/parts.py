@@ -214,6 +214,7 @@ def session_manager(
         cleaner=CleanerChain(cleaners=(AgentCleaner(registry=registry), claims)),
         scheduler=BackgroundCleanupScheduler(background=background, feed=feed),
         hooks=FeedHooks(feed=feed, hooks=LoggingHooks()),
+        store_waits=False,
     )
 
 

@@ -22,7 +22,7 @@ from acprelay.storage.disk import NEW_SUFFIX, Disk, make_directories, write_file
 from acprelay.storage.records import (
     FORMER_NAME,
     RECORD_NAME,
-    conversation_directory,
+    conversation_name,
     encode_record,
 )
 from acprelay.storage.syncer import Unsynced
@@ -50,7 +50,7 @@ class RecordWriter:
         unsynced: Unsynced,
         emit: Callable[[Event], None],
     ) -> None:
-        self._conversations = conversations
+        self._conversations = str(conversations)
         self._disk = disk
         self._clock = clock
         self._retry_s = retry_s
@@ -129,4 +129,4 @@ class RecordWriter:
         os.replace(new, path)
 
     def _directory(self, key: SessionKey) -> str:
-        return str(conversation_directory(self._conversations, key))
+        return f"{self._conversations}/{conversation_name(key)}"
