@@ -204,9 +204,6 @@ class ConversationHost:
         answer = None
         if opening.client.wants_session(opening):
             answer = await run.start(handle)
-            if purpose.stored is not None:
-                # Before anybody knows of it: what a client knows of outlives the relay.
-                await purpose.stored
         if answer is None or not opening.client.wants_session(opening):
             opening.refuse(run.why_over)
             await self.runs.terminate(purpose.key, reason="its client no longer wants it")

@@ -36,7 +36,6 @@ class Founding:
         worktrees: Makes its worktree, if it wants one.
         on_lost: Called when the run cannot go on.
         driver: The conversation's, once the agent is asked.
-        stored: What ends once the conversation is stored; None before there is one.
     """
 
     key: SessionKey
@@ -47,8 +46,8 @@ class Founding:
     worktrees: WorktreeClaims
     on_lost: Lost
     driver: ConversationDriver | None = None
-    stored: Awaitable[None] | None = None
     snapshot: Snapshot | None = None
+    _stored: Awaitable[None] | None = None
     _worktree: Worktree | None = None
 
     @property
@@ -117,8 +116,13 @@ class Founding:
         driver.keeper.name_agent_session(answer.session_id)
         driver.snapshot.open(answer.member("result") or b"null")
         driver.run_opened(run, last_id=last_id)
-        self.stored = self.store(driver)  # beside what is left to do until it is awaited
+        self._stored = self.store(driver)
         return driver
+
+    async def kept(self) -> None:
+        """Returns once the conversation is stored: what a client knows of outlives the relay."""
+        if self._stored is not None:
+            await self._stored
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -194,3 +198,6 @@ class Restoration:
         news = [each for each in self.driver.snapshot.updates() if each not in self._known]
         self.driver.run_opened(run, last_id=last_id, news=news)
         return self.driver
+
+    async def kept(self) -> None:
+        """Does nothing: it is stored."""

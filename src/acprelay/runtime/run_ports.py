@@ -85,6 +85,16 @@ class Purpose(Protocol):
         """
         ...
 
+    async def kept(self) -> None:
+        """Returns once what was opened outlives the relay; comes before the session is active.
+
+        Cancelling is safe.
+
+        Raises:
+            RelayError: It cannot be stored.
+        """
+        ...
+
 
 class Runs(Protocol):
     """Whoever begins and ends runs."""
