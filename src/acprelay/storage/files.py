@@ -214,6 +214,8 @@ class FileStorage:
         )
         self._logs[key] = _Open(log=log, on_relief=on_relief)
         log.begin()
+        if is_new:
+            self._outgoing.flush()  # while an agent is waited for, and before its answer is
         for trouble in recovered.troubles:
             logger.warning("%s", trouble)
             self._loop.call_soon(on_trouble, trouble)
