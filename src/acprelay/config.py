@@ -17,6 +17,7 @@ DEFAULT_PORT = 8137
 
 _MAX_PORT = 65_535
 _MAY_BE_ZERO = ("drain_s",)
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -280,7 +281,7 @@ def origin_of(url: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a host name or address, as a user writes it, is this machine's loopback."""
-    if host.lower() == "localhost":
+    if host in _LOOPBACK or host.lower() in _LOOPBACK:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -60,6 +60,13 @@ async def test_initialize_starts_no_process_that_is_not_used_by_the_first_sessio
     assert len(world.launcher.launched) == 1
 
 
+@pytest.mark.usefixtures("client")
+async def test_an_initialize_whose_answer_is_known_waits_for_nothing(world: World) -> None:
+    second = await world.connect()
+    asked = second.request("initialize", {"protocolVersion": 1})
+    assert "result" in second.answers(asked)[0]  # the event loop has not gone round since
+
+
 async def test_an_initialize_that_failed_may_be_repeated(world: World) -> None:
     world.launcher.fail_with(SpawnFailed("cannot start agent 'fake'", hint="install it"))
     client = await world.connect()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -74,6 +74,10 @@ def begin(work: Coroutine[object, object, T]) -> asyncio.Task[T]:
     return asyncio.get_running_loop().create_task(work)
 
 
+async def no_lull() -> None:
+    pass
+
+
 @asynccontextmanager
 async def open_site(
     wanted: Mapping[str, int],
@@ -81,6 +85,7 @@ async def open_site(
     most: int = 100,
     make: Callable[[str], FakeAgent] = lambda name: FakeAgent(name=name),
     prepare: Callable[[FakeLauncher], object] = lambda _: None,
+    lull: Callable[[], Awaitable[None]] = no_lull,
 ) -> AsyncIterator[Site]:
     """Begins to keep processes ready; leaving it checks that none is left."""
     inner = FakeLauncher("fake", "other", "third", make=make)
@@ -96,6 +101,7 @@ async def open_site(
             has_room=lambda: launcher.has_room_to_spare,
             background=background,
             sleep=time.sleep,
+            lull=lull,
             now=lambda: time.now,
         )
         async with prewarming:
@@ -163,6 +169,32 @@ async def test_what_is_taken_is_replaced() -> None:
         assert (site.ready, len(site.inner.launched)) == (2, 3)
         assert site.time.slept == []
         await taken.abandon()
+
+
+@pytest.mark.requirement("supervision.ready-processes-are-replaced")
+async def test_nothing_is_started_while_whoever_took_a_process_begins_to_use_it() -> None:
+    quiet = asyncio.Event()
+
+    async def lull() -> None:
+        await quiet.wait()
+
+    async with open_site({"fake": 2}, lull=lull) as site:
+        taken = [await site.pool.take("fake", credentials=None) for _ in range(2)]
+        await settle()
+        assert len(site.inner.launched) == 2
+        quiet.set()
+        await settle()
+        assert (site.ready, len(site.inner.launched)) == (2, 4)
+        for each in taken:
+            await each.abandon()
+
+
+async def test_the_first_processes_wait_for_nothing() -> None:
+    async def lull() -> None:
+        await asyncio.Event().wait()
+
+    async with open_site({"fake": 2}, lull=lull) as site:
+        assert site.ready == 2
 
 
 @pytest.mark.requirement("supervision.ready-processes-are-replaced")
@@ -386,6 +418,7 @@ async def test_nothing_is_left_whenever_the_relay_ends() -> None:
                 has_room=lambda: True,
                 background=background,
                 sleep=asyncio.sleep,
+                lull=no_lull,
                 now=asyncio.get_running_loop().time,
             ):
                 for _ in range(instant):
@@ -411,6 +444,7 @@ async def test_what_is_ready_is_no_session(world: World) -> None:
         has_room=lambda: True,
         background=world.background,
         sleep=asyncio.sleep,
+        lull=no_lull,
         now=asyncio.get_running_loop().time,
     ):
         await settle()

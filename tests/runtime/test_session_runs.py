@@ -30,6 +30,7 @@ from acprelay.runtime.measurements import Traffic
 from acprelay.runtime.opening import Opening
 from acprelay.session.cleanup import NoOpCleaner
 from acprelay.session.models import Handle, Session, SessionKey, SessionSpec, SessionState
+from acprelay.storage import MemoryStorage
 from acprelay.testing.agents import FakeAgent, Message
 from acprelay.testing.session import FakeScheduler
 
@@ -173,6 +174,33 @@ async def test_a_refusal_of_the_agent_reaches_the_client_as_it_was_said(
     await world.gone()
     assert world.reason() == "the agent refused session/new"
     assert world.agent.exit is not None
+
+
+async def test_a_session_that_its_agent_refuses_leaves_nothing_and_its_name_free(
+    world: World, client: Client
+) -> None:
+    world.agent.refuse("session/new", code=-32000, message="log in first")
+    await client.answer(client.begin_session())
+    await world.gone()
+    await world.steps_until(lambda: KEY not in world.archive)
+    assert world.storage.records() == ()
+    assert isinstance(world.storage, MemoryStorage)
+    assert world.storage._logs == {}
+    assert await client.open_session() == str(KEY)
+
+
+async def test_a_conversation_is_made_while_its_agent_opens_the_session_and_not_on_record_before(
+    world: World, client: Client
+) -> None:
+    world.agent.ignore("session/new")
+    opening = client.begin_session()
+    await world.steps_until(lambda: bool(world.agent.requests("session/new")))
+    assert isinstance(world.storage, MemoryStorage)
+    assert list(world.storage._logs) == [KEY]
+    assert world.storage.records() == ()
+    world.agent.answer(world.agent.requests("session/new")[0], {"sessionId": "its-own"})
+    assert "result" in await client.answer(opening)
+    assert [each.agent_session_id for each in world.storage.records()] == ["its-own"]
 
 
 async def test_a_session_without_an_id_is_refused(world: World, client: Client) -> None:

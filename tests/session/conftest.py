@@ -56,6 +56,11 @@ def hooks() -> RecordingHooks:
     return RecordingHooks()
 
 
+@pytest.fixture(params=[True, False], ids=["store-may-wait", "store-never-waits"])
+def store_waits(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture
 async def manager(  # noqa: PLR0917 - pytest passes fixtures by name
     store: MemoryStore,
@@ -65,6 +70,7 @@ async def manager(  # noqa: PLR0917 - pytest passes fixtures by name
     cleaner: FakeCleaner,
     scheduler: FakeScheduler,
     hooks: RecordingHooks,
+    store_waits: bool,
 ) -> AsyncIterator[LifecycleManager[str, str]]:
     async with LifecycleManager(
         store=store,
@@ -74,6 +80,7 @@ async def manager(  # noqa: PLR0917 - pytest passes fixtures by name
         cleaner=cleaner,
         scheduler=scheduler,
         hooks=hooks,
+        store_waits=store_waits,
     ) as manager:
         yield manager
 

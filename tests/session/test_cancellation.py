@@ -76,6 +76,11 @@ async def store() -> GatedStore:
     return GatedStore()
 
 
+@pytest.fixture
+def store_waits() -> bool:
+    return True
+
+
 async def test_a_caller_that_is_cancelled_does_not_cancel_the_cleaner_for_the_others(
     manager: Manager, drive: Drive, cleaner: FakeCleaner
 ) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +56,7 @@ from acprelay.workspace.occupants import processes
 from acprelay.workspace.worktrees import Worktrees
 
 _MOST_EVENTS = 4096
+_LULL_S = 0.02
 
 DEMO_AGENT = AgentSpec(name="demo", argv=(sys.executable, "-m", "acprelay.testing.demo_agent"))
 """What is offered where no agent is named."""
@@ -152,6 +154,7 @@ def prewarming(
         has_room=lambda: launcher.has_room_to_spare,
         background=background,
         sleep=asyncio.sleep,
+        lull=partial(asyncio.sleep, _LULL_S),
         now=asyncio.get_running_loop().time,
     )
 
@@ -211,6 +214,7 @@ def session_manager(
         cleaner=CleanerChain(cleaners=(AgentCleaner(registry=registry), claims)),
         scheduler=BackgroundCleanupScheduler(background=background, feed=feed),
         hooks=FeedHooks(feed=feed, hooks=LoggingHooks()),
+        store_waits=False,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from acprelay.errors import InvalidRequest
 from acprelay.routing.capabilities import check_client, client_result, relay_result
-from acprelay.routing.choosing import NO_AGENT
+from acprelay.routing.choosing import JOINED, NO_AGENT
 from acprelay.routing.frames import result_reply
 from acprelay.routing.service_modes import read_offer
 from acprelay.runtime.agent_source import AgentSource
@@ -60,6 +60,18 @@ class AgentAccess:
             )
         self._greeting = True
 
+    def greet_at_once(self, envelope: Envelope) -> bytes | None:
+        """Does as `greet`, where the answer is at hand.
+
+        Returns:
+            The reply; None where an agent has to be waited for.
+
+        Raises:
+            InvalidParams: As `greet`.
+        """
+        described = self._known()
+        return None if described is None else self._greet(envelope, described)
+
     async def greet(self, envelope: Envelope) -> bytes:
         """Serves the `initialize` that has begun; one that fails may be repeated.
 
@@ -73,21 +85,30 @@ class AgentAccess:
             AgentError: The agent cannot be started or initialised.
         """
         try:
-            params = envelope.member("params")
-            check_client(params)
-            result = client_result(await self._describe())
+            check_client(envelope.member("params"))
+            described = await self._pool.describe(self._agent, key=self._key)
         finally:
             self._greeting = False
+        return self._greet(envelope, described)
+
+    def _greet(self, envelope: Envelope, described: bytes) -> bytes:
+        self._greeting = False
+        params = envelope.member("params")
+        check_client(params)
+        result = client_result(described)
         self.initialized = True
         self.serves = read_offer(params)
         return result_reply(envelope.id or b"null", result)
 
-    async def _describe(self) -> bytes:
+    def _known(self) -> bytes | None:
+        """What the answer is made of; None where that takes waiting for an agent."""
         if self._agent == NO_AGENT:
             return relay_result()
         if not self._may_start:
             return self._pool.known(self._agent, key=self._key) or relay_result()
-        return await self._pool.describe(self._agent, key=self._key)
+        # Another one may have joined since, which is then asked.
+        is_joined = self._agent == JOINED
+        return None if is_joined else self._pool.known(self._agent, key=self._key)
 
     async def pass_on(self, envelope: Envelope) -> bytes:
         """Lets the process that serves the next session answer `authenticate` or `logout`.

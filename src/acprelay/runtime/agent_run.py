@@ -2,9 +2,9 @@
 
 A run is what the session manager's handle holds as the session's agent. It comes up in the order
 create → begin_spawn → worktree → process and `initialize` → attach_agent → the agent's
-`session/new`, `session/resume` or `session/load` → activate, and `stop` takes down whatever of that
-was reached. It decides nothing about the lifecycle, and knows no client: what the agent says goes
-to whoever the run was begun for.
+`session/new`, `session/resume` or `session/load` → record → activate, and `stop` takes down
+whatever of that was reached. It decides nothing about the lifecycle, and knows no client: what the
+agent says goes to whoever the run was begun for.
 """
 
 from __future__ import annotations
@@ -149,6 +149,8 @@ class AgentRun:
             # A session may be idle for days, and what only its beginning needs is large.
             self._opening = None
         if not answer.is_error:
+            # Nothing is done beside: what is stored is waited for, and the interpreter is shared.
+            await purpose.kept()
             await self._manager.activate(self.key)
             if self.failure is not None:
                 raise self.failure
@@ -172,6 +174,7 @@ class AgentRun:
         self.lines_received(handshake.early, [])
         handshake.agent.attach(self)
         self.send(to_line(frame))
+        purpose.asked()
         try:
             async with asyncio.timeout(self._limits.start_s):
                 return await answered

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from acprelay.errors import InvalidKey, RelayError, SessionNotFound, StoreError, Unavailable
 from acprelay.routing.building import Rules
@@ -65,7 +65,7 @@ class Archive:
 
     def __contains__(self, key: SessionKey) -> bool:
         """Whether a conversation has that name, also while it is being removed."""
-        return key in self._records
+        return key in self._records or key in self._leaving
 
     def recover(self, *, runs: Runs) -> None:
         """Takes up what an earlier relay has left; turns that it was in are marked interrupted."""
@@ -163,14 +163,17 @@ class Archive:
         """
         return self._open(record, runs, is_new=True)
 
-    async def store(self, driver: ConversationDriver) -> None:
-        """Stores the record of a conversation that is not taken in yet; returns once it is written.
+    def store(self, driver: ConversationDriver) -> Awaitable[None]:
+        """Begins to store the record of a conversation that is not taken in yet.
 
-        Cancelling is safe: whoever made the driver has what is stored removed.
+        Whoever made the driver has what is stored removed where nothing comes of it.
+
+        Returns:
+            What ends once it is written.
         """
         driver.keeper.is_kept = True
         driver.save()
-        await self._store.flush()
+        return self._store.flush()
 
     def keep(self, driver: ConversationDriver) -> None:
         """Takes a conversation in that is stored."""

@@ -227,9 +227,7 @@ class ClientConnection:
             case Destination.CANCEL_REQUEST:
                 self._cancel_request(envelope.request_id or b"")
             case Destination.INITIALIZE:
-                self._check_room()
-                self._access.begin_greeting()
-                self._serve(envelope, self._access.greet)
+                self._greet(envelope)
             case Destination.OPEN_SESSION:
                 self._open(envelope)
             case Destination.AGENT_PROCESS:
@@ -257,6 +255,15 @@ class ClientConnection:
     def _answers_received(self, driver: ConversationDriver) -> None:
         self._answered.discard(driver)
         driver.answers_received()
+
+    def _greet(self, envelope: Envelope) -> None:
+        self._check_room()
+        self._access.begin_greeting()
+        reply = self._access.greet_at_once(envelope)
+        if reply is None:
+            self._serve(envelope, self._access.greet)
+        else:
+            self.say(reply)
 
     def _serve(self, envelope: Envelope, work: Work) -> None:
         """Serves a request beside what else the client says."""

@@ -177,6 +177,7 @@ class ConversationHost:
             key=key,
             opening=opening,
             make=self._make,
+            store=self._archive.store,
             clock=self.clock,
             worktrees=self._worktrees,
             on_lost=self.abandon,
@@ -210,13 +211,10 @@ class ConversationHost:
         answer = None
         if opening.client.wants_session(opening):
             answer = await run.start(handle)
-            if purpose.driver is not None:
-                # Before anybody knows of it: what a client knows of outlives the relay.
-                await self._archive.store(purpose.driver)
         if answer is None or not opening.client.wants_session(opening):
             opening.refuse(run.why_over)
             await self.runs.terminate(purpose.key, reason="its client no longer wants it")
-        elif purpose.driver is None:
+        elif answer.is_error or purpose.driver is None:
             reply = rewrite(answer, id=opening.request_id)
             opening.client.session_refused(opening, reply)
             await self.runs.terminate(purpose.key, reason="the agent refused session/new")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from acprelay.errors import RelayError
@@ -198,8 +198,12 @@ class ConversationStore(Protocol):
         """Removes a conversation with its log. Idempotent; the log is closed."""
         ...
 
-    async def flush(self) -> None:
-        """Returns once all that was given before is written."""
+    def flush(self) -> Awaitable[None]:
+        """Has all that was given before written at once, whether it is awaited or not.
+
+        Returns:
+            What ends once it is written.
+        """
         ...
 
 

@@ -27,7 +27,8 @@ _NO_ROOM = "the last places for agents' processes are left to sessions"
 class Prewarming:
     """Keeps so many processes of each agent ready, for as long as its context lasts.
 
-    An agent's processes are started one after another, and those of all agents a few at once. After
+    An agent's processes are started one after another, and those of all agents a few at once, and
+    none while whoever has just taken one is likely to talk to it: a start holds everybody up. After
     a start that failed, or a process that ended while it waited, the next start waits, longer with
     each loss in a row; a session that takes a process ends the row.
     That there is no room is a loss, too, but is news only once.
@@ -39,6 +40,7 @@ class Prewarming:
         has_room: Whether a process may be started for which nobody has asked.
         background: Owns the tasks.
         sleep: Waits, in seconds.
+        lull: Returns once what was taken may be replaced.
         now: The event loop's time.
         most_starting: How many may be starting at once.
     """
@@ -52,6 +54,7 @@ class Prewarming:
         has_room: Callable[[], bool],
         background: Background,
         sleep: Callable[[float], Awaitable[None]],
+        lull: Callable[[], Awaitable[None]],
         now: Callable[[], float],
         most_starting: int = _MOST_STARTING,
     ) -> None:
@@ -61,6 +64,7 @@ class Prewarming:
         self._has_room = has_room
         self._background = background
         self._sleep = sleep
+        self._lull = lull
         self._now = now
         self._starting = asyncio.Semaphore(most_starting)
         self._rows = {name: Row() for name in self._wanted}
@@ -91,7 +95,9 @@ class Prewarming:
     async def _keep(self, name: str) -> None:
         row = self._rows[name]
         while True:
-            await self._ready.until_fewer(name, self._wanted[name])
+            if self._ready.count(name) >= self._wanted[name]:
+                await self._ready.until_fewer(name, self._wanted[name])
+                await self._lull()
             if row.losses:
                 await self._sleep(backoff_s(row.losses - 1))
             async with self._starting:

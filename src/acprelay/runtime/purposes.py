@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from acprelay.errors import AgentRefused, NotRestorable, SessionEnded
+from acprelay.errors import AgentRefused, LocalProtocolError, NotRestorable, SessionEnded
 from acprelay.routing.records import ConversationRecord, Worktree
 from acprelay.routing.restoring import restore_request
 from acprelay.routing.snapshot import Snapshot
@@ -25,26 +25,29 @@ Lost = Callable[[AgentRun, str], None]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Founding:
-    """A new session: its conversation comes to be with the agent's answer.
+    """A new session: its conversation is made while the agent opens it, and stored with its answer.
 
     Attributes:
         key: The session.
         opening: The client's request.
         make: Makes the driver of a conversation, and opens it.
+        store: Begins to store what is made; gives what ends once that is written.
         clock: Wall-clock time.
         worktrees: Makes its worktree, if it wants one.
         on_lost: Called when the run cannot go on.
-        driver: The conversation's, once the agent has opened its session.
+        driver: The conversation's, once the agent is asked.
     """
 
     key: SessionKey
     opening: Opening
     make: Callable[[ConversationRecord], ConversationDriver]
+    store: Callable[[ConversationDriver], Awaitable[None]]
     clock: Clock
     worktrees: WorktreeClaims
     on_lost: Lost
     driver: ConversationDriver | None = None
     snapshot: Snapshot | None = None
+    _stored: Awaitable[None] | None = None
     _worktree: Worktree | None = None
 
     @property
@@ -74,17 +77,12 @@ class Founding:
         workdir = None if self._worktree is None else self._worktree.workdir
         return rewrite(self.opening.request, id=request_id, cwd=workdir, strip_stamp=True)
 
-    def opened(self, run: AgentRun, answer: Envelope, *, last_id: int) -> RunSink:
+    def asked(self) -> None:
         """Makes the conversation.
 
         Raises:
-            AgentRefused: The agent gives no session id.
-            StoreError: The conversation cannot be stored.
+            StoreError: It cannot be stored.
         """
-        if not answer.session_id:
-            raise AgentRefused(
-                agent=self.agent, method="session/new", reason="a result without sessionId"
-            )
         now = self.clock.now()
         self.driver = self.make(
             ConversationRecord(
@@ -93,14 +91,38 @@ class Founding:
                 cwd=self.opening.cwd,
                 worktree=self._worktree,
                 params=peek(self._request()).member("params") or b"{}",
-                agent_session_id=answer.session_id,
+                agent_session_id="",
                 created_at=now,
                 updated_at=now,
             )
         )
-        self.driver.snapshot.open(answer.member("result") or b"null")
-        self.driver.run_opened(run, last_id=last_id)
-        return self.driver
+
+    def opened(self, run: AgentRun, answer: Envelope, *, last_id: int) -> RunSink:
+        """Begins to store the conversation.
+
+        Raises:
+            AgentRefused: The agent gives no session id.
+            LocalProtocolError: The agent was not asked.
+        """
+        driver = self.driver
+        if driver is None:
+            raise LocalProtocolError(
+                "cannot open a session before it is asked for", hint="report this as a defect"
+            )
+        if not answer.session_id:
+            raise AgentRefused(
+                agent=self.agent, method="session/new", reason="a result without sessionId"
+            )
+        driver.keeper.name_agent_session(answer.session_id)
+        driver.snapshot.open(answer.member("result") or b"null")
+        driver.run_opened(run, last_id=last_id)
+        self._stored = self.store(driver)
+        return driver
+
+    async def kept(self) -> None:
+        """Returns once the conversation is stored: what a client knows of outlives the relay."""
+        if self._stored is not None:
+            await self._stored
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -160,6 +182,9 @@ class Restoration:
         )
         return method, request(request_id, method, params)
 
+    def asked(self) -> None:
+        """Does nothing: the conversation is there."""
+
     def opened(self, run: AgentRun, answer: Envelope, *, last_id: int) -> RunSink:
         """Gives the conversation its run.
 
@@ -173,3 +198,6 @@ class Restoration:
         news = [each for each in self.driver.snapshot.updates() if each not in self._known]
         self.driver.run_opened(run, last_id=last_id, news=news)
         return self.driver
+
+    async def kept(self) -> None:
+        """Does nothing: it is stored."""

@@ -56,6 +56,10 @@ class RecordKeeper:
             self._store.save(self.record)
         return self.record.run
 
+    def name_agent_session(self, agent_session_id: str) -> None:
+        """Takes note of what the agent calls the session."""
+        self.record = replace(self.record, agent_session_id=agent_session_id)
+
     def save(self, *, turn: str | None, position: Position, snapshot: Snapshot) -> None:
         """Stores the record as things stand, where it is kept.
 

@@ -69,11 +69,29 @@ class Purpose(Protocol):
         """
         ...
 
+    def asked(self) -> None:
+        """Does what can be done while the agent works on that request.
+
+        Raises:
+            RelayError: It cannot be done.
+        """
+        ...
+
     def opened(self, run: AgentRun, answer: Envelope, *, last_id: int) -> RunSink:
         """Takes the agent's answer, which is no error; gives who takes what follows it.
 
         Raises:
             RelayError: The session cannot be used.
+        """
+        ...
+
+    async def kept(self) -> None:
+        """Returns once what was opened outlives the relay; comes before the session is active.
+
+        Cancelling is safe.
+
+        Raises:
+            RelayError: It cannot be stored.
         """
         ...
 

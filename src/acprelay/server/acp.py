@@ -119,7 +119,6 @@ class AcpEndpoint:
         socket.headers[CONNECTION_ID_HEADER] = connection_id
         messages = _short_way(request, most=self._limits.max_frame)
         writer = await socket.prepare(request)
-        notice_death(request)
         outlet = SocketOutlet(request=request, writer=writer)
         self._open[socket] = outlet
         principal = principal_of(request)
@@ -137,7 +136,7 @@ class AcpEndpoint:
                 fields = {"connection": connection_id, "principal": principal.id}
                 with self._connections.enter(principal, close), bound(**fields):
                     async with connection:
-                        await self._attend(socket, outlet, connection, messages)
+                        await self._attend(request, socket, outlet, connection, messages)
         except* Unauthorized:
             await _dismiss(socket, outlet, _REVOKED)
         finally:
@@ -146,6 +145,7 @@ class AcpEndpoint:
 
     async def _attend(
         self,
+        request: web.Request,
         socket: web.WebSocketResponse,
         outlet: SocketOutlet,
         connection: ClientConnection,
@@ -155,6 +155,7 @@ class AcpEndpoint:
         try:
             async with asyncio.timeout(wait_s):
                 await self._receive(socket, outlet, connection, messages, until_begun=True)
+            notice_death(request)  # until now there was a deadline
         except TimeoutError:
             reason = f"limit greeting-s: no initialize within {wait_s:g} s"
             await _dismiss(socket, outlet, (WSCloseCode.POLICY_VIOLATION, reason.encode()))

@@ -39,6 +39,9 @@ def check_headers(
     Raises:
         Forbidden: It was.
     """
+    named = _place(f"{scheme}://{host}")
+    if origin is None and named is not None and _is_own(named, scheme, port):
+        return  # as nearly every program asks
     places = {_place(each) for each in further}
     schemes = {scheme, *(place[0] for place in places if place is not None)}
     names = [_place(f"{each}://{host}") for each in schemes]

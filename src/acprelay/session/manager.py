@@ -9,7 +9,8 @@ A **turn** is one change together with what follows from it in this process: the
 the hook fired, the cleanup scheduled. Turns of one key go one after another, first come first
 served: nobody starves, hooks are told in the order of the changes, and no terminate falls between
 the storing of an agent's attachment and its arrival in the handle. A turn runs in a task of the
-manager, so that a caller that is cancelled leaves no half of one behind.
+manager, so that a caller that is cancelled leaves no half of one behind. Where the store never
+waits, no turn does, and so none can be cut in half: the caller's own task takes it.
 
 A **flight** is one run of the cleaner, in a task of its own that any number of callers await. This
 module does not know what an agent is, how one is ended, what time it is, or who calls.
@@ -56,6 +57,7 @@ class LifecycleManager(Generic[AgentT, AttachmentT]):
         cleaner: Ends what a session holds.
         scheduler: Runs the cleanup of every session that is marked terminating.
         hooks: Are told of activations and terminations.
+        store_waits: Whether a method of the store may wait for anything at all.
     """
 
     def __init__(
@@ -68,7 +70,9 @@ class LifecycleManager(Generic[AgentT, AttachmentT]):
         cleaner: ports.Cleaner,
         scheduler: ports.CleanupScheduler,
         hooks: ports.LifecycleHooks,
+        store_waits: bool = True,
     ) -> None:
+        self._store_waits = store_waits
         self._store = store
         self._registry = registry
         self._clock = clock
@@ -93,7 +97,10 @@ class LifecycleManager(Generic[AgentT, AttachmentT]):
         key = SessionKey(session_id, spec.role)
         spec = replace(spec, session_id=session_id)
         session = state_machine.new_session(key, spec, run=run, now=self._clock.now())
-        creation = self._own(self._alone(key, partial(self._insert, session)))
+        insert = partial(self._insert, session)
+        if not self._store_waits:
+            return await self._alone(key, insert)
+        creation = self._own(self._alone(key, insert))
         try:
             return await _outcome(creation)
         except asyncio.CancelledError:
@@ -262,14 +269,16 @@ class LifecycleManager(Generic[AgentT, AttachmentT]):
         return session
 
     async def _read_again(self, session: Session) -> Session:
-        await asyncio.sleep(0)  # the writer that was faster finishes first
+        if self._store_waits:  # else the writer that was faster is in another thread
+            await asyncio.sleep(0)  # it finishes first
         current = await self.get(session.key)
         if current.run != session.run:
             raise SessionNotFound(key=str(session.key))
         return current
 
     async def _in_turn(self, key: SessionKey, step: _Step[_T]) -> _T:
-        return await _outcome(self._own(self._alone(key, step)))
+        turn = self._alone(key, step)
+        return await (_outcome(self._own(turn)) if self._store_waits else turn)
 
     async def _alone(self, key: SessionKey, step: _Step[_T]) -> _T:
         async with self._turns.setdefault(key, asyncio.Lock()):
@@ -284,8 +293,15 @@ class LifecycleManager(Generic[AgentT, AttachmentT]):
 
 async def _outcome(task: asyncio.Task[_T]) -> _T:
     """Wait for a task without cancelling it when the waiter is cancelled."""
+    woken: asyncio.Future[None] = task.get_loop().create_future()
+
+    def wake(_: asyncio.Task[_T]) -> None:
+        with suppress(asyncio.InvalidStateError):  # whoever waited was cancelled in this instant
+            woken.set_result(None)
+
+    task.add_done_callback(wake)  # for a single task, half of what `asyncio.wait` costs
     try:
-        await asyncio.wait({task})
+        await woken
     except asyncio.CancelledError:
         task.add_done_callback(_report)
         raise

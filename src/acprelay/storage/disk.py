@@ -151,16 +151,26 @@ class OpenFiles:
         return os.open(path, self._flags, FILE_MODE)
 
 
-def make_directories(path: Path) -> None:
+def make_directories(path: str | Path) -> None:
     """Makes a directory and those above it that are missing, for its owner alone.
 
     Raises:
         OSError: It cannot.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return
-    make_directories(path.parent)
-    path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+    _make_directory(path)
+
+
+def _make_directory(path: str | Path) -> None:
+    try:
+        os.mkdir(path, DIRECTORY_MODE)
+    except FileNotFoundError:
+        _make_directory(os.path.dirname(path))
+        _make_directory(path)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
 
 
 REMOVED_SUFFIX = ".removed"
@@ -218,7 +228,7 @@ def write_all(disk: Disk, fd: int, buffers: Sequence[Buffer]) -> None:
         rest = [memoryview(b"".join(rest))[written:]]
 
 
-def write_file(disk: Disk, path: Path, data: bytes) -> None:
+def write_file(disk: Disk, path: str | Path, data: bytes) -> None:
     """Writes a file whole, for its owner alone; it is not durable yet.
 
     Raises:

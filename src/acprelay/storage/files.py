@@ -54,7 +54,7 @@ from acprelay.storage.records import (
     put_leftovers_aside,
     read_records,
 )
-from acprelay.storage.recovery import recover
+from acprelay.storage.recovery import Recovered, recover
 from acprelay.storage.shared import Shared
 from acprelay.storage.writer import Writer
 
@@ -203,7 +203,7 @@ class FileStorage:
         self._check(directory)
         if is_new:
             put_leftovers_aside(directory)
-        recovered = recover(directory)
+        recovered = Recovered() if is_new else recover(directory)
         log = FileLog(
             directory=directory,
             generation=self._ids.mint(),
@@ -214,6 +214,8 @@ class FileStorage:
         )
         self._logs[key] = _Open(log=log, on_relief=on_relief)
         log.begin()
+        if is_new:
+            self._outgoing.flush()  # while an agent is waited for, and before its answer is
         for trouble in recovered.troubles:
             logger.warning("%s", trouble)
             self._loop.call_soon(on_trouble, trouble)
@@ -254,13 +256,15 @@ class FileStorage:
         self._shared.files.close_below(conversation_directory(self._conversations, key))
         await self._ask(partial(Delete, key))
 
-    async def flush(self) -> None:
-        """Returns once all that was given before is written, so that it survives this process.
+    def flush(self) -> asyncio.Future[None]:
+        """Has all that was given before written at once, so that it survives this process.
 
-        It never waits for the device, and little where little waits to be written. Cancelling it is
-        safe.
+        That never waits for the device, and little where little waits to be written.
+
+        Returns:
+            What is done once it is written. Cancelling it is safe, and so is not to wait for it.
         """
-        await self._ask(Barrier)
+        return self._ask(Barrier)
 
     def _check(self, directory: Path) -> None:
         try:
@@ -272,10 +276,12 @@ class FileStorage:
                 path=str(directory),
             ) from error
 
-    async def _ask(self, command: Callable[[asyncio.Future[None]], Barrier | Delete]) -> None:
+    def _ask(
+        self, command: Callable[[asyncio.Future[None]], Barrier | Delete]
+    ) -> asyncio.Future[None]:
         done: asyncio.Future[None] = self._loop.create_future()
         self._outgoing.ask(command(done))
-        await done
+        return done
 
     def _handle(self, event: Event) -> None:
         match event:

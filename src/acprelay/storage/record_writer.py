@@ -10,6 +10,7 @@ may be lost by a power cut.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from acprelay.storage.disk import NEW_SUFFIX, Disk, make_directories, write_file
 from acprelay.storage.records import (
     FORMER_NAME,
     RECORD_NAME,
-    conversation_directory,
+    conversation_name,
     encode_record,
 )
 from acprelay.storage.syncer import Unsynced
@@ -49,7 +50,7 @@ class RecordWriter:
         unsynced: Unsynced,
         emit: Callable[[Event], None],
     ) -> None:
-        self._conversations = conversations
+        self._conversations = str(conversations)
         self._disk = disk
         self._clock = clock
         self._retry_s = retry_s
@@ -67,17 +68,18 @@ class RecordWriter:
     def save(self, command: Save) -> None:
         """Writes a record; where it cannot, that is told, and tried again later."""
         key = command.record.key
-        path = self._path(key)
+        directory = self._directory(key)
+        path = os.path.join(directory, RECORD_NAME)
         try:
             self._disk.check()
-            make_directories(path.parent)
-            self._replace(path, encode_record(command.record))
+            make_directories(directory)
+            self._replace(directory, path, encode_record(command.record))
         except Exception as error:  # noqa: BLE001 - one record's trouble must not stop the others
             self._fail(command, error)
         else:
             self._failed.pop(key, None)
             self._undurable[key] = command
-            self._unsynced.note(key, str(path), str(path.parent))
+            self._unsynced.note(key, path, directory)
 
     def on_synced(self, key: SessionKey, error: Exception | None) -> None:
         """A record is durable, or could not be made so: then it is written again."""
@@ -86,7 +88,7 @@ class RecordWriter:
         command = self._undurable.pop(key)
         if error is None:
             with suppress(OSError):  # one that stays is read only where the other is not whole
-                self._path(key).with_name(FORMER_NAME).unlink()
+                os.unlink(os.path.join(self._directory(key), FORMER_NAME))
         else:
             self._fail(command, error)
 
@@ -116,15 +118,15 @@ class RecordWriter:
         self._failed[key] = command
         self._retry_at = self._clock.now() + self._retry_s
 
-    def _replace(self, path: Path, data: bytes) -> None:
-        new = path.with_name(RECORD_NAME + NEW_SUFFIX)
-        former = path.with_name(FORMER_NAME)
+    def _replace(self, directory: str, path: str, data: bytes) -> None:
+        new = path + NEW_SUFFIX
+        former = os.path.join(directory, FORMER_NAME)
         write_file(self._disk, new, data)
         # One that is there already was durable for certain, which what has its place may not be.
-        if not former.exists():
+        if not os.path.exists(former):
             with suppress(FileNotFoundError):  # this is the first
-                path.replace(former)
-        new.replace(path)
+                os.replace(path, former)
+        os.replace(new, path)
 
-    def _path(self, key: SessionKey) -> Path:
-        return conversation_directory(self._conversations, key) / RECORD_NAME
+    def _directory(self, key: SessionKey) -> str:
+        return f"{self._conversations}/{conversation_name(key)}"

@@ -7,6 +7,7 @@ the one before it, until it is durable itself (`acprelay.storage.record_writer` 
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -49,7 +50,12 @@ class _Stored(msgspec.Struct, kw_only=True):
 
 def conversation_directory(directory: Path, key: SessionKey) -> Path:
     """Where a conversation is kept below the directory of all."""
-    return directory / key.session_id / key.role
+    return directory / conversation_name(key)
+
+
+def conversation_name(key: SessionKey) -> str:
+    """The path of a conversation's directory, from the directory of all."""
+    return f"{key.session_id}/{key.role}"
 
 
 def encode_record(record: ConversationRecord) -> bytes:
@@ -110,7 +116,7 @@ def put_leftovers_aside(directory: Path) -> None:
     Raises:
         Unavailable: It cannot.
     """
-    if not directory.is_dir():
+    if not os.path.isdir(directory):  # each new conversation waits for this
         return
     aside = directory.with_name(f"{directory.name}.{secrets.token_hex(4)}{QUARANTINE_SUFFIX}")
     try:

@@ -135,12 +135,13 @@ class SegmentWriter:
             if payload:
                 buffers += (encode_batch_header(first, entries, payload), payload)
                 size += BATCH_HEADER_BYTES + len(payload)
+        directory = os.path.dirname(file.path)
         if is_new:
-            make_directories(Path(file.path).parent)
+            make_directories(directory)
         fd = self._files.get(file.path)
         if is_new:
             os.ftruncate(fd, 0)  # an attempt before this one may have left its remains
-            self._unsynced.note(file, file.path, str(Path(file.path).parent))
+            self._unsynced.note(file, file.path, directory)
         else:
             self._unsynced.note(file, file.path)
         write_all(self._disk, fd, buffers)
@@ -154,7 +155,7 @@ class SegmentWriter:
                 os.truncate(file.path, file.size)
             else:
                 self._unsynced.forget(file)
-                Path(file.path).unlink()
+                os.unlink(file.path)
 
     def _fail(self, file: SegmentFile, error: Exception) -> None:
         self._files.close(file.path)

@@ -52,6 +52,7 @@ class StateDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self._lock_path = os.path.join(self.path, _LOCK)
         self._exits = ExitStack()
         self._id = ""
         self._lock_file: tuple[int, int] | None = None
@@ -71,7 +72,7 @@ class StateDirectory:
             OSError: The system does not tell.
         """
         try:
-            return _identity((self.path / _LOCK).stat()) == self._lock_file
+            return _identity(os.stat(self._lock_path)) == self._lock_file
         except (FileNotFoundError, NotADirectoryError):
             return False
 
@@ -108,8 +109,8 @@ class StateDirectory:
             raise self._unusable("everybody may write to it")
 
     def _lock(self, exits: ExitStack) -> None:
-        path = self.path / _LOCK
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self._lock_path, flags, FILE_MODE)
         exits.callback(os.close, fd)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

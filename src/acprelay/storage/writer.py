@@ -85,11 +85,13 @@ class Writer:
         self._clock = clock
         self._limits = limits
         self._emit = emit
+        self._told: list[Event] = []  # what is carried out together is told together
+        self._is_awaited = False
         self._queue: SimpleQueue[list[Command]] = SimpleQueue()
         self._syncer = Syncer(disk=disk, report=lambda synced: self._queue.put([synced]))
         self._unsynced = Unsynced(put=self._syncer.put)
         self._segments = SegmentWriter(
-            disk=disk, clock=clock, limits=limits, unsynced=self._unsynced, emit=emit
+            disk=disk, clock=clock, limits=limits, unsynced=self._unsynced, emit=self._told.append
         )
         self._records = RecordWriter(
             conversations=conversations,
@@ -97,7 +99,7 @@ class Writer:
             clock=clock,
             retry_s=limits.retry_s,
             unsynced=self._unsynced,
-            emit=emit,
+            emit=self._told.append,
         )
         self._audit = AuditFile(path=audit, disk=disk)
         self._sync_at: float | None = None
@@ -119,6 +121,7 @@ class Writer:
         while self._stop is None or not self._unsynced.is_idle:
             self._carry_out(self._take())
             self._keep_time()
+            self._tell()
         self._segments.close()
         self._audit.close()
         self._syncer.stop()
@@ -148,10 +151,13 @@ class Writer:
                 decisions.append(command.entry)
             else:
                 self._write(groups, decisions)
+                self._tell_who_waits()
                 self._attempt(command)
         self._write(groups, decisions)
 
     def _write(self, groups: dict[SegmentFile, list[Batch]], decisions: list[bytes]) -> None:
+        if groups or decisions:
+            self._tell_who_waits()
         for file, batches in groups.items():
             self._segments.write(file, batches)
         groups.clear()
@@ -165,7 +171,7 @@ class Writer:
         except Exception as error:  # the thread serves every conversation: it must not end by one
             logger.exception("cannot carry out an order to write")
             if isinstance(command, Barrier | Delete):
-                self._emit(Done(command.done, _failed("carry out an order", error)))
+                self._settle(command.done, _failed("carry out an order", error))
 
     def _perform(self, command: Command) -> None:
         match command:
@@ -180,12 +186,29 @@ class Writer:
             case Quarantine(path):
                 self._quarantine(path)
             case Delete(key, done):
-                self._emit(Done(done, self._delete(key)))
+                self._settle(done, self._delete(key))
             case Barrier(done):
-                self._emit(Done(done, None))
+                self._settle(done, None)
             case Stop(done):
                 self._stop = done
                 self._records.close()
+
+    def _settle(self, done: Future[None], error: RelayError | None) -> None:
+        self._told.append(Done(done, error))
+        self._is_awaited = True
+
+    def _tell_who_waits(self) -> None:
+        """Tells at once, before what may take its time, where somebody waits for it."""
+        if self._is_awaited:
+            self._tell()
+
+    def _tell(self) -> None:
+        # Each waking of the event loop takes the interpreter from this thread for a while.
+        self._is_awaited = False
+        told = self._told.copy()
+        self._told.clear()
+        for event in told:
+            self._emit(event)
 
     def _keep_time(self) -> None:
         now = self._clock.now()
