@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from acprelay.errors import ParseFailed
 from acprelay.wire import Envelope, peek, update_kind
+from acprelay.wire.updates import kind_of, kinds_of
 
 HEAD = b'{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"0","update":'
 
@@ -88,3 +89,24 @@ def test_reading_the_kind_never_fails(update: object) -> None:
     text = json.dumps(update).replace("NaN", "null").replace("Infinity", "1")
     expected = update.get("sessionUpdate") if isinstance(update, dict) else None
     assert kind(text.encode()) == (expected if isinstance(expected, str) else None)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b'{"sessionUpdate":"plan"}',
+                b'{"a":[{}],"sessionUpdate":"agent_message_chunk"}',
+                b'{"sessionUpdate":"a","sessionUpdate":"b"}',
+                b"{}",
+                b'{"sessionUpdate":7}',
+                b'{"sessionUpdate":"\\ud83d"}',
+                b"[]",
+                b"1",
+            ]
+        ),
+        max_size=4,
+    )
+)
+def test_the_kinds_of_many_updates_are_those_that_each_has(updates: list[bytes]) -> None:
+    assert kinds_of(updates) == [kind_of(update) for update in updates]

@@ -16,7 +16,8 @@ to take note are handed on; a client's own words, which an agent may repeat, tak
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import repeat
+from operator import and_, indexOf
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -24,7 +25,7 @@ import msgspec
 from acprelay.wire.envelope import Envelope
 from acprelay.wire.messages import json_string, stamp_around_seq
 from acprelay.wire.shapes import Template, find_piece, has_a_shape, make_template
-from acprelay.wire.updates import kind_of
+from acprelay.wire.updates import kinds_of
 from acprelay.wire.websocket import text_header
 
 Buffer: TypeAlias = bytes | memoryview
@@ -200,29 +201,42 @@ class _Run(NamedTuple):
 
 def _cut(template: Template, lines: Sequence[bytes]) -> _Run:
     """Cuts the template off, up to the first line that does not have it."""
-    prefix, suffix = template.prefix, template.suffix
+    is_piece = template.opening or template.closing
+    if not is_piece or len(lines[0]) > _MAX_JOINED:
+        lines = lines[: _count_fitting(template, lines)]
     if len(lines[0]) > _MAX_JOINED:
-        lines = list(takewhile(template.fits, lines))
         views: list[Buffer] = [template.rest(memoryview(line)) for line in lines]
         return _Run(template, views, list(map(len, lines)))
     rests = list(map(template.rest, lines))
-    # Equal in all means equal one by one: no line has more bytes than its parts, so none less.
-    if _between(prefix, suffix + prefix, suffix, rests) != b"".join(lines):
-        lines = list(takewhile(template.fits, lines))
-        rests = list(map(template.rest, lines))
+    # Pieces come in long runs, of which all are checked at once. Equal in all means equal one by
+    # one: no line has more bytes than its parts, so none less.
+    prefix, suffix = template.prefix, template.suffix
+    if is_piece and _between(prefix, suffix + prefix, suffix, rests) != b"".join(lines):
+        lines = lines[: _count_fitting(template, lines)]
+        rests = rests[: len(lines)]
     return _Run(template, rests, list(map(len, lines)))
+
+
+def _count_fitting(template: Template, lines: Sequence[bytes]) -> int:
+    """Tells how many lines have the template, up to the first that does not."""
+    begin = map(bytes.startswith, lines, repeat(template.prefix))
+    end = map(bytes.endswith, lines, repeat(template.suffix))
+    try:
+        return indexOf(map(and_, begin, end), False)
+    except ValueError:
+        return len(lines)
 
 
 def _note(run: _Run) -> tuple[_Run, list[tuple[str, bytes]]]:
     """Reads the kinds of updates, up to the first that has to take the long way."""
     template, rests, sizes = run
     noted: list[tuple[str, bytes]] = []
-    for index, update in enumerate(rests):
-        kind = kind_of(update)
+    for index, kind in enumerate(kinds_of(rests)):
+        if kind in _PIECES:
+            continue
         if kind is None or kind == "user_message_chunk":
             return _Run(template, rests[:index], sizes[:index]), noted
-        if kind not in _PIECES:
-            noted.append((kind, bytes(update)))
+        noted.append((kind, bytes(rests[index])))
     return run, noted
 
 
@@ -231,9 +245,14 @@ def _take_whole(run: _Run) -> _Run:
     template, rests, sizes = run
     if _are_whole(run):
         return run
-    each = (_Run(template, [rest], [size]) for rest, size in zip(rests, sizes, strict=True))
-    count = sum(1 for _ in takewhile(_are_whole, each))
-    return _Run(template, rests[:count], sizes[:count])
+    if len(rests) == 1:
+        return _Run(template, [], [])
+    half = len(rests) // 2
+    first = _take_whole(_Run(template, rests[:half], sizes[:half]))
+    if len(first.rests) < half:
+        return first
+    second = _take_whole(_Run(template, rests[half:], sizes[half:]))
+    return _Run(template, first.rests + second.rests, first.sizes + second.sizes)
 
 
 def _are_whole(run: _Run) -> bool:

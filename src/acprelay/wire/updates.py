@@ -5,6 +5,8 @@ This module knows one member of an update, and what no kind means.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from acprelay.wire.envelope import Envelope
@@ -16,6 +18,7 @@ class _Update(msgspec.Struct, rename="camel"):
 
 
 _decode = msgspec.json.Decoder(_Update).decode
+_decode_all = msgspec.json.Decoder(list[_Update]).decode
 
 
 def update_kind(envelope: Envelope) -> str | None:
@@ -39,3 +42,13 @@ def kind_of(update: bytes | memoryview) -> str | None:
         return _decode(update).session_update
     except (msgspec.DecodeError, RecursionError):
         return None
+
+
+def kinds_of(updates: Sequence[bytes | memoryview]) -> list[str | None]:
+    """Reads the kinds of raw updates, each of which is one JSON value, as `kind_of` does."""
+    if len(updates) == 1:  # it may have megabytes, which need no copy
+        return [kind_of(updates[0])]
+    try:
+        return [update.session_update for update in _decode_all(b"[%b]" % b",".join(updates))]
+    except (msgspec.DecodeError, RecursionError):  # not all of them are what they should be
+        return list(map(kind_of, updates))
