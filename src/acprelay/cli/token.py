@@ -18,7 +18,7 @@ from acprelay.cli.session_texts import local_time, short_time
 from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain
 from acprelay.client import NewToken, RelayClient, Token
-from acprelay.errors import ConfigError, RelayError, RelayUnreachable, Unauthorized
+from acprelay.errors import ConfigError, RelayError, RelayUnreachable, Unauthorized, told
 from acprelay.routing.tokens import PREFIX
 
 _HEADERS = ("ID", "NAME", "GRANTS", "FOR", "EXPIRES", "USED")
@@ -60,7 +60,7 @@ async def _create(client: RelayClient, arguments: argparse.Namespace) -> int:
         )
     except Unauthorized as error:
         # What the relay hints at is this very command.
-        raise Unauthorized(error.message, hint=_WHO_MAY) from error
+        raise told(Unauthorized, error.message, {**error.data, "hint": _WHO_MAY}) from error
     print(json.dumps(msgspec.to_builtins(made)) if arguments.json else _instructions(made))
     return ExitCode.OK
 
