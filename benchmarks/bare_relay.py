@@ -11,30 +11,18 @@ import argparse
 import asyncio
 import subprocess
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import uvloop
 from aiohttp import web
 
 from acprelay.server.whole_messages import WholeMessages
+from acprelay.wire.websocket import text_header
 
 if TYPE_CHECKING:
     from aiohttp.http_websocket import WebSocketReader
 
 LONGEST = 64 * 1024 * 1024
-_SHORT, _MEDIUM = 126, 65536
-"""From these lengths on two bytes of length follow a frame's header, or eight."""
-
-
-@lru_cache(maxsize=4096)
-def header(length: int) -> bytes:
-    """Gives the header of an unmasked text frame (RFC 6455, section 5.2)."""
-    if length < _SHORT:
-        return bytes((0x81, length))
-    if length < _MEDIUM:
-        return b"\x81\x7e" + length.to_bytes(2)
-    return b"\x81\x7f" + length.to_bytes(8)
 
 
 class AgentPipe(asyncio.Protocol):
@@ -55,9 +43,9 @@ class AgentPipe(asyncio.Protocol):
         if lines:
             whole = b"".join(self._begun)
             self._begun = [lines.pop()]
-            parts = [header(len(whole)), whole]
+            parts = [text_header(len(whole)), whole]
             for line in lines:
-                parts += (header(len(line)), line)
+                parts += (text_header(len(line)), line)
             self._write(b"".join(parts))
 
 
