@@ -281,7 +281,7 @@ def origin_of(url: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a host name or address, as a user writes it, is this machine's loopback."""
-    if host in _LOOPBACK or host.lower() in _LOOPBACK:
+    if host.lower() in _LOOPBACK:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
