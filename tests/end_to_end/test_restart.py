@@ -18,6 +18,7 @@ from acprelay.cli.exits import ExitCode
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_factories=["asyncio"])]
 
+BEFORE = "zero"
 PROMPT = "one two three\n/tool Ask whoever is there"
 
 
@@ -35,30 +36,40 @@ def position(entry: Message) -> str:
 
 
 async def into_an_ask(relay: RelayProcess, dial: Dialler) -> tuple[str, list[Message], set[object]]:
-    """Brings a turn to its ask; gives the session, its log as a second client has it, the ask."""
+    """Brings a turn to its ask; gives the session, its log as a second client has it, the ask.
+
+    A turn before it is stored by then: what comes together is written as one batch, and lost as one.
+    """
     client, watcher = await dial(), await dial()
     session_id = await client.open_session()
     await watcher.initialize()
     await watcher.result("session/load", where(session_id))
+    await client.prompt(session_id, BEFORE)
+    await until_written(relay, b"_acprelay/turn_ended")
     await client.begin_prompt(session_id, PROMPT)
     ask = await watcher.until("session/request_permission")
     assert relay.tree()
     return session_id, watcher.heard, {ask["id"]}
 
 
-async def until_stored(relay: RelayProcess) -> None:
+def turn_of(seen: list[Message]) -> object:
+    """The turn that began last."""
+    *_, started = (each for each in seen if each["method"] == "_acprelay/turn_started")
+    return started["params"]["turn"]
+
+
+async def until_stored(relay: RelayProcess, turn: object) -> None:
     """Returns once the relay has stored that a turn runs: it writes a little later than it says."""
     async with asyncio.timeout(PATIENCE_S):
-        while not await asyncio.to_thread(_turn_is_stored, relay.state_dir):
+        while turn != await asyncio.to_thread(_stored_turn, relay.state_dir):
             pass
 
 
-def _turn_is_stored(state_dir: Path) -> bool:
+def _stored_turn(state_dir: Path) -> object:
     for path in state_dir.rglob("record.json"):
         with suppress(FileNotFoundError):  # another one is about to take its place
-            if json.loads(path.read_bytes()).get("turn"):
-                return True
-    return False
+            return json.loads(path.read_bytes()).get("turn")
+    return None
 
 
 async def until_written(relay: RelayProcess, data: bytes) -> None:
@@ -90,7 +101,7 @@ async def test_a_relay_that_was_killed_in_a_turn_goes_on_from_the_last_complete_
 ) -> None:
     with RelayProcess(log=log) as relay, Dialler(relay.url) as dial:
         session_id, seen, asked = await into_an_ask(relay, dial)
-        await until_stored(relay)
+        await until_stored(relay, turn_of(seen))
         agents = relay.tree()
         await relay.kill()
     await until_gone(agents)
@@ -112,8 +123,7 @@ async def test_a_relay_that_was_killed_in_a_turn_goes_on_from_the_last_complete_
         ended = entries[-1]
         assert ended["method"] == "_acprelay/turn_ended"
         assert ended["params"]["outcome"] == "interrupted"
-        (started,) = (each for each in seen if each["method"] == "_acprelay/turn_started")
-        assert ended["params"]["turn"] == started["params"]["turn"]
+        assert ended["params"]["turn"] == turn_of(seen)
         assert stamp(ended)["generation"] != stamp(seen[0])["generation"]
         assert [stamp(entry)["seq"] for entry in entries] == list(range(1, len(entries) + 1))
         assert client.text == "".join(texts(survived))
@@ -184,7 +194,8 @@ async def test_an_agent_that_ignores_the_end_of_its_relay_is_ended_by_the_next_o
         held = await witness.hears("initialize", "session/new", "session/prompt")
         left = tagged(tag)
         assert left
-        await until_stored(relay)
+        started = await client.until("_acprelay/turn_started")
+        await until_stored(relay, started["params"]["turn"])
         await relay.kill()
     assert all(process.is_running() for process in left)
 
