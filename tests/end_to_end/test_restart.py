@@ -38,7 +38,7 @@ def position(entry: Message) -> str:
 async def into_an_ask(relay: RelayProcess, dial: Dialler) -> tuple[str, list[Message], set[object]]:
     """Brings a turn to its ask; gives the session, its log as a second client has it, the ask.
 
-    A turn before it is stored by then: what comes together is written as one batch, and lost as one.
+    A turn before it is stored by then: what comes together is one batch, and lost as one.
     """
     client, watcher = await dial(), await dial()
     session_id = await client.open_session()
