@@ -55,10 +55,6 @@ class Template(NamedTuple):
         """Whether two shapes are the same: all that a template has follows from both ends."""
         return (self.prefix, self.suffix) == (other.prefix, other.suffix)
 
-    def fits(self, line: bytes) -> bool:
-        """Whether a line has this shape."""
-        return line.startswith(self.prefix) and line.endswith(self.suffix)
-
 
 def make_template(
     envelope: Envelope, start: int, stop: int, *, public_id: bytes, stamp: tuple[bytes, bytes]

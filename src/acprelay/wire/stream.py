@@ -174,7 +174,7 @@ class UpdateStream:
 
 
 def _fitting(templates: list[Template], line: bytes) -> Template | None:
-    for template in templates:  # as `fits` does, which is called for each line
+    for template in templates:
         if line.startswith(template.prefix) and line.endswith(template.suffix):
             return template
     return None
