@@ -46,11 +46,14 @@ async def test_a_permission_that_is_given_lets_the_agent_write(desk: Desk, tmp_p
 
 async def test_a_turn_that_is_cancelled_says_so(desk: Desk) -> None:
     session = await desk.open()
+    desk.editor.may_answer.clear()  # still thinking when the turn is cancelled
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
         turn = tasks.create_task(desk.prompt(session.session_id, "/tool first\n/slow 1000"))
         await desk.editor.asked.wait()
         await desk.agent.cancel(session_id=session.session_id)
         assert (await turn).stop_reason == "cancelled"
+    await desk.hears("$/cancel_request")
+    desk.editor.may_answer.set()
 
 
 @pytest.mark.requirement("http.load-waits-for-its-stream", "http.session-is-found-without-header")
