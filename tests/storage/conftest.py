@@ -40,6 +40,7 @@ class FakeDisk(SystemDisk):
         sync_error: What every sync raises, if anything.
         loss: What a check raises once a sync has failed, if anything.
         synced: The names of what was synced, or was tried to be.
+        evicted: The names of what was evicted from the system's memory.
         calls: How many buffers each write had.
     """
 
@@ -51,6 +52,7 @@ class FakeDisk(SystemDisk):
         self.loss: OSError | None = None
         self._is_lost = False
         self.synced: list[str] = []
+        self.evicted: list[str] = []
         self.calls: list[int] = []
         self._gate = Event()
         self._gate.set()
@@ -117,6 +119,10 @@ class FakeDisk(SystemDisk):
         if self.sync_error is not None:
             self._is_lost = self.loss is not None
             raise self.sync_error
+
+    def evict(self, path: str) -> None:
+        self.evicted.append(Path(path).name)
+        super().evict(path)
 
     def check(self) -> None:
         if self._is_lost and self.loss is not None:

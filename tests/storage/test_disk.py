@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
+import mmap
 import os
 import resource
 from collections.abc import Iterator, Sequence
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from acprelay.errors import Unavailable
@@ -38,6 +41,40 @@ def test_what_is_written_in_parts_is_written_whole(tmp_path: Path) -> None:
     replace_file(SlowDisk(), tmp_path / "file", b"0123456789" * 5)
     assert (tmp_path / "file").read_bytes() == b"0123456789" * 5
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def pages_in_memory(path: Path) -> int:
+    """How many of a file's pages the system keeps in its memory."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        first = ctypes.c_char.from_buffer(mapped)
+        states = (ctypes.c_ubyte * (len(mapped) // mmap.PAGESIZE))()
+        assert libc.mincore(ctypes.byref(first), ctypes.c_size_t(len(mapped)), states) == 0
+        del first  # it keeps the file mapped
+    return sum(state & 1 for state in states)
+
+
+def file_system_of(path: Path) -> str:
+    """What kind of file system a path is in."""
+    mounts = psutil.disk_partitions(all=True)
+    below = [mount for mount in mounts if path.is_relative_to(mount.mountpoint)]
+    return max(below, key=lambda mount: len(mount.mountpoint)).fstype
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice")
+def test_what_is_evicted_is_on_the_device_and_in_no_memory(tmp_path: Path) -> None:
+    if file_system_of(tmp_path) == "tmpfs":
+        pytest.skip("files that are in memory alone are not evicted from it")
+    replace_file(SystemDisk(), tmp_path / "file", bytes(64 * mmap.PAGESIZE))
+    assert pages_in_memory(tmp_path / "file") == 64
+    SystemDisk().evict(str(tmp_path / "file"))
+    assert pages_in_memory(tmp_path / "file") == 0
+    assert (tmp_path / "file").read_bytes() == bytes(64 * mmap.PAGESIZE)
+
+
+def test_a_file_that_is_gone_is_in_no_memory(tmp_path: Path) -> None:
+    SystemDisk().evict(str(tmp_path / "file"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_many_buffers_are_one_after_another(tmp_path: Path) -> None:

@@ -77,6 +77,21 @@ async def test_a_slow_device_is_asked_once_for_all_that_came_meanwhile(world: Wo
     assert world.disk.synced == [segment.name, "main", segment.name, RECORD_NAME, "main"]
 
 
+async def test_of_a_long_log_only_the_end_stays_in_the_memory_of_the_system(world: World) -> None:
+    limits = StorageLimits(segment_bytes=2_000, cached_bytes=6_000, window_bytes=0, linger_s=0)
+    entries = world.entries(200)
+    async with world.storage(limits) as storage:
+        log = world.open(storage)
+        for entry in entries:
+            log.append(entry, 1)
+            await world.settle(storage)
+        kept = limits.cached_bytes // limits.segment_bytes + 1  # the one that is written beside
+        names = [path.name for path in world.segments]
+        assert world.disk.evicted == names[:-kept]
+        assert world.disk.evicted
+        assert world.read_all(log) == b"".join(entries)
+
+
 async def test_the_end_of_the_relay_waits_until_all_is_durable(world: World) -> None:
     storage = world.make_storage(LIMITS)
     await storage.__aenter__()

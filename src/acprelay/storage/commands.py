@@ -109,6 +109,12 @@ class Seal(NamedTuple):
     file: SegmentFile
 
 
+class Evict(NamedTuple):
+    """Let the system have the memory in which it keeps a sealed segment; the file stays."""
+
+    path: str
+
+
 class Quarantine(NamedTuple):
     """Give a damaged segment another name."""
 
@@ -147,7 +153,7 @@ class Stop(NamedTuple):
 
 
 Command: TypeAlias = (
-    Batch | Sync | Synced | Seal | Quarantine | Save | Audit | Delete | Barrier | Stop
+    Batch | Sync | Synced | Seal | Evict | Quarantine | Save | Audit | Delete | Barrier | Stop
 )
 
 

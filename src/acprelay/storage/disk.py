@@ -56,6 +56,13 @@ class Disk(Protocol):
         """
         ...
 
+    def evict(self, path: str) -> None:
+        """Lets go of the memory in which the system keeps a file, as far as it is on the device.
+
+        It is advice: where the system takes none, or the file is gone, nothing happens.
+        """
+        ...
+
 
 class SystemDisk:
     """The operating system's."""
@@ -70,6 +77,17 @@ class SystemDisk:
     def sync(self, fd: int) -> None:
         """Waits for the device."""
         os.fsync(fd)
+
+    def evict(self, path: str) -> None:
+        """Advises the system so, where it takes advice."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(fd)
 
 
 def cause_of(disk: Disk, error: Exception) -> Exception:

@@ -13,6 +13,9 @@ class StorageLimits:
 
     Attributes:
         segment_bytes: How long a segment file gets before another one is begun.
+        cached_bytes: How much of a log's end the system may keep in its memory. What is before
+            that is read from the device where somebody asks for it; were it kept, the log of a long
+            stream would take all memory there is, and push out what others need.
         window_bytes: How much that is written already stays in memory, to be read from there.
         backlog_bytes: How much may wait to be written before every log is congested; they are
             again no longer so at half of it.
@@ -26,6 +29,7 @@ class StorageLimits:
     """
 
     segment_bytes: int = 8 * _MIB
+    cached_bytes: int = 256 * _MIB
     window_bytes: int = 8 * _MIB
     backlog_bytes: int = 16 * _MIB
     unstored_bytes: int = 64 * _MIB

@@ -22,6 +22,7 @@ from acprelay.storage.batches import (
     encode_segment_header,
 )
 from acprelay.storage.commands import (
+    Evict,
     Quarantine,
     Seal,
     SegmentFile,
@@ -185,8 +186,16 @@ class Segments:
         )
         file = SegmentFile(path, encode_segment_header(header), self._stream)
         self._segments.append(segment)
+        self._evict_oldest()
         self._active, self._file, self._generation = segment, file, generation
         return segment, file
+
+    def _evict_oldest(self) -> None:
+        """As a segment begins, the one that many before it has long been sealed and synced."""
+        limits = self._shared.limits
+        kept = limits.cached_bytes // limits.segment_bytes
+        if len(self._segments) > kept + 1:
+            self._shared.outgoing.put(Evict(self._segments[-kept - 2].path))
 
     def _put_aside(self, index: int, why: object) -> SegmentDamaged:
         segment = self._segments[index]

@@ -34,6 +34,7 @@ from acprelay.storage.commands import (
     Delete,
     Done,
     Event,
+    Evict,
     Quarantine,
     Save,
     Seal,
@@ -181,6 +182,8 @@ class Writer:
                 self._on_synced(target, error)
             case Seal(file):
                 self._segments.seal(file)
+            case Evict(path):
+                self._disk.evict(path)
             case Save():
                 self._records.save(command)
             case Quarantine(path):
