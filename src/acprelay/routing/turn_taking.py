@@ -42,6 +42,9 @@ class TurnTaking:
         requests: The requests that the agent has not answered.
         link: The way to the agent.
         asks: The open asks; those of a cancelled turn are answered.
+
+    Attributes:
+        events: The turns that have begun and ended, until `take_events`.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class TurnTaking:
         self._echo = EchoFilter()
         self._minted = 0
         self._is_closing = False
-        self._events: list[TurnEvent] = []
+        self.events: list[TurnEvent] = []
 
     @property
     def turn(self) -> str | None:
@@ -103,7 +106,7 @@ class TurnTaking:
 
     def take_events(self) -> list[TurnEvent]:
         """Gives the turns that have begun and ended since the last call."""
-        events, self._events = self._events, []
+        events, self.events = self.events, []
         return events
 
     # -- what clients do
@@ -136,7 +139,7 @@ class TurnTaking:
         if prompt is None:
             return False
         trace = traceparent(prompt.envelope.member("params"))
-        self._events.append(TurnStarted(prompt.turn, prompt.attachment_id, trace))
+        self.events.append(TurnStarted(prompt.turn, prompt.attachment_id, trace))
         self._echo.begin(prompt.envelope)
         request = Outstanding(prompt.attachment_id, prompt.envelope)
         self._link.forward(prompt.envelope, self._requests.add(request))
@@ -253,7 +256,7 @@ class TurnTaking:
         return True
 
     def _end(self, prompt: Prompt, outcome: dict[str, object]) -> None:
-        self._events.append(TurnEnded(prompt.turn, _counted_as(outcome)))
+        self.events.append(TurnEnded(prompt.turn, _counted_as(outcome)))
         self._publisher.mark(TURN_ENDED, {"turn": prompt.turn, **outcome})
         self._publisher.close_turn()
 
@@ -291,9 +294,20 @@ class _Error(msgspec.Struct):
 
 _decode_result = msgspec.json.Decoder(_Result).decode
 
+_USUAL_REASONS = {
+    b'"%b"' % reason.encode(): reason
+    for reason in ("end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled")
+}
+"""ACP's stop reasons, as agents spell them."""
+
 
 def _outcome(answer: Envelope) -> dict[str, object]:
     """What the marker of a turn's end says of the agent's answer."""
+    if "stopReason" in answer.body:
+        start, stop = answer.body["stopReason"]
+        reason = _USUAL_REASONS.get(answer.raw[start:stop])
+        if reason is not None:
+            return {"outcome": "ended", "stopReason": reason}
     try:
         if answer.is_error:
             error = msgspec.json.decode(answer.member("error") or b"null", type=_Error)

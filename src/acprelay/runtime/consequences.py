@@ -176,6 +176,13 @@ class Consequences:
         """Does what has to be done before anybody is written; the rest is for the accounts."""
         for event in self._conversation.take_events():
             match event:
+                case TurnChanged():
+                    self._save_soon()  # mostly at once: a turn is on record before its agent hears
+                case TurnStarted():
+                    self._turn_began_at = self._loop.time()
+                    self._unaccounted.append(event)
+                case TurnEnded():
+                    self._unaccounted.append(event)
                 case RunWanted():
                     self._on_run_wanted()
                 case RunUnwanted(reason):
@@ -186,13 +193,6 @@ class Consequences:
                 case ServiceAsked() | ServiceWithdrawn():
                     roots = self._keeper.record.roots
                     self._slot.heed(event, roots=roots, settle=self._service_settled)
-                case TurnChanged():
-                    self._save_soon()  # mostly at once: a turn is on record before its agent hears
-                case TurnStarted():
-                    self._turn_began_at = self._loop.time()
-                    self._unaccounted.append(event)
-                case TurnEnded():
-                    self._unaccounted.append(event)
 
     def _keep_accounts(self) -> None:
         events, self._unaccounted = self._unaccounted, []
