@@ -246,15 +246,15 @@ class Attachment:
         """
         due: list[bytes] = []
         lane, log = self._lane, self.log
-        # All of it here, as it is done for each message and client: mostly there is only the log.
+        # What `step` does, all of it here, as it is done for each message and client.
         while limit > 0:
-            if lane.waiting or (self._skips and self._skips[-1] > self.cursor):
-                step = self.step(limit)
-                if step is None:
-                    break
-                blobs = step.blobs
-            elif self.cursor < log.head and not self.is_blind:
-                blobs = self._read(log.head, limit)
+            upto = lane.waiting[0].barrier if lane.waiting else log.head
+            if self._skips and self._skips[-1] > self.cursor and not self.is_blind:
+                self._pass_over(upto)
+            if self.cursor < upto and not self.is_blind:
+                blobs = self._read(upto, limit)
+            elif lane.waiting:
+                blobs = self._give()
             else:
                 break
             due += blobs
@@ -263,7 +263,7 @@ class Attachment:
         return due
 
     def step(self, limit: int) -> Step | None:
-        """Gives one run of the log, or one lane entry: what `take` is made of.
+        """Gives one run of the log, or one lane entry.
 
         Args:
             limit: The most bytes of a run; one entry may exceed it.
@@ -307,7 +307,9 @@ class Attachment:
         """Reads on in the log; where that cannot be, the client is told so, and is blind to it."""
         after = self.cursor
         if self._skips and self._skips[-1] > after:
-            upto = min(upto, self._skips[bisect_right(self._skips, after)] - 1)
+            skipped = self._skips[bisect_right(self._skips, after)]
+            if skipped <= upto:
+                upto = skipped - 1
         try:
             blobs, self.cursor = self.log.read(after, upto=upto, limit=limit)
         except RelayError as error:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from enum import Enum, auto
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 _REMEMBERED_ENTRIES = 256
 _REMEMBERED_BYTES = 1024 * 1024
@@ -29,7 +31,7 @@ class EntryKind(Enum):
     """No message: the client goes elsewhere in the log."""
 
 
-class Entry(NamedTuple):
+class Entry(Struct):
     """A lane entry.
 
     Attributes:
@@ -173,7 +175,7 @@ class Lane:
         again = [entry for entry in self._given if entry.number > given]
         self._given = kept
         self._given_bytes -= _size(again)
-        self.waiting[:0] = [entry._replace(may_be_known=True) for entry in again]
+        self.waiting[:0] = [replace(entry, may_be_known=True) for entry in again]
         self._wait(_size(again))
         self.given = given
 
@@ -184,13 +186,17 @@ class Lane:
 
     def _remember(self, entry: Entry) -> None:
         self.given += 1
-        self._given.append(Entry(*entry[:-1], self.given))
+        entry.number = self.given
+        given = self._given
+        given.append(entry)
         self._given_bytes += len(entry.frame)
+        count = len(given)
         # The latest is kept, however long it is.
-        while len(self._given) > 1 and self._is_full:
-            forgotten = self._given.pop(0)
+        while count > 1 and (count > _REMEMBERED_ENTRIES or self._given_bytes > _REMEMBERED_BYTES):
+            forgotten = given.pop(0)
+            count -= 1
             self._given_bytes -= len(forgotten.frame)
-            self._untag([forgotten])
+            self._untag((forgotten,))
             self.forgotten = max(self.forgotten, forgotten.barrier)
             self.forgotten_number = forgotten.number
 
@@ -199,10 +205,6 @@ class Lane:
             left = self._tags.pop(entry.tag) - 1
             if left:
                 self._tags[entry.tag] = left
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._given) > _REMEMBERED_ENTRIES or self._given_bytes > _REMEMBERED_BYTES
 
 
 def _drop(entries: list[Entry], unwanted: list[Entry]) -> None:
@@ -235,4 +237,4 @@ def _unseen(
         elif entry.kind is not EntryKind.MOVE and entry.barrier >= after:
             # A client that has moved back since may have seen what is ahead of it now.
             may_be_known = entry.may_be_known or moves_ahead > 0 or entry.barrier <= reach
-            yield entry._replace(may_be_known=may_be_known)
+            yield replace(entry, may_be_known=may_be_known)
