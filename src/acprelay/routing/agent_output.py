@@ -112,15 +112,15 @@ class AgentOutput:
                 self._fail(request, error)
 
     def _receive_lines(self, lines: list[bytes], now: float) -> bool:
-        index, is_plain = 0, True
-        while index < len(lines):
+        index, count, is_plain = 0, len(lines), True
+        while index < count:
             taken, noted = self._publisher.publish_lines(lines, index)
             for kind, update in noted:
                 self._observe(kind, update)
-            if not taken:
+            index += taken
+            if index < count:  # the line that ended them
                 self._receive_line(bare(lines[index]), now)
-                is_plain = False
-            index += taken or 1
+                index, is_plain = index + 1, False
         return is_plain
 
     def _receive_line(self, line: bytes, now: float) -> None:

@@ -173,7 +173,9 @@ def to_line(frame: bytes) -> bytes:
         frame: Valid JSON. Raw newlines and carriage returns are then white space between tokens (a
             JSON string cannot hold them), and become spaces.
     """
-    return frame.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
+    if b"\n" in frame or b"\r" in frame:
+        frame = frame.replace(b"\n", b" ").replace(b"\r", b" ")
+    return frame + b"\n"
 
 
 def bare(line: bytes) -> bytes:

@@ -95,6 +95,9 @@ def _rewrite_usual(
 
 
 def _apply(raw: bytes, edits: list[_Edit]) -> bytes:
+    if len(edits) == 1:
+        ((start, stop, value),) = edits
+        return b"".join((raw[:start], value, raw[stop:]))
     edits.sort()
     parts: list[bytes] = []
     at = 0
