@@ -30,6 +30,7 @@ from acprelay.routing.turns import Cancellation, Prompt, TurnDeadline, TurnList,
 from acprelay.wire import Envelope, rewrite
 
 _CANCELLED = {"stopReason": "cancelled"}
+_ENDED, _CANCELLED_TURN, _FAILED = TurnOutcome  # a class is slower to ask for its members
 
 
 class TurnTaking:
@@ -138,11 +139,10 @@ class TurnTaking:
         prompt = None if self._is_closing else self._turns.start_next()
         if prompt is None:
             return False
-        trace = traceparent(prompt.envelope.member("params"))
-        self.events.append(TurnStarted(prompt.turn, prompt.attachment_id, trace))
-        self._echo.begin(prompt.envelope)
-        request = Outstanding(prompt.attachment_id, prompt.envelope)
-        self._link.forward(prompt.envelope, self._requests.add(request))
+        envelope, owner = prompt.envelope, prompt.attachment_id
+        self.events.append(TurnStarted(prompt.turn, owner, traceparent(envelope)))
+        self._echo.begin(envelope)
+        self._link.forward(envelope, self._requests.add(Outstanding(owner, envelope)))
         # The agent need not wait until the others are told.
         self._publisher.put_off(partial(self._tell_start, prompt))
         return True
@@ -278,9 +278,9 @@ class TurnTaking:
 
 def _counted_as(outcome: dict[str, object]) -> TurnOutcome:
     if outcome["outcome"] == "failed":
-        return TurnOutcome.FAILED
+        return _FAILED
     is_cancelled = outcome.get("stopReason") == _CANCELLED["stopReason"]
-    return TurnOutcome.CANCELLED if is_cancelled else TurnOutcome.ENDED
+    return _CANCELLED_TURN if is_cancelled else _ENDED
 
 
 class _Result(msgspec.Struct, rename="camel"):
