@@ -83,6 +83,11 @@ class Conversation:
 
     # -- what is to be done
 
+    @property
+    def has_agent_output(self) -> bool:
+        """Whether lines wait to be written to the agent."""
+        return self._link.has_output
+
     def take_agent_output(self) -> Output | None:
         """Gives lines that are to be written to the agent, once; None where there are none."""
         return self._link.take()

@@ -34,7 +34,7 @@ from acprelay.runtime.run_slot import RunSlot
 
 logger = logging.getLogger(__name__)
 
-_COMPANY_S = 0.001
+_COMPANY_S = 0.002  # a whole millisecond at least, as the loop's clock goes by milliseconds
 _SAVE_EVERY_S = 0.1
 """How often the record of one conversation is stored, however fast its turns are."""
 
@@ -83,7 +83,7 @@ class Consequences:
         self._saved_at = -_SAVE_EVERY_S
         self._is_changed = False
         self._company: asyncio.TimerHandle | None = None
-        self._is_waiting = False
+        self._waits_until: float | None = None
         self._unaccounted: list[TurnEvent] = []
         self._latest_scene: Scene | None = None
         self._turn_began_at = 0.0
@@ -104,19 +104,24 @@ class Consequences:
         if has_time and not self._attendance.has_lanes:
             self._wait_for_company()
             return
-        self._is_waiting = False
+        self._waits_until = None
         self._attendance.flush()
         self._alarm.set(self._conversation.deadline_at)
         self._keep_accounts()
 
     def _wait_for_company(self) -> None:
-        self._is_waiting = True
+        self._waits_until = due_at = self._loop.time() + _COMPANY_S
         if self._company is None:
-            self._company = self._loop.call_later(_COMPANY_S, self._company_came)
+            self._company = self._loop.call_at(due_at, self._company_came)
 
     def _company_came(self) -> None:
+        # The timer may be that of a turn before: it is set anew only here, as turns may be fast.
         self._company = None
-        if self._is_waiting:
+        if self._waits_until is None:
+            return
+        if self._loop.time() < self._waits_until:
+            self._company = self._loop.call_at(self._waits_until, self._company_came)
+        else:
             self.carry_out()
 
     def stop(self) -> None:
