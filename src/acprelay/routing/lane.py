@@ -128,7 +128,9 @@ class Lane:
     def give(self) -> Entry:
         """Takes the first entry out."""
         entry = self.waiting.pop(0)
-        self._wait(-len(entry.frame))
+        size = len(entry.frame)
+        self.waiting_bytes -= size
+        self._meter.size -= size
         if entry.kind is _LEAD:
             self._untag([entry])
         else:
@@ -199,7 +201,9 @@ class Lane:
             forgotten = given.pop(0)
             count -= 1
             self._given_bytes -= len(forgotten.frame)
-            self._untag((forgotten,))
+            left = self._tags.pop(forgotten.tag) - 1
+            if left:
+                self._tags[forgotten.tag] = left
             self.forgotten = max(self.forgotten, forgotten.barrier)
             self.forgotten_number = forgotten.number
 

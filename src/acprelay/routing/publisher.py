@@ -206,7 +206,7 @@ class Publisher:
             if agent_session_id is None:
                 self._around_seq[in_turn] = around
         before, after = around
-        return b"%b%d%b" % (before, self.log.head + self._batch_count + 1, after)
+        return before + b"%d" % (self.log.head + self._batch_count + 1) + after
 
     def _gather(self, message: bytes) -> None:
         self._batch += text_header(len(message)), message

@@ -130,6 +130,8 @@ class TurnTaking:
         Raises:
             InvalidRequest: It has.
         """
+        if not self._turns.has_queued:
+            return
         for prompt in self._turns.queued:
             if (prompt.attachment_id, prompt.envelope.id) == (attachment_id, request_id):
                 raise request_id_in_use(request_id)

@@ -138,6 +138,11 @@ class Turns:
         return tuple(self._queued)
 
     @property
+    def has_queued(self) -> bool:
+        """Whether any prompt waits."""
+        return bool(self._queued)
+
+    @property
     def is_open(self) -> bool:
         """Whether a turn has started and not ended, as clients are told."""
         return self._phase in _OPEN

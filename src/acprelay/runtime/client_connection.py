@@ -179,7 +179,7 @@ class ClientConnection:
     @property
     def backlog_bytes(self) -> int:
         """How much waits for the client alone."""
-        return self._outbox.lane_bytes + self._sessions.lane_bytes
+        return self._outbox.lane_bytes + self._sessions.lanes.size
 
     @property
     def serves(self) -> frozenset[str]:
