@@ -244,7 +244,7 @@ class Conversation:
             Whether nothing has come of it but what attachments are given: no event, no output for
             the agent, no other deadline.
         """
-        if not self.is_served or self._agent.receive(lines, oversized, now=now):
+        if self._link.session_id is None or self._agent.receive(lines, oversized, now=now):
             return True
         self._requests.go_on()
         return False

@@ -72,14 +72,14 @@ class TurnTaking:
     @property
     def turn(self) -> str | None:
         """The id of the turn that is open."""
-        running = self._turns.running
-        return running.turn if running is not None and self._turns.is_open else None
+        opened = self._turns.opened
+        return None if opened is None else opened.turn
 
     @property
     def owner(self) -> str | None:
         """The attachment whose prompt the open turn is."""
-        running = self._turns.running
-        return running.attachment_id if running is not None and self._turns.is_open else None
+        opened = self._turns.opened
+        return None if opened is None else opened.attachment_id
 
     @property
     def is_cancelling(self) -> bool:

@@ -143,9 +143,14 @@ class Turns:
         return bool(self._queued)
 
     @property
+    def opened(self) -> Prompt | None:
+        """The prompt whose turn has started and not ended, as clients are told."""
+        return self._running if self._phase in _OPEN else None
+
+    @property
     def is_open(self) -> bool:
         """Whether a turn has started and not ended, as clients are told."""
-        return self._phase in _OPEN
+        return self.opened is not None
 
     @property
     def is_cancelling(self) -> bool:
@@ -209,7 +214,7 @@ class Turns:
         """
         if self._phase is _ENDING:
             return None
-        finished = self._running if self.is_open else None
+        finished = self.opened
         self._vacate()
         return finished
 
