@@ -1,6 +1,6 @@
 """Holds every message that the relay itself makes in this process against the protocol's schema.
 
-All that the relay says of its own accord is built by four functions of `acprelay.wire.messages`;
+All that the relay says of its own accord is built by five functions of `acprelay.wire.messages`;
 what it relays never passes through them. They are replaced, wherever they were imported, by ones
 that look at the message, too. What an answer answers is known by its id, from the requests that
 were read: where several had the same id, one that fits will do.
@@ -135,10 +135,11 @@ class Wire:
 def listening() -> Iterator[Wire]:
     """Replaces the functions wherever they were imported."""
     wire = Wire()
-    builders = (messages.request, messages.notification, messages.response)
-    replacements: dict[object, object] = {
-        build: wire.heard(build) for build in (*builders, messages.error_response)
-    }
+    builders = (
+        *(messages.request, messages.notification, messages.session_notification),
+        *(messages.response, messages.error_response),
+    )
+    replacements: dict[object, object] = {build: wire.heard(build) for build in builders}
     replacements[envelope.peek] = wire.noted(envelope.peek)
     with pytest.MonkeyPatch.context() as patch:
         for module in _modules():

@@ -134,7 +134,12 @@ def test_a_window_gives_any_stretch_of_what_it_holds(data: st.DataObject) -> Non
         window.append(place, b"".join(run))
         held.append((place, b"".join(run)))
         if len(held) > 1 and data.draw(st.booleans()):
-            assert window.drop() == len(held.pop(0)[1])
+            most, enough = data.draw(st.integers(1, len(held) - 1)), data.draw(st.integers(1, 600))
+            dropped = [held.pop(0)[1]]
+            while len(dropped) < most and sum(map(len, dropped)) < enough:
+                dropped.append(held.pop(0)[1])
+            gone = len(dropped), sum(map(len, dropped))
+            assert window.drop(most, enough=enough) == gone
     assert len(window) == len(held)
     assert window.size == sum(len(run) for _, run in held)
     assert window.runs_after(window.first) == held

@@ -285,8 +285,11 @@ class Runs:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def drop(self) -> int:
-        return self.sizes.pop(0)
+    def drop(self, most: int, enough: int) -> tuple[int, int]:
+        dropped = [self.sizes.pop(0)]
+        while len(dropped) < most and sum(dropped) < enough:
+            dropped.append(self.sizes.pop(0))
+        return len(dropped), sum(dropped)
 
 
 @given(st.integers(0, 50), st.data())

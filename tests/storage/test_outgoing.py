@@ -121,6 +121,7 @@ async def test_no_batch_becomes_part_of_a_large_one_or_of_one_that_only_makes_a_
 ) -> None:
     file = a_file()
     assert outgoing.put_batch(file, 1, 0, b"")
-    assert outgoing.put_batch(file, 1, 1, b"a" * (16 << 10))
+    assert outgoing.put_batch(file, 1, 1, b"a" * (128 << 10))
     assert outgoing.put_batch(file, 2, 1, b"b")
     assert not outgoing.put_batch(file, 3, 1, b"c")
+    assert outgoing.put_batch(file, 4, 1, b"d" * (17 << 10))

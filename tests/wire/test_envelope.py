@@ -135,6 +135,10 @@ def test_unicode_in_names_and_values_does_not_move_positions() -> None:
         b'{"method":"m","a":"\xed\xa0\x80"}',
         b'{"method":"\\ud83d","\xff":1}',
         b'\xef\xbb\xbf{"method":"m"}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"a":x}}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"a":1}}}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"a":1},{}}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"a":"\xff"}}',
         b"[1",
         b'["\xff"]',
         '{"method":"m"}'.encode("utf-16"),
@@ -142,6 +146,42 @@ def test_unicode_in_names_and_values_does_not_move_positions() -> None:
 )
 def test_what_is_not_json_in_utf8_does_not_parse(frame: bytes) -> None:
     with pytest.raises(ParseFailed, match=r"^cannot read a frame: "):
+        peek(frame)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        b"{}",
+        b'{"stopReason":"end_turn","_meta":{"a":1,"acprelay":{}}}',
+        b'{ "sessionId" : "s" }',
+        '{"sessionId":"ß"}'.encode(),
+        b'{"a":"\\ud83d"}',
+    ],
+)
+@pytest.mark.parametrize("after", [b"", b',"x":{}'])
+def test_an_answer_is_read_the_same_however_it_is_spelt(result: bytes, after: bytes) -> None:
+    usual = peek(b'{"jsonrpc":"2.0","id":7,"result":%b%b}' % (result, after))
+    other = peek(b'{"result":%b%b,"id":7,"jsonrpc":"2.0"}' % (result, after))
+    assert (usual.kind, usual.id, usual.method, usual.is_error) == (other.kind, b"7", None, False)
+    assert usual.session_id == other.session_id
+    assert usual.member("result") == other.member("result") == result
+    for mine, its in ((usual.body, other.body), (usual.meta, other.meta)):
+        values = {name: usual.raw[start:stop] for name, (start, stop) in mine.items()}
+        assert values == {name: other.raw[start:stop] for name, (start, stop) in its.items()}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"jsonrpc":"2.0","id":7,"result":{"a":1,"a":2}}',
+        b'{"jsonrpc":"2.0","id":7,"result":{"_meta":{"a":1,"a":2}}}',
+        b'{"jsonrpc":"2.0","id":7,"result":{},"id":{}}',
+        b'{"jsonrpc":"2.0","id":7,"result":{},"error":{}}',
+    ],
+)
+def test_nothing_hides_in_an_answer_that_begins_as_usual(frame: bytes) -> None:
+    with pytest.raises(InvalidRequest):
         peek(frame)
 
 

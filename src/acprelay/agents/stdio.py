@@ -102,12 +102,13 @@ class StdioAgent:
             AgentError: It is being ended.
             LocalProtocolError: The last line has no newline.
         """
-        if (ended := self.exit) is not None:
+        program = self._program
+        if (ended := program.exit) is not None:
             raise AgentExited(agent=self.name, status=ended.describe(), stderr=self.stderr_tail)
-        check_whole(self.name, data)
-        stdin = self._program.stdin
+        check_whole(program.name, data)
+        stdin = program.stdin
         self._allowance.check(len(data), waiting=stdin.waiting, is_owed=is_owed)
-        if not stdin.write(data) and not self._program.is_deaf:
+        if not stdin.write(data) and not program.is_deaf:
             raise being_ended(self.name)
 
     async def end(self) -> AgentExit:

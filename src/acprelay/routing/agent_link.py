@@ -48,6 +48,11 @@ class AgentLink:
         self._waiting: list[Output] = []
         self._taken = _NOTHING
 
+    @property
+    def has_output(self) -> bool:
+        """Whether lines wait to be taken."""
+        return bool(self._waiting)
+
     def send(self, message: bytes) -> None:
         """Adds a JSON-RPC message that the agent is owed; dropped while no run serves."""
         if self.session_id is not None:

@@ -37,6 +37,8 @@ from acprelay.wire import (
     update_kind,
 )
 
+_REQUEST, _, _RESPONSE = MessageKind  # a class is slower to ask for its members
+
 
 class AgentOutput:
     """The router of one conversation's agent.
@@ -112,15 +114,15 @@ class AgentOutput:
                 self._fail(request, error)
 
     def _receive_lines(self, lines: list[bytes], now: float) -> bool:
-        index, is_plain = 0, True
-        while index < len(lines):
+        index, count, is_plain = 0, len(lines), True
+        while index < count:
             taken, noted = self._publisher.publish_lines(lines, index)
             for kind, update in noted:
                 self._observe(kind, update)
-            if not taken:
+            index += taken
+            if index < count:  # the line that ended them
                 self._receive_line(bare(lines[index]), now)
-                is_plain = False
-            index += taken or 1
+                index, is_plain = index + 1, False
         return is_plain
 
     def _receive_line(self, line: bytes, now: float) -> None:
@@ -130,9 +132,9 @@ class AgentOutput:
             self._note_noise(line)
             self._report_loss(peek_refused_of_agent(line), error)
             return
-        if envelope.kind is MessageKind.RESPONSE:
+        if envelope.kind is _RESPONSE:
             self._receive_answer(envelope)
-        elif envelope.kind is MessageKind.REQUEST:
+        elif envelope.kind is _REQUEST:
             self._receive_ask(envelope, now)
         elif (envelope.method or "").startswith("_acprelay/"):
             self._note_noise(line)  # these are the relay's words: clients rely on them
@@ -219,9 +221,9 @@ class AgentOutput:
         """Tells whoever waits for a frame that cannot be relayed, as far as it can be known."""
         if known.id is None:
             return
-        if known.kind is MessageKind.REQUEST:
+        if known.kind is _REQUEST:
             self._link.send(error_reply(known.id, error))
-        elif known.kind is MessageKind.RESPONSE:
+        elif known.kind is _RESPONSE:
             request = self._requests.settle(known.id)
             if request is not None:
                 self._fail(request, self._unusable(request, error))

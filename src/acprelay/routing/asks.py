@@ -62,6 +62,9 @@ class Asks:
         permission_s: How long a permission waits for people, in seconds; then it is refused.
         elicitation_s: How long an elicitation does; then it is cancelled.
         most_open: How many asks may be open at once.
+
+    Attributes:
+        decisions: What was decided about permissions, until `take_decisions`.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Asks:
         self._publisher = publisher
         self._to_agent = to_agent
         self._open = OpenAsks(publisher=publisher, to_agent=to_agent)
+        self.decisions = self._open.decisions
         self._services = ClientServices(publisher=publisher)
         self._referee = Referee(policy=policy, agent=agent, role=role, cwd=cwd)
         self._patience_s = {PERMISSION: permission_s, ELICITATION: elicitation_s}

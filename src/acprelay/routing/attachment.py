@@ -25,6 +25,7 @@ from acprelay.routing.log import PublicLog
 from acprelay.wire import text_frame
 
 _REMEMBERED_SKIPS = 1024
+_NOTE, _REPLY, _ASK, _LEAD, _MOVE = EntryKind  # a class is slower to ask for its members
 
 
 class Step(NamedTuple):
@@ -125,7 +126,7 @@ class Attachment:
             reply_to: The raw id of the request that it answers, if it does.
             barrier: The place in the log behind which it comes; None for its head.
         """
-        kind = EntryKind.NOTE if reply_to is None else EntryKind.REPLY
+        kind = _NOTE if reply_to is None else _REPLY
         place = self.log.head if barrier is None else barrier
         self._lane.append(Entry(kind, place, text_frame(message), reply_to))
 
@@ -136,14 +137,14 @@ class Attachment:
             ask_id: Its raw id.
             message: The request.
         """
-        self._lane.append(Entry(EntryKind.ASK, self.log.head, text_frame(message), ask_id))
+        self._lane.append(Entry(_ASK, self.log.head, text_frame(message), ask_id))
 
     def lead(self, message: bytes) -> None:
         """Puts a message before everything else that this client has not been given.
 
         It is for the client's present connection: a later one is not given it again.
         """
-        self._lane.lead(Entry(EntryKind.LEAD, self.cursor, text_frame(message)))
+        self._lane.lead(Entry(_LEAD, self.cursor, text_frame(message)))
 
     def expect_reply(self, request_id: bytes) -> None:
         """Takes note of a request of the client: no earlier reply under its id is given any more.
@@ -153,7 +154,7 @@ class Attachment:
         Args:
             request_id: Its raw id.
         """
-        self._lane.remove(EntryKind.REPLY, request_id)
+        self._lane.remove(_REPLY, request_id)
 
     def skip(self, seq: int) -> None:
         """Leaves out one entry of the log, the latest: it tells this client its own words."""
@@ -167,7 +168,7 @@ class Attachment:
         Returns:
             Whether the client may have been given it, and so has to be told.
         """
-        waited = self._lane.remove(EntryKind.ASK, ask_id)
+        waited = self._lane.remove(_ASK, ask_id)
         return not waited or any(entry.may_be_known for entry in waited)
 
     def rewind(self, place: int) -> None:
@@ -175,7 +176,7 @@ class Attachment:
 
         Entries that were left out before are in it now.
         """
-        self._lane.append(Entry(EntryKind.MOVE, self.log.head, b"", place=place))
+        self._lane.append(Entry(_MOVE, self.log.head, b"", place=place))
 
     def go_back(self, after: int, pending: Collection[bytes] | None) -> None:
         """Goes on from what the client has really seen, which may be less than it was given.
@@ -246,15 +247,15 @@ class Attachment:
         """
         due: list[bytes] = []
         lane, log = self._lane, self.log
-        # All of it here, as it is done for each message and client: mostly there is only the log.
+        # What `step` does, all of it here, as it is done for each message and client.
         while limit > 0:
-            if lane.waiting or (self._skips and self._skips[-1] > self.cursor):
-                step = self.step(limit)
-                if step is None:
-                    break
-                blobs = step.blobs
-            elif self.cursor < log.head and not self.is_blind:
-                blobs = self._read(log.head, limit)
+            upto = lane.waiting[0].barrier if lane.waiting else log.head
+            if self._skips and self._skips[-1] > self.cursor and not self.is_blind:
+                upto = self._pass_over(upto)
+            if self.cursor < upto and not self.is_blind:
+                blobs = self._read(upto, limit)
+            elif lane.waiting:
+                blobs = self._give()
             else:
                 break
             due += blobs
@@ -263,7 +264,7 @@ class Attachment:
         return due
 
     def step(self, limit: int) -> Step | None:
-        """Gives one run of the log, or one lane entry: what `take` is made of.
+        """Gives one run of the log, or one lane entry.
 
         Args:
             limit: The most bytes of a run; one entry may exceed it.
@@ -275,7 +276,7 @@ class Attachment:
         barrier = waiting[0].barrier if waiting else None
         upto = self.log.head if barrier is None else barrier
         if not self.is_blind:
-            self._pass_over(upto)
+            upto = self._pass_over(upto)
         if barrier is not None and (self.is_blind or barrier <= self.cursor):
             return Step(self._give(), None)
         if self.is_blind or upto <= self.cursor:
@@ -294,20 +295,20 @@ class Attachment:
             self._pass_over(entry.barrier)
         return entry if self.is_blind or entry.barrier <= self.cursor else None
 
-    def _pass_over(self, upto: int) -> None:
-        """Moves the cursor past the entries that are left out next."""
-        if not self._skips or self._skips[-1] <= self.cursor:
-            return
-        index = bisect_right(self._skips, self.cursor)
-        while self.cursor < upto and self._skips[index : index + 1] == [self.cursor + 1]:
-            self.cursor += 1
-            index += 1
+    def _pass_over(self, upto: int) -> int:
+        """Moves the cursor past the entries that are left out next; tells how far it may read."""
+        skips = self._skips
+        if not skips or skips[-1] <= self.cursor:
+            return upto
+        for skip in skips[bisect_right(skips, self.cursor) :]:
+            if skip != self.cursor + 1 or skip > upto:
+                return min(upto, skip - 1)
+            self.cursor = skip
+        return upto
 
     def _read(self, upto: int, limit: int) -> list[bytes]:
         """Reads on in the log; where that cannot be, the client is told so, and is blind to it."""
         after = self.cursor
-        if self._skips and self._skips[-1] > after:
-            upto = min(upto, self._skips[bisect_right(self._skips, after)] - 1)
         try:
             blobs, self.cursor = self.log.read(after, upto=upto, limit=limit)
         except RelayError as error:
@@ -319,7 +320,7 @@ class Attachment:
 
     def _give(self) -> list[bytes]:
         entry = self._lane.give()
-        if entry.kind is not EntryKind.MOVE:
+        if entry.kind is not _MOVE:
             self.passed += 1
             return [entry.frame]
         self.cursor = entry.place

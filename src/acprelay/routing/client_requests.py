@@ -20,6 +20,7 @@ from acprelay.routing.turn_taking import TurnTaking
 from acprelay.wire import Envelope, MessageKind
 
 _MOST_HELD = 64
+_REQUEST = MessageKind.REQUEST  # a class is slower to ask for its members
 
 
 class ClientRequests:
@@ -73,7 +74,7 @@ class ClientRequests:
         """
         attachment = self._access.admit(attachment_id, envelope.method or "")
         envelope = self._access.cleaned(attachment_id, envelope)
-        if envelope.kind is MessageKind.REQUEST:
+        if envelope.kind is _REQUEST:
             self._request(Outstanding(attachment_id, envelope))
             attachment.expect_reply(envelope.id or b"null")
         elif envelope.method == "session/cancel":

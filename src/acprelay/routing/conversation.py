@@ -32,6 +32,8 @@ from acprelay.routing.turn_taking import TurnTaking
 from acprelay.routing.turns import TurnList
 from acprelay.wire import Envelope, OversizedFrame
 
+_TURN_CHANGED = TurnChanged()
+
 
 class Conversation:
     """The router of one conversation.
@@ -81,6 +83,11 @@ class Conversation:
 
     # -- what is to be done
 
+    @property
+    def has_agent_output(self) -> bool:
+        """Whether lines wait to be written to the agent."""
+        return self._link.has_output
+
     def take_agent_output(self) -> Output | None:
         """Gives lines that are to be written to the agent, once; None where there are none."""
         return self._link.take()
@@ -91,17 +98,20 @@ class Conversation:
 
     def take_events(self) -> list[Event]:
         """Gives what has happened since the last call."""
-        if self._requests.events:
-            self._events += self._requests.events
-            self._requests.events = []
-        self._events += map(AskDecided, self._asks.take_decisions())
-        turn = self._turns.turn
-        if turn != self._told_turn:
-            self._told_turn = turn
-            self._events.append(TurnChanged())
-        self._events += self._turns.take_events()
-        self._events += self._services.take_events()
         events, self._events = self._events, []
+        if self._requests.events:
+            events += self._requests.events
+            self._requests.events = []
+        if self._asks.decisions:
+            events += map(AskDecided, self._asks.take_decisions())
+        if self._turns.events:  # without one, the turn is the same
+            turn = self._turns.turn
+            if turn != self._told_turn:
+                self._told_turn = turn
+                events.append(_TURN_CHANGED)
+            events += self._turns.take_events()
+        if self._services.events:
+            events += self._services.take_events()
         return events
 
     def take_told(self) -> list[Told]:
@@ -234,7 +244,7 @@ class Conversation:
             Whether nothing has come of it but what attachments are given: no event, no output for
             the agent, no other deadline.
         """
-        if not self.is_served or self._agent.receive(lines, oversized, now=now):
+        if self._link.session_id is None or self._agent.receive(lines, oversized, now=now):
             return True
         self._requests.go_on()
         return False

@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from acprelay.errors import InvalidRequest, MethodNotFound
 from acprelay.wire import Envelope, MessageKind
-from acprelay.wire.methods import Scope, Sender, Server, lookup
+from acprelay.wire.methods import METHODS, Scope, Sender, Server
 
 
 class Destination(Enum):
@@ -69,6 +69,18 @@ _ANSWERED_TO_CONNECTION = frozenset(
     }
 )
 
+_ELSEWHERE = frozenset(
+    method.name
+    for method in METHODS.values()
+    if method.sender is Sender.AGENT
+    or method.served_by is not Server.AGENT
+    or method.scope is Scope.CONNECTION
+)
+"""Those of ACP's methods that no session's agent deals with."""
+
+_SESSION = Destination.SESSION  # a class is slower to ask for its members
+_, _NOTIFICATION, _RESPONSE = MessageKind
+
 _WITHOUT_AGENT = frozenset({"_acprelay/invite", "_acprelay/revoke_invitations"})
 """Served before `initialize` too, which would start an agent that these do not concern."""
 
@@ -84,9 +96,9 @@ def destination(envelope: Envelope, *, initialized: bool) -> Destination:
         InvalidRequest: A request before `initialize`, or a second `initialize`.
         MethodNotFound: A request that nobody here serves.
     """
-    if envelope.kind is MessageKind.RESPONSE:
+    if envelope.kind is _RESPONSE:
         return Destination.NOWHERE if envelope.id in (None, b"null") else Destination.ASK
-    if envelope.kind is MessageKind.NOTIFICATION:
+    if envelope.kind is _NOTIFICATION:
         return _of_notification(envelope.method or "", initialized=initialized)
     return _of_request(envelope.method or "", initialized=initialized)
 
@@ -110,7 +122,7 @@ def _of_notification(method: str, *, initialized: bool) -> Destination:
         return Destination.CANCEL_REQUEST
     if method in _REQUESTS or not _goes_to_a_session(method):
         return Destination.NOWHERE
-    return Destination.SESSION
+    return _SESSION
 
 
 def _of_request(method: str, *, initialized: bool) -> Destination:
@@ -125,16 +137,9 @@ def _of_request(method: str, *, initialized: bool) -> Destination:
         return _REQUESTS[method]
     if not _goes_to_a_session(method):
         raise MethodNotFound(method=method)
-    return Destination.SESSION
+    return _SESSION
 
 
 def _goes_to_a_session(method: str) -> bool:
     """Whether a session's agent deals with it, as with other methods that ACP does not name."""
-    if method.startswith("_acprelay/"):
-        return False
-    known = lookup(method)
-    return known is None or (
-        known.sender is not Sender.AGENT
-        and known.served_by is Server.AGENT
-        and known.scope is not Scope.CONNECTION
-    )
+    return method not in _ELSEWHERE and not method.startswith("_acprelay/")

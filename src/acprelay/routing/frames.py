@@ -13,7 +13,14 @@ import msgspec
 
 from acprelay.error_mapping import outside
 from acprelay.errors import RelayError
-from acprelay.wire import error_response, json_name, json_string, notification, response, to_json
+from acprelay.wire import (
+    error_response,
+    json_string,
+    notification,
+    response,
+    session_notification,
+    to_json,
+)
 
 NOTICE = "_acprelay/notice"
 ATTACHED = "_acprelay/attached"
@@ -45,10 +52,7 @@ def marker(method: str, public_id: str, fields: Mapping[str, object], *, stamp: 
         fields: The other params.
         stamp: The relay's `_meta` of this entry.
     """
-    head, tail = b'{"sessionId":' + json_name(public_id), b',"_meta":{"acprelay":%b}}' % stamp
-    if not fields:
-        return notification(method, head + tail)
-    return notification(method, b"%b,%b%b" % (head, to_json(fields)[1:-1], tail))
+    return session_notification(method, public_id, to_json(fields)[1:-1], stamp=stamp)
 
 
 def loss_notice(public_id: str, generation: str, error: RelayError) -> bytes:
@@ -81,8 +85,7 @@ def session_update(public_id: str, update: bytes, *, stamp: bytes) -> bytes:
         update: The raw JSON value of `update`.
         stamp: The relay's `_meta`.
     """
-    params = b'{"sessionId":%b,"update":%b,"_meta":{"acprelay":%b}}'
-    return notification("session/update", params % (json_name(public_id), update, stamp))
+    return session_notification("session/update", public_id, b'"update":' + update, stamp=stamp)
 
 
 def error_fields(error: RelayError) -> dict[str, object]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from enum import Enum, auto
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 _REMEMBERED_ENTRIES = 256
 _REMEMBERED_BYTES = 1024 * 1024
@@ -29,7 +31,10 @@ class EntryKind(Enum):
     """No message: the client goes elsewhere in the log."""
 
 
-class Entry(NamedTuple):
+_, _REPLY, _, _LEAD, _MOVE = EntryKind  # a class is slower to ask for its members
+
+
+class Entry(Struct):
     """A lane entry.
 
     Attributes:
@@ -112,7 +117,7 @@ class Lane:
 
     def lead(self, entry: Entry) -> None:
         """Adds an entry before the others, in place of one that an earlier connection never had."""
-        stale = [waiting for waiting in self.waiting if waiting.kind is EntryKind.LEAD]
+        stale = [waiting for waiting in self.waiting if waiting.kind is _LEAD]
         _drop(self.waiting, stale)
         self._untag(stale)
         self._wait(-_size(stale))
@@ -123,8 +128,10 @@ class Lane:
     def give(self) -> Entry:
         """Takes the first entry out."""
         entry = self.waiting.pop(0)
-        self._wait(-len(entry.frame))
-        if entry.kind is EntryKind.LEAD:
+        size = len(entry.frame)
+        self.waiting_bytes -= size
+        self._meter.size -= size
+        if entry.kind is _LEAD:
             self._untag([entry])
         else:
             self._remember(entry)
@@ -173,7 +180,7 @@ class Lane:
         again = [entry for entry in self._given if entry.number > given]
         self._given = kept
         self._given_bytes -= _size(again)
-        self.waiting[:0] = [entry._replace(may_be_known=True) for entry in again]
+        self.waiting[:0] = [replace(entry, may_be_known=True) for entry in again]
         self._wait(_size(again))
         self.given = given
 
@@ -184,13 +191,19 @@ class Lane:
 
     def _remember(self, entry: Entry) -> None:
         self.given += 1
-        self._given.append(Entry(*entry[:-1], self.given))
+        entry.number = self.given
+        given = self._given
+        given.append(entry)
         self._given_bytes += len(entry.frame)
+        count = len(given)
         # The latest is kept, however long it is.
-        while len(self._given) > 1 and self._is_full:
-            forgotten = self._given.pop(0)
+        while count > 1 and (count > _REMEMBERED_ENTRIES or self._given_bytes > _REMEMBERED_BYTES):
+            forgotten = given.pop(0)
+            count -= 1
             self._given_bytes -= len(forgotten.frame)
-            self._untag([forgotten])
+            left = self._tags.pop(forgotten.tag) - 1
+            if left:
+                self._tags[forgotten.tag] = left
             self.forgotten = max(self.forgotten, forgotten.barrier)
             self.forgotten_number = forgotten.number
 
@@ -199,10 +212,6 @@ class Lane:
             left = self._tags.pop(entry.tag) - 1
             if left:
                 self._tags[entry.tag] = left
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._given) > _REMEMBERED_ENTRIES or self._given_bytes > _REMEMBERED_BYTES
 
 
 def _drop(entries: list[Entry], unwanted: list[Entry]) -> None:
@@ -221,18 +230,18 @@ def _unseen(
 
     A connection keeps the order, so what followed a reply that has not come has not come either.
     """
-    moves_ahead = sum(entry.kind is EntryKind.MOVE for entry in given)
+    moves_ahead = sum(entry.kind is _MOVE for entry in given)
     is_certain = False
     for entry in given:
-        moves_ahead -= entry.kind is EntryKind.MOVE
-        if entry.kind is EntryKind.REPLY and pending is not None:
+        moves_ahead -= entry.kind is _MOVE
+        if entry.kind is _REPLY and pending is not None:
             if entry.tag not in pending:
                 continue
             # Wherever it stood: where a log has forgotten, a client goes on behind it.
             is_certain = True
         if is_certain:
             yield entry
-        elif entry.kind is not EntryKind.MOVE and entry.barrier >= after:
+        elif entry.kind is not _MOVE and entry.barrier >= after:
             # A client that has moved back since may have seen what is ahead of it now.
             may_be_known = entry.may_be_known or moves_ahead > 0 or entry.barrier <= reach
-            yield entry._replace(may_be_known=may_be_known)
+            yield replace(entry, may_be_known=may_be_known)

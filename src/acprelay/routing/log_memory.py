@@ -93,19 +93,30 @@ class RunWindow:
         self._blobs.append(blob)
         self.size += len(blob)
 
-    def drop(self) -> int:
-        """Lets go of the oldest run, of which there has to be one; tells how many bytes it had."""
-        gone = self._gone
-        self.first = self._lasts[gone]
-        size = len(self._blobs[gone])
-        self._blobs[gone] = b""
+    def drop(self, most: int = 1, *, enough: int = 1) -> tuple[int, int]:
+        """Lets go of the oldest runs, of which there have to be so many.
+
+        Args:
+            most: How many at most.
+            enough: No more of them once they have so many bytes together.
+
+        Returns:
+            How many were dropped, and how many bytes they had.
+        """
+        gone, blobs, size = self._gone, self._blobs, 0
+        end = gone + most
+        while gone < end and size < enough:
+            size += len(blobs[gone])
+            blobs[gone] = b""
+            gone += 1
+        dropped, self._gone = gone - self._gone, gone
+        self.first = self._lasts[gone - 1]
         self.size -= size
-        self._gone = gone + 1
         # Half of the lists at a time: moving the rest for each run would cost its length each time.
         if self._gone >= _COMPACT_FROM and self._gone * 2 >= len(self._blobs):
             del self._lasts[: self._gone], self._blobs[: self._gone]
             self._gone = 0
-        return size
+        return dropped, size
 
     def runs_after(self, place: int) -> list[tuple[int, bytes]]:
         """Gives the runs that follow a place between two runs: the last entry of each, and it."""

@@ -158,13 +158,16 @@ class OpenAsks:
     Args:
         publisher: Has the attachments, and writes to the log and to lanes.
         to_agent: Takes a JSON-RPC message for the agent.
+
+    Attributes:
+        decisions: What was decided about permissions, until `take_decisions`.
     """
 
     def __init__(self, *, publisher: Publisher, to_agent: Callable[[bytes], None]) -> None:
         self._publisher = publisher
         self._to_agent = to_agent
         self._open: dict[bytes, Ask] = {}
-        self._decisions: list[Decision] = []
+        self.decisions: list[Decision] = []
 
     def __len__(self) -> int:
         return len(self._open)
@@ -179,7 +182,8 @@ class OpenAsks:
 
     def take_decisions(self) -> list[Decision]:
         """Gives what was decided about permissions since the last call."""
-        decisions, self._decisions = self._decisions, []
+        decisions = self.decisions.copy()
+        self.decisions.clear()
         return decisions
 
     def add(self, ask: Ask) -> None:
@@ -208,7 +212,7 @@ class OpenAsks:
                 self._publisher.push(attachment_id, cancel_request(ask.raw_id))
         if ask.permission is not None:
             self._publisher.mark(PERMISSION_SETTLED, _settled(ask, ask.permission, ending))
-            self._decisions.append(self._decision(ask, ask.permission, ending))
+            self.decisions.append(self._decision(ask, ask.permission, ending))
 
     def _may_answer(self, ask: Ask, attachment_id: str) -> bool:
         if ask.permission is None:

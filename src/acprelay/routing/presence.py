@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Collection
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from acprelay.routing.publisher import Publisher
 from acprelay.routing.snapshot import Snapshot
 
 _MOST_ABSENT = 64
+_lane_bytes = attrgetter("lane_bytes")
 
 
 class Presence:
@@ -55,7 +57,7 @@ class Presence:
     @property
     def deadline_at(self) -> float | None:
         """When the next attachment is to be given up."""
-        return next(iter(self._until.values()), None)
+        return next(iter(self._until.values())) if self._until else None
 
     @property
     def is_awaited(self) -> bool:
@@ -65,7 +67,7 @@ class Presence:
     @property
     def has_lanes(self) -> bool:
         """Whether something waits for one connected client alone."""
-        return any(each.lane_bytes for each in self._publisher.attachments.values())
+        return any(map(_lane_bytes, self._publisher.attachments.values()))
 
     def find(self, attachment_id: str) -> Attachment | None:
         """An attachment, connected or not; None once it is given up."""

@@ -13,7 +13,7 @@ from acprelay.routing.attachment import Attachment
 from acprelay.routing.events import Told
 from acprelay.routing.frames import NOTICE, error_fields, marker, session_update
 from acprelay.routing.log import PublicLog
-from acprelay.wire import Buffer, Envelope, UpdateStream, rewrite, stamp_around_seq, text_frame
+from acprelay.wire import Buffer, Envelope, UpdateStream, rewrite, stamp_around_seq, text_header
 
 
 class Publisher:
@@ -97,7 +97,7 @@ class Publisher:
         foreign = envelope.session_id not in (None, own_session_id)
         mark = self._stamp(envelope.session_id if foreign else None)
         frame = rewrite(envelope, session_id=self.public_id, stamp=mark)
-        self._gather(text_frame(frame))
+        self._gather(frame)
         if not foreign:
             stream = self._in_turn if self._turn_is_open else self._out_of_turn
             stream.learn(envelope)
@@ -113,7 +113,7 @@ class Publisher:
             self._catch_up()
         seq = self.log.head + self._batch_count + 1
         frame = session_update(self.public_id, update, stamp=self._stamp())
-        self._gather(text_frame(frame))
+        self._gather(frame)
         author = self.find(hidden_from) if hidden_from is not None else None
         if author is not None:
             author.skip(seq)
@@ -123,7 +123,7 @@ class Publisher:
         if self._put_off:
             self._catch_up()
         frame = marker(method, self.public_id, fields, stamp=self._stamp())
-        self._gather(text_frame(frame))
+        self._gather(frame)
         self._told.append(Told(method, fields))
 
     def note(self, method: str, fields: Mapping[str, object]) -> None:
@@ -206,8 +206,8 @@ class Publisher:
             if agent_session_id is None:
                 self._around_seq[in_turn] = around
         before, after = around
-        return b"%b%d%b" % (before, self.log.head + self._batch_count + 1, after)
+        return before + b"%d" % (self.log.head + self._batch_count + 1) + after
 
-    def _gather(self, frame: bytes) -> None:
-        self._batch.append(frame)
+    def _gather(self, message: bytes) -> None:
+        self._batch += text_header(len(message)), message
         self._batch_count += 1

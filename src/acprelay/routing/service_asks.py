@@ -30,6 +30,9 @@ class ServiceAsks:
         link: The way to the agent.
         most_open: How many may wait for an outcome at once.
         most_bytes: How large all together may be that wait; a single one may be larger.
+
+    Attributes:
+        events: What has happened, until `take_events`.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class ServiceAsks:
         self._bytes = 0
         self._last_number = 0
         self._open: dict[int, _Open] = {}
-        self._events: list[ServiceAsked | ServiceWithdrawn] = []
+        self.events: list[ServiceAsked | ServiceWithdrawn] = []
 
     @property
     def is_open(self) -> bool:
@@ -56,7 +59,7 @@ class ServiceAsks:
 
     def take_events(self) -> list[ServiceAsked | ServiceWithdrawn]:
         """Gives what has happened since the last call."""
-        events, self._events = self._events, []
+        events, self.events = self.events, []
         return events
 
     def receive(self, envelope: Envelope) -> bool:
@@ -94,7 +97,7 @@ class ServiceAsks:
         self._last_number += 1
         self._open[self._last_number] = _Open(agent_id, len(params))
         self._bytes += len(params)
-        self._events.append(ServiceAsked(self._last_number, method, params))
+        self.events.append(ServiceAsked(self._last_number, method, params))
 
     def withdraw(self, agent_id: bytes) -> None:
         """Takes note that the agent no longer wants an answer (ACP, "Cancellation").
@@ -106,7 +109,7 @@ class ServiceAsks:
         """
         for number, request in self._open.items():
             if request.agent_id == agent_id:
-                self._events.append(ServiceWithdrawn(number))
+                self.events.append(ServiceWithdrawn(number))
 
     def settle(self, number: int, outcome: bytes | RelayError) -> None:
         """Answers a request; nothing if the run that asked is over.
@@ -128,4 +131,4 @@ class ServiceAsks:
         """Drops what waits: the agent is gone."""
         self._open.clear()
         self._bytes = 0
-        self._events.clear()
+        self.events.clear()

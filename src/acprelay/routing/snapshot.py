@@ -80,7 +80,7 @@ class Snapshot:
 
     def dump(self) -> bytes:
         """Writes everything as one JSON object."""
-        updates = _object({kind: self._kept[kind] for kind in _ORDER if kind in self._kept})
+        updates = _object(self._in_order())
         parts = {"modes": self._modes, "models": self._models, "updates": updates}
         return _object({name: part for name, part in parts.items() if part is not None})
 
@@ -119,7 +119,7 @@ class Snapshot:
 
     def updates(self) -> list[bytes]:
         """Gives what a client needs that has seen nothing yet, as raw values of `update`."""
-        return [self._kept[kind] for kind in _ORDER if kind in self._kept]
+        return [*self._in_order().values()]
 
     def result_members(self) -> dict[str, msgspec.Raw]:
         """Gives the members of a result of `session/load` or `session/resume`, as things stand."""
@@ -188,6 +188,10 @@ class Snapshot:
         if self._unread:
             self._read()
         return self._latest_updates
+
+    def _in_order(self) -> dict[str, bytes]:
+        kept = self._kept
+        return {kind: kept[kind] for kind in _ORDER if kind in kept}
 
     def _read(self) -> None:
         """Reads what was observed, as far as nothing later makes it void."""

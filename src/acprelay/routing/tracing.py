@@ -9,6 +9,8 @@ import re
 
 import msgspec
 
+from acprelay.wire import Envelope
+
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -20,16 +22,16 @@ class _Params(msgspec.Struct):
     meta: _Meta | None = msgspec.field(name="_meta", default=None)
 
 
-def traceparent(params: bytes | None) -> str | None:
-    """Gives the trace that params name; None where they name none, or it is no trace.
+def traceparent(request: Envelope) -> str | None:
+    """Gives the trace that a request's params name; None where they name none, or it is no trace.
 
     Args:
-        params: The raw params of a request.
+        request: The request, which has params.
     """
-    if params is None or b"traceparent" not in params:
+    if b"traceparent" not in request.raw:
         return None
     try:
-        meta = msgspec.json.decode(params, type=_Params).meta
+        meta = msgspec.json.decode(request.member("params") or b"null", type=_Params).meta
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     named = meta.traceparent if meta is not None else None

@@ -30,6 +30,7 @@ from acprelay.routing.turns import Cancellation, Prompt, TurnDeadline, TurnList,
 from acprelay.wire import Envelope, rewrite
 
 _CANCELLED = {"stopReason": "cancelled"}
+_ENDED, _CANCELLED_TURN, _FAILED = TurnOutcome  # a class is slower to ask for its members
 
 
 class TurnTaking:
@@ -42,6 +43,9 @@ class TurnTaking:
         requests: The requests that the agent has not answered.
         link: The way to the agent.
         asks: The open asks; those of a cancelled turn are answered.
+
+    Attributes:
+        events: The turns that have begun and ended, until `take_events`.
     """
 
     def __init__(
@@ -63,19 +67,19 @@ class TurnTaking:
         self._echo = EchoFilter()
         self._minted = 0
         self._is_closing = False
-        self._events: list[TurnEvent] = []
+        self.events: list[TurnEvent] = []
 
     @property
     def turn(self) -> str | None:
         """The id of the turn that is open."""
-        running = self._turns.running
-        return running.turn if running is not None and self._turns.is_open else None
+        opened = self._turns.opened
+        return None if opened is None else opened.turn
 
     @property
     def owner(self) -> str | None:
         """The attachment whose prompt the open turn is."""
-        running = self._turns.running
-        return running.attachment_id if running is not None and self._turns.is_open else None
+        opened = self._turns.opened
+        return None if opened is None else opened.attachment_id
 
     @property
     def is_cancelling(self) -> bool:
@@ -103,7 +107,7 @@ class TurnTaking:
 
     def take_events(self) -> list[TurnEvent]:
         """Gives the turns that have begun and ended since the last call."""
-        events, self._events = self._events, []
+        events, self.events = self.events, []
         return events
 
     # -- what clients do
@@ -126,6 +130,8 @@ class TurnTaking:
         Raises:
             InvalidRequest: It has.
         """
+        if not self._turns.has_queued:
+            return
         for prompt in self._turns.queued:
             if (prompt.attachment_id, prompt.envelope.id) == (attachment_id, request_id):
                 raise request_id_in_use(request_id)
@@ -135,11 +141,10 @@ class TurnTaking:
         prompt = None if self._is_closing else self._turns.start_next()
         if prompt is None:
             return False
-        trace = traceparent(prompt.envelope.member("params"))
-        self._events.append(TurnStarted(prompt.turn, prompt.attachment_id, trace))
-        self._echo.begin(prompt.envelope)
-        request = Outstanding(prompt.attachment_id, prompt.envelope)
-        self._link.forward(prompt.envelope, self._requests.add(request))
+        envelope, owner = prompt.envelope, prompt.attachment_id
+        self.events.append(TurnStarted(prompt.turn, owner, traceparent(envelope)))
+        self._echo.begin(envelope)
+        self._link.forward(envelope, self._requests.add(Outstanding(owner, envelope)))
         # The agent need not wait until the others are told.
         self._publisher.put_off(partial(self._tell_start, prompt))
         return True
@@ -253,7 +258,7 @@ class TurnTaking:
         return True
 
     def _end(self, prompt: Prompt, outcome: dict[str, object]) -> None:
-        self._events.append(TurnEnded(prompt.turn, _counted_as(outcome)))
+        self.events.append(TurnEnded(prompt.turn, _counted_as(outcome)))
         self._publisher.mark(TURN_ENDED, {"turn": prompt.turn, **outcome})
         self._publisher.close_turn()
 
@@ -275,9 +280,9 @@ class TurnTaking:
 
 def _counted_as(outcome: dict[str, object]) -> TurnOutcome:
     if outcome["outcome"] == "failed":
-        return TurnOutcome.FAILED
+        return _FAILED
     is_cancelled = outcome.get("stopReason") == _CANCELLED["stopReason"]
-    return TurnOutcome.CANCELLED if is_cancelled else TurnOutcome.ENDED
+    return _CANCELLED_TURN if is_cancelled else _ENDED
 
 
 class _Result(msgspec.Struct, rename="camel"):
@@ -291,9 +296,20 @@ class _Error(msgspec.Struct):
 
 _decode_result = msgspec.json.Decoder(_Result).decode
 
+_USUAL_REASONS = {
+    b'"%b"' % reason.encode(): reason
+    for reason in ("end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled")
+}
+"""ACP's stop reasons, as agents spell them."""
+
 
 def _outcome(answer: Envelope) -> dict[str, object]:
     """What the marker of a turn's end says of the agent's answer."""
+    if "stopReason" in answer.body:
+        start, stop = answer.body["stopReason"]
+        reason = _USUAL_REASONS.get(answer.raw[start:stop])
+        if reason is not None:
+            return {"outcome": "ended", "stopReason": reason}
     try:
         if answer.is_error:
             error = msgspec.json.decode(answer.member("error") or b"null", type=_Error)

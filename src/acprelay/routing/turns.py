@@ -102,6 +102,11 @@ class _Phase(Enum):
     ENDING = auto()
 
 
+_IDLE, _RUNNING, _CANCELLING, _ABANDONED, _ENDING = _Phase  # a class is slower to ask
+_OPEN = _RUNNING, _CANCELLING
+_TIMED = _CANCELLING, _ABANDONED
+
+
 class Turns:
     """The turns of one conversation.
 
@@ -116,8 +121,8 @@ class Turns:
         self, *, most_queued: int = 16, answer_s: float = 10.0, end_s: float = 30.0
     ) -> None:
         self._most_queued = most_queued
-        self._patience_s = {_Phase.CANCELLING: answer_s, _Phase.ABANDONED: end_s}
-        self._phase = _Phase.IDLE
+        self._patience_s = {_CANCELLING: answer_s, _ABANDONED: end_s}
+        self._phase = _IDLE
         self._running: Prompt | None = None
         self._queued: list[Prompt] = []
         self._cancelled_at = 0.0
@@ -133,20 +138,31 @@ class Turns:
         return tuple(self._queued)
 
     @property
+    def has_queued(self) -> bool:
+        """Whether any prompt waits."""
+        return bool(self._queued)
+
+    @property
+    def opened(self) -> Prompt | None:
+        """The prompt whose turn has started and not ended, as clients are told."""
+        return self._running if self._phase in _OPEN else None
+
+    @property
     def is_open(self) -> bool:
         """Whether a turn has started and not ended, as clients are told."""
-        return self._phase in (_Phase.RUNNING, _Phase.CANCELLING)
+        return self.opened is not None
 
     @property
     def is_cancelling(self) -> bool:
         """Whether the agent was told to cancel the prompt that it has, and has not answered it."""
-        return self._phase in (_Phase.CANCELLING, _Phase.ABANDONED, _Phase.ENDING)
+        return self._phase in (_CANCELLING, _ABANDONED, _ENDING)
 
     @property
     def deadline_at(self) -> float | None:
         """When `tick` will have something to say; None where no deadline runs."""
-        patience_s = self._patience_s.get(self._phase)
-        return None if patience_s is None else self._cancelled_at + patience_s
+        if self._phase not in _TIMED:
+            return None
+        return self._cancelled_at + self._patience_s[self._phase]
 
     def submit(self, prompt: Prompt) -> None:
         """Puts a prompt at the end of the queue.
@@ -186,7 +202,7 @@ class Turns:
         if self._running is not None or not self._queued:
             return None
         self._running = self._queued.pop(0)
-        self._phase = _Phase.RUNNING
+        self._phase = _RUNNING
         return self._running
 
     def finish(self) -> Prompt | None:
@@ -196,9 +212,9 @@ class Turns:
             The prompt, for its owner to be answered; None where nothing runs, or the owner was
             answered at the deadline.
         """
-        if self._phase is _Phase.ENDING:
+        if self._phase is _ENDING:
             return None
-        finished = self._running if self.is_open else None
+        finished = self.opened
         self._vacate()
         return finished
 
@@ -263,10 +279,10 @@ class Turns:
         deadline_at = self.deadline_at
         if deadline_at is None or now < deadline_at:
             return None
-        if self._phase is _Phase.CANCELLING:
-            self._phase = _Phase.ABANDONED
+        if self._phase is _CANCELLING:
+            self._phase = _ABANDONED
             return TurnDeadline.ANSWER_OWNER
-        self._phase = _Phase.ENDING
+        self._phase = _ENDING
         return TurnDeadline.END_RUN
 
     def fail(self) -> list[Prompt]:
@@ -313,9 +329,9 @@ class Turns:
 
     def _cancel_running(self, now: float) -> bool:
         """Tells whether the agent has to be told: once a turn, and its deadlines begin then."""
-        if self._phase is not _Phase.RUNNING:
+        if self._phase is not _RUNNING:
             return False
-        self._phase = _Phase.CANCELLING
+        self._phase = _CANCELLING
         self._cancelled_at = now
         return True
 
@@ -326,7 +342,7 @@ class Turns:
 
     def _vacate(self) -> None:
         self._running = None
-        self._phase = _Phase.IDLE
+        self._phase = _IDLE
 
 
 def _asked(attachment_id: str, request_id: bytes) -> Callable[[Prompt], bool]:

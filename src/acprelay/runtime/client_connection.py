@@ -54,6 +54,8 @@ from acprelay.wire import Envelope, MessageKind, peek, peek_refused
 
 logger = logging.getLogger(__name__)
 
+_SESSION, _ASK = Destination.SESSION, Destination.ASK  # a class is slower to ask
+
 Work = Callable[[Envelope], Awaitable[bytes]]
 """Gives the reply to a request, some time later."""
 
@@ -177,7 +179,7 @@ class ClientConnection:
     @property
     def backlog_bytes(self) -> int:
         """How much waits for the client alone."""
-        return self._outbox.lane_bytes + self._sessions.lane_bytes
+        return self._outbox.lane_bytes + self._sessions.lanes.size
 
     @property
     def serves(self) -> frozenset[str]:
@@ -218,12 +220,17 @@ class ClientConnection:
             self._outbox.say(reply, session_id=answering_session(envelope))
 
     def _route(self, envelope: Envelope) -> None:
-        match destination(envelope, initialized=self._access.initialized):
-            case Destination.SESSION:
-                place = self._sessions.find(envelope)
-                place.driver.receive(place.attachment.id, envelope)
-            case Destination.ASK:
-                self._take_answer(envelope)
+        where = destination(envelope, initialized=self._access.initialized)
+        if where is _SESSION:
+            place = self._sessions.find(envelope)
+            place.driver.receive(place.attachment.id, envelope)
+        elif where is _ASK:
+            self._take_answer(envelope)
+        else:
+            self._route_seldom(where, envelope)
+
+    def _route_seldom(self, where: Destination, envelope: Envelope) -> None:
+        match where:
             case Destination.CANCEL_REQUEST:
                 self._cancel_request(envelope.request_id or b"")
             case Destination.INITIALIZE:

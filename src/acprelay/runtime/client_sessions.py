@@ -42,6 +42,9 @@ class ClientSessions:
 
     Args:
         most: How many sessions the client may be in, or wait for.
+
+    Attributes:
+        lanes: What waits in the client's lanes.
     """
 
     def __init__(self, *, most: int) -> None:
@@ -49,7 +52,7 @@ class ClientSessions:
         self._awaited: dict[bytes, Opening] = {}
         self._places: dict[str, Place] = {}
         self._leaving: list[Place] = []
-        self._lanes = Meter()
+        self.lanes = Meter()
 
     @property
     def places(self) -> list[Place]:
@@ -60,11 +63,6 @@ class ClientSessions:
     def starting(self) -> list[SessionKey]:
         """The sessions that are on their way."""
         return [opening.key for opening in self._awaited.values() if opening.key is not None]
-
-    @property
-    def lane_bytes(self) -> int:
-        """How much waits in the client's lanes."""
-        return self._lanes.size
 
     # -- sessions that are asked for
 
@@ -121,9 +119,9 @@ class ClientSessions:
         public_id = place.attachment.session_id
         before = self._places.get(public_id)
         if before is not None:
-            before.attachment.count_out(self._lanes)
+            before.attachment.count_out(self.lanes)
         self._places[public_id] = place
-        place.attachment.count_in(self._lanes)
+        place.attachment.count_in(self.lanes)
 
     def leave(self, public_id: str) -> Place | None:
         """Lets the client do nothing more in a session, where it is in it; `left` follows."""
@@ -137,7 +135,7 @@ class ClientSessions:
         still_had = place in self._leaving
         if still_had:
             self._leaving.remove(place)
-            place.attachment.count_out(self._lanes)
+            place.attachment.count_out(self.lanes)
         return still_had
 
     def forget(self, attachment: Attachment) -> None:
@@ -146,7 +144,7 @@ class ClientSessions:
         if place is not None and place.attachment is attachment:
             del self._places[attachment.session_id]
         self._leaving = [place for place in self._leaving if place.attachment is not attachment]
-        attachment.count_out(self._lanes)
+        attachment.count_out(self.lanes)
 
     def place(self, public_id: str | None) -> Place | None:
         """The client's place in a session, where it has one."""

@@ -34,9 +34,12 @@ from acprelay.runtime.run_slot import RunSlot
 
 logger = logging.getLogger(__name__)
 
-_COMPANY_S = 0.001
+_COMPANY_S = 0.002  # a whole millisecond at least, as the loop's clock goes by milliseconds
 _SAVE_EVERY_S = 0.1
 """How often the record of one conversation is stored, however fast its turns are."""
+_MANY_CHANGES = 8
+"""More turns than that beginning and ending in that time are fast ones: their log has it all."""
+_SAVE_OF_FAST_EVERY_S = 1.0
 
 
 class Consequences:
@@ -79,11 +82,12 @@ class Consequences:
         self._loop = loop
         self._on_run_wanted = on_run_wanted
         self._on_run_unwanted = on_run_unwanted
-        self._saving = Alarm(on_due=self._save_and_sync)
+        self._saving = Alarm(on_due=self._saving_due)
         self._saved_at = -_SAVE_EVERY_S
         self._is_changed = False
+        self._changes = 0
         self._company: asyncio.TimerHandle | None = None
-        self._is_waiting = False
+        self._waits_until: float | None = None
         self._unaccounted: list[TurnEvent] = []
         self._latest_scene: Scene | None = None
         self._turn_began_at = 0.0
@@ -104,19 +108,24 @@ class Consequences:
         if has_time and not self._attendance.has_lanes:
             self._wait_for_company()
             return
-        self._is_waiting = False
+        self._waits_until = None
         self._attendance.flush()
         self._alarm.set(self._conversation.deadline_at)
         self._keep_accounts()
 
     def _wait_for_company(self) -> None:
-        self._is_waiting = True
+        self._waits_until = due_at = self._loop.time() + _COMPANY_S
         if self._company is None:
-            self._company = self._loop.call_later(_COMPANY_S, self._company_came)
+            self._company = self._loop.call_at(due_at, self._company_came)
 
     def _company_came(self) -> None:
+        # The timer may be that of a turn before: it is set anew only here, as turns may be fast.
         self._company = None
-        if self._is_waiting:
+        if self._waits_until is None:
+            return
+        if self._loop.time() < self._waits_until:
+            self._company = self._loop.call_at(self._waits_until, self._company_came)
+        else:
             self.carry_out()
 
     def stop(self) -> None:
@@ -145,6 +154,7 @@ class Consequences:
 
     def _save_soon(self) -> None:
         """Stores the record now, or, where that was done just now, a moment later: once."""
+        self._changes += 1
         if self._is_changed:
             return
         self._is_changed = True
@@ -154,7 +164,17 @@ class Consequences:
         else:
             self._saving.set(self._saved_at + _SAVE_EVERY_S)
 
+    def _saving_due(self) -> None:
+        now = self._loop.time()
+        if self._changes > _MANY_CHANGES and now < self._saved_at + _SAVE_OF_FAST_EVERY_S:
+            self._changes = 0
+            self._keeper.sync()
+            self._saving.set(now + _SAVE_EVERY_S)
+        else:
+            self._save_and_sync()
+
     def _save_and_sync(self) -> None:
+        self._changes = 0
         self._saved_at = self._loop.time()
         self.save()
         self._keeper.sync()
@@ -176,6 +196,13 @@ class Consequences:
         """Does what has to be done before anybody is written; the rest is for the accounts."""
         for event in self._conversation.take_events():
             match event:
+                case TurnChanged():
+                    self._save_soon()  # mostly at once: a turn is on record before its agent hears
+                case TurnStarted():
+                    self._turn_began_at = self._loop.time()
+                    self._unaccounted.append(event)
+                case TurnEnded():
+                    self._unaccounted.append(event)
                 case RunWanted():
                     self._on_run_wanted()
                 case RunUnwanted(reason):
@@ -186,13 +213,6 @@ class Consequences:
                 case ServiceAsked() | ServiceWithdrawn():
                     roots = self._keeper.record.roots
                     self._slot.heed(event, roots=roots, settle=self._service_settled)
-                case TurnChanged():
-                    self._save_soon()  # mostly at once: a turn is on record before its agent hears
-                case TurnStarted():
-                    self._turn_began_at = self._loop.time()
-                    self._unaccounted.append(event)
-                case TurnEnded():
-                    self._unaccounted.append(event)
 
     def _keep_accounts(self) -> None:
         events, self._unaccounted = self._unaccounted, []

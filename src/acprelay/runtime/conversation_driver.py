@@ -223,9 +223,9 @@ class ConversationDriver:
         if read_at >= self._sample_at and self.attendance.has_clients:
             self._sample_at = read_at + _SAMPLE_S
             self.attendance.sample(read_at)
-        if is_plain:
-            self.attendance.flush()
-        else:
+        if is_plain or not self._conversation.has_agent_output:
+            self.attendance.flush()  # before all that nobody waits for
+        if not is_plain:
             self._consequences.carry_out()
         if self._log.is_congested:
             # An agent may wait for the disk, never for a client.
@@ -274,7 +274,7 @@ class ConversationDriver:
             RelayDraining: It would begin a turn, or a run, and the relay is about to stop.
         """
         self.sponsor = self.attendance.principal_of(attachment_id) or self.sponsor
-        self._conversation.receive_client(attachment_id, envelope, now=self._now())
+        self._conversation.receive_client(attachment_id, envelope, now=self._loop.time())
         self._consequences.carry_out(has_time=True)
 
     def receive_ask_answer(self, attachment_id: str, envelope: Envelope) -> bool:

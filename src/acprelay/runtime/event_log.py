@@ -28,16 +28,16 @@ class EventLog(Observer):
             self._traces[turn.turn] = turn.traceparent
         if not logger.isEnabledFor(logging.INFO):
             return
-        fields = {"attachment": turn.owner, **self._turn(turn.turn)}
+        fields = {"attachment": turn.owner, **_turn(turn.turn, turn.traceparent)}
         logger.info("session %s: turn started", scene.key, extra=_at(scene, **fields))
 
     def turn_ended(self, scene: Scene, turn: TurnEnded, *, lasted_s: float) -> None:
         """A turn has ended."""
-        trace = self._turn(turn.turn)
-        self._traces.pop(turn.turn, None)
+        trace = self._traces.pop(turn.turn, None)
         if not logger.isEnabledFor(logging.INFO):
             return
-        fields = {"outcome": str(turn.outcome), "lasted_s": round(lasted_s, 3), **trace}
+        fields = {"outcome": str(turn.outcome), "lasted_s": round(lasted_s, 3)}
+        fields |= _turn(turn.turn, trace)
         logger.info("session %s: turn %s", scene.key, turn.outcome, extra=_at(scene, **fields))
 
     def permission_decided(self, scene: Scene, decision: Decision) -> None:
@@ -62,9 +62,9 @@ class EventLog(Observer):
         """A conversation cannot be stored as it should be."""
         logger.warning("session %s: %s", scene.key, error.message, extra=_at(scene))
 
-    def _turn(self, turn: str) -> dict[str, object]:
-        trace = self._traces.get(turn)
-        return {"turn": turn} if trace is None else {"turn": turn, "traceparent": trace}
+
+def _turn(turn: str, trace: str | None) -> dict[str, object]:
+    return {"turn": turn} if trace is None else {"turn": turn, "traceparent": trace}
 
 
 def _at(scene: Scene, **fields: object) -> dict[str, object]:

@@ -50,7 +50,8 @@ class EventFeed:
     def add(self, kind: EventKind, key: SessionKey, facts: Mapping[str, object]) -> None:
         """Tells everybody who watches that something has happened; never waits."""
         self.ring.add(kind, key, facts, at=self._clock.now())
-        self._wake()
+        if self._changed is not None:
+            self._wake()
 
     def close(self) -> None:
         """Has readers end once they have read what there is: the relay stops. Idempotent."""

@@ -64,15 +64,17 @@ class Observers(Observer):
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
+        self._of_starts = _who_overrides("turn_started", observers)
+        self._of_ends = _who_overrides("turn_ended", observers)
 
     def turn_started(self, scene: Scene, turn: TurnStarted) -> None:
         """Passes it on."""
-        for observer in self._observers:
+        for observer in self._of_starts:
             observer.turn_started(scene, turn)
 
     def turn_ended(self, scene: Scene, turn: TurnEnded, *, lasted_s: float) -> None:
         """Passes it on."""
-        for observer in self._observers:
+        for observer in self._of_ends:
             observer.turn_ended(scene, turn, lasted_s=lasted_s)
 
     def permission_decided(self, scene: Scene, decision: Decision) -> None:
@@ -89,3 +91,9 @@ class Observers(Observer):
         """Passes it on."""
         for observer in self._observers:
             observer.storage_failed(scene, error)
+
+
+def _who_overrides(method: str, observers: Sequence[Observer]) -> list[Observer]:
+    """Leaves out those who let pass what the method tells, as turns are many."""
+    base = getattr(Observer, method)
+    return [each for each in observers if getattr(type(each), method) is not base]

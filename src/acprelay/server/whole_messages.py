@@ -82,6 +82,8 @@ class WholeMessages:
         at = self._missing
         if not at:
             at = self._take_messages(data)
+            if at == len(data):  # nearly always
+                return False, b""
         elif at > len(data):
             self._missing -= len(data)
             return self._reader.feed_data(data)

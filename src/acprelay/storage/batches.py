@@ -88,7 +88,7 @@ def parse_segment_header(data: bytes) -> SegmentHeader:
     return SegmentHeader(generation.decode(), base, bool(flags & _FOLLOWS))
 
 
-def encode_batch_header(first: int, count: int, payload: bytes) -> bytes:
+def encode_batch_header(first: int, count: int, payload: bytes | bytearray) -> bytes:
     """Writes the header of a batch."""
     fields = _BATCH.pack(len(payload), first, count)
     return fields + _CRC.pack(crc32(payload, crc32(fields)))

@@ -33,10 +33,11 @@ class RunBudget(Generic[HolderT]):
 
     Args:
         limit: How many bytes may be held.
-        drop: Has a log let go of its oldest run; tells how many bytes that had.
+        drop: Has a log let go of some of its oldest runs: of one or more, at most of so many, and
+            of no more once they have so many bytes; tells how many they were, and their bytes.
     """
 
-    def __init__(self, *, limit: int, drop: Callable[[HolderT], int]) -> None:
+    def __init__(self, *, limit: int, drop: Callable[[HolderT, int, int], tuple[int, int]]) -> None:
         self._limit = limit
         self._drop = drop
         self._size = 0
@@ -84,13 +85,13 @@ class RunBudget(Generic[HolderT]):
         if account.is_closed:
             self._void -= 1
             return
-        # Run by run: a log that writes much at once would else empty the whole window with it.
+        # Not all: a log that writes much at once would else empty the whole window with it.
         dropped = 0
         while runs and self._size > self._limit:
-            freed = self._drop(holder)
+            count, freed = self._drop(holder, runs, self._size - self._limit)
             dropped += freed
             self._size -= freed
-            runs -= 1
+            runs -= count
         account.size -= dropped
         if runs:
             self._holds.appendleft(_Hold(holder, account, runs, size - dropped))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
+import msgspec
+
 from acprelay.errors import RelayError
 from acprelay.routing.records import ConversationRecord
 from acprelay.session.models import SessionKey
@@ -72,8 +74,10 @@ Syncable: TypeAlias = SegmentFile | SessionKey
 """What is made durable by itself: a segment, or the record of a conversation."""
 
 
-class Batch(NamedTuple):
+class Batch(msgspec.Struct):
     """Write entries at the end of a segment, which is made first if it is new.
+
+    It may grow until it is handed over.
 
     Attributes:
         file: The segment.
@@ -86,7 +90,7 @@ class Batch(NamedTuple):
     file: SegmentFile
     first: int
     entries: int
-    payload: bytes
+    payload: bytes | bytearray
     runs: int = 1
 
 

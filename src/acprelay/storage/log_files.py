@@ -197,24 +197,24 @@ class FileLog:
         """Tells that the conversation cannot be stored: once, until writing succeeds again."""
         self._troubles.tell_unavailable(error)
 
-    def drop_oldest(self) -> int:
-        """Lets go of the oldest run in memory, which is written; tells how many bytes it had."""
-        return self._runs.drop()
+    def drop_oldest(self, most: int, enough: int) -> tuple[int, int]:
+        """Lets go of the oldest runs in memory, which are written; see `RunBudget`."""
+        return self._runs.drop(most, enough=enough)
 
-    def forget_oldest(self) -> int:
+    def forget_oldest(self, _most: int, _enough: int) -> tuple[int, int]:
         """Gives up the oldest run that could not be written, and all before it.
 
         Returns:
-            How many bytes it had.
+            That it is one, and how many bytes it had.
         """
         self._shared.window.release(self)
         while self._runs.first < self._written:
             self._runs.drop()
         self._segments.forget()
         before = self._runs.first
-        size = self._runs.drop()
+        dropped = self._runs.drop()
         self._troubles.lose(self._runs.first - before)
-        return size
+        return dropped
 
     def on_written(self, runs: int, size: int, last: int) -> None:
         """Batches are written: their runs are in the window from now on."""

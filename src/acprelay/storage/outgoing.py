@@ -14,11 +14,11 @@ from acprelay.storage.commands import Batch, Command, SegmentFile
 MOST_IN_BUNDLE = 320
 _ENOUGH_BYTES = 256 * 1024
 _SMALL_BYTES = 16 * 1024
+_MERGED_BYTES = 128 * 1024
 # Each write has the writer's thread take the interpreter from the loop. So where so many commands
 # come while one waits for others, all of them wait longer: each file then gets more at once.
 _MANY = 32
 _LONGER = 4
-_NONE: tuple[int, None] = (0, None)
 
 
 class Outgoing:
@@ -42,7 +42,7 @@ class Outgoing:
         self._hand_over = hand_over
         self._linger_s = linger_s
         self._gathered: list[Command] = []
-        self._latest: dict[SegmentFile, tuple[int, Batch]] = {}  # of each file, and where
+        self._latest: dict[SegmentFile, Batch] = {}
         self._size = 0
         self._is_due = False
 
@@ -59,8 +59,9 @@ class Outgoing:
     def put_batch(self, file: SegmentFile, first: int, entries: int, payload: bytes) -> bool:
         """Gives what is to be written to a segment; as part of the batch before it, if it can be.
 
-        That is so where both are small. It may come before other commands that way, as batches of
-        different files may, and be written earlier than it was ordered to be made durable.
+        That is so where it is small, and both together are not large. It may come before other
+        commands that way, as batches of different files may, and be written earlier than it was
+        ordered to be made durable.
 
         Args:
             file: Where to.
@@ -71,26 +72,23 @@ class Outgoing:
         Returns:
             Whether a batch of its own was begun.
         """
-        self._size += len(payload)
-        at, before = self._latest.get(file, _NONE)
-        if before is None or len(before.payload) + len(payload) > _SMALL_BYTES:
+        size = len(payload)
+        self._size += size
+        before = self._latest.get(file)
+        if before is None or size > _SMALL_BYTES or len(before.payload) + size > _MERGED_BYTES:
             batch = Batch(file, first, entries, payload)
             if payload:  # else it only makes the segment
-                self._latest[file] = len(self._gathered), batch
+                self._latest[file] = batch
             self.put(batch)
-        else:
-            batch = Batch(
-                file,
-                before.first,
-                before.entries + entries,
-                before.payload + payload,
-                before.runs + 1,
-            )
-            self._gathered[at] = batch
-            self._latest[file] = at, batch
-            if self._size >= _ENOUGH_BYTES:
-                self.flush()
-        return batch.first == first
+            return True
+        if isinstance(before.payload, bytes):
+            before.payload = bytearray(before.payload)  # which grows without being copied each time
+        before.payload += payload
+        before.entries += entries
+        before.runs += 1
+        if self._size >= _ENOUGH_BYTES:
+            self.flush()
+        return False
 
     def ask(self, command: Command) -> None:
         """Gives a command that somebody waits for: nothing waits any more."""

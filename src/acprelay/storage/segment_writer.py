@@ -131,9 +131,10 @@ class SegmentWriter:
         is_new = not file.size
         buffers: list[Buffer] = [file.header] if is_new else []
         size = len(file.header) if is_new else 0
-        for _, first, entries, payload, _ in group:
-            if payload:
-                buffers += (encode_batch_header(first, entries, payload), payload)
+        for batch in group:
+            if payload := batch.payload:
+                buffers.append(encode_batch_header(batch.first, batch.entries, payload))
+                buffers.append(payload)
                 size += BATCH_HEADER_BYTES + len(payload)
         directory = os.path.dirname(file.path)
         if is_new:

@@ -45,6 +45,14 @@ _USUAL = re.compile(
     re.VERBOSE,
 )
 
+# Likewise the beginning of an answer with a result.
+_USUAL_ANSWER = re.compile(
+    rb"""\{"jsonrpc":\ ?("2\.0"),\ ?
+    "id":\ ?("[ !#-\[\]-~]*"|-?(?:0|[1-9][0-9]*)),\ ?
+    "result":\ ?(?=\{)""",
+    re.VERBOSE,
+)
+
 _decode_string = msgspec.json.Decoder(str).decode
 
 
@@ -126,7 +134,7 @@ def peek(frame: bytes) -> Envelope:
         InvalidRequest: It is JSON, but no single JSON-RPC message, or a name occurs twice on a
             level that is read.
     """
-    return _peek_usual(frame) or _peek_any(frame)
+    return _peek_usual(frame) or _peek_usual_answer(frame) or _peek_any(frame)
 
 
 def _peek_any(frame: bytes) -> Envelope:
@@ -195,6 +203,30 @@ def _peek_usual(frame: bytes) -> Envelope | None:
         body,
         meta,
     )
+
+
+def _peek_usual_answer(frame: bytes) -> Envelope | None:
+    """Does as `_peek_usual`, for an answer whose result is an object and its last member.
+
+    Raises:
+        InvalidRequest: A name occurs twice in the result.
+    """
+    head = _USUAL_ANSWER.match(frame)
+    if head is None or not frame.endswith(b"}}"):
+        return None
+    start, end = head.end(), len(frame) - 1
+    try:
+        values = open_nested(frame[start:end])
+        if not frame.isascii():
+            frame.decode()
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    _, jsonrpc, id_ = head.regs
+    body = place(frame, (start, end), values)
+    session_id = _string(frame, body["sessionId"]) if "sessionId" in body else None
+    top = {"jsonrpc": jsonrpc, "id": id_, "result": (start, end)}
+    message_id, meta = frame[id_[0] : id_[1]], _meta(frame, body, values)
+    return Envelope(frame, _RESPONSE, message_id, None, session_id, None, False, top, body, meta)
 
 
 def _place_spaced(frame: bytes, span: Span, values: Values, body: Members) -> bool:

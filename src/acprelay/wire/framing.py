@@ -14,6 +14,9 @@ from itertools import filterfalse
 EDGE_SIZE = 4096
 """How many bytes of each end of an oversized frame are kept."""
 
+_LITTLE = 4096
+"""A chunk up to this size has few lines: each costs less by itself than all together do."""
+
 # Pieces of a line from this size on are kept as they come, and are copied once, when it is whole.
 _LARGE_PIECE = 32 * 1024
 
@@ -99,6 +102,8 @@ class LineSplitter:
             return []
         if end == len(data) and not self._size and end <= self._max:
             return [] if data.isspace() else [data]  # one line, as slow agents write
+        if not self._size and len(data) <= min(_LITTLE, self._max):
+            return self._cut_little(data, end)
         lines: list[bytes] = []
         chunk = io.BytesIO(data)
         if self._size:
@@ -110,6 +115,24 @@ class LineSplitter:
         lines = self._sift(lines) if len(data) > self._max else _without_blanks(lines)
         if rest:
             self._hold(rest)
+        return lines
+
+    def _cut_little(self, data: bytes, end: int) -> list[bytes]:
+        """Does as `feed` for what begins a line and has few, of which none can be too long.
+
+        Args:
+            data: The chunk.
+            end: Where its first line ends.
+        """
+        lines: list[bytes] = []
+        begin = 0
+        while end:
+            line = data[begin:end]
+            if not line.isspace():
+                lines.append(line)
+            begin, end = end, data.find(b"\n", end) + 1
+        if begin < len(data):
+            self._hold(data[begin:])
         return lines
 
     def finish(self) -> list[bytes]:
@@ -173,7 +196,9 @@ def to_line(frame: bytes) -> bytes:
         frame: Valid JSON. Raw newlines and carriage returns are then white space between tokens (a
             JSON string cannot hold them), and become spaces.
     """
-    return frame.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
+    if b"\n" in frame or b"\r" in frame:
+        frame = frame.replace(b"\n", b" ").replace(b"\r", b" ")
+    return frame + b"\n"
 
 
 def bare(line: bytes) -> bytes:

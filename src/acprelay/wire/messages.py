@@ -55,6 +55,21 @@ def notification(method: str, params_raw: bytes | None = None) -> bytes:
     return b'{"jsonrpc":"2.0","method":%b%b}' % (json_name(method), _params(params_raw))
 
 
+def session_notification(method: str, session_id: str, others_raw: bytes, *, stamp: bytes) -> bytes:
+    """Builds a notification of a session, with the relay's stamp.
+
+    Args:
+        method: Its name.
+        session_id: The session, which its params name first.
+        others_raw: The other params, raw: `"name":value` with commas between them, or none.
+        stamp: As `stamp` gives it.
+    """
+    head = _session_head(method, session_id)
+    if not others_raw:
+        return b'%b,"_meta":{"acprelay":%b}}}' % (head, stamp)
+    return b'%b,%b,"_meta":{"acprelay":%b}}}' % (head, others_raw, stamp)
+
+
 def response(id: bytes, result_raw: bytes) -> bytes:  # noqa: A002  # JSON-RPC's name for it
     """Builds a response with a result.
 
@@ -114,6 +129,13 @@ def stamp_around_seq(
 
 def _params(params_raw: bytes | None) -> bytes:
     return b"" if params_raw is None else b',"params":' + params_raw
+
+
+@lru_cache(maxsize=_MOST_NAMES)
+def _session_head(method: str, session_id: str) -> bytes:
+    """What such a notification begins with: up to its session."""
+    names = to_json(method), to_json(session_id)
+    return b'{"jsonrpc":"2.0","method":%b,"params":{"sessionId":%b' % names
 
 
 def to_json(value: object) -> bytes:

@@ -8,7 +8,7 @@ stand, and nothing of what they mean.
 from __future__ import annotations
 
 from acprelay.wire.envelope import ARRAY, NULL, OBJECT, Envelope, MessageKind
-from acprelay.wire.messages import json_string
+from acprelay.wire.messages import json_name, json_string
 from acprelay.wire.objects import Members, Span
 
 _RESPONSE = MessageKind.RESPONSE
@@ -45,8 +45,8 @@ def rewrite(
     Returns:
         The frame, which is a new one.
     """
-    if stamp is not None and session_id is not None and request_id is None and cwd is None:
-        rewritten = _rewrite_usual(envelope, id, session_id, stamp)
+    if session_id is not None and request_id is None and cwd is None:
+        rewritten = _rewrite_usual(envelope, id, session_id, stamp, strip_stamp)
         if rewritten is not None:
             return rewritten
     edits: list[_Edit] = []
@@ -68,14 +68,22 @@ def rewrite(
 
 
 def _rewrite_usual(
-    envelope: Envelope, id_: bytes | None, session_id: str, stamp: bytes
+    envelope: Envelope,
+    id_: bytes | None,
+    session_id: str,
+    stamp: bytes | None,
+    strip_stamp: bool,
 ) -> bytes | None:
     """Does what nearly all messages need, where it stands in the usual order; else gives None."""
     raw, top, body = envelope.raw, envelope.top, envelope.body
     if "sessionId" not in body:
         return None
     start, stop = body["sessionId"]
-    if "_meta" in body:
+    if stamp is None:
+        if strip_stamp and "acprelay" in envelope.meta:
+            return None
+        end, entry = stop, b""
+    elif "_meta" in body:
         meta = envelope.meta
         end = body["_meta"][1] - 1
         if not meta or "acprelay" in meta or end < stop:
@@ -84,7 +92,7 @@ def _rewrite_usual(
     else:
         end = top["result" if envelope.kind is _RESPONSE else "params"][1] - 1
         entry = b',"_meta":{"acprelay":%b}' % stamp
-    quoted = json_string(session_id)
+    quoted = json_name(session_id)
     if id_ is None or "id" not in top:
         return b"".join((raw[:start], quoted, raw[stop:end], entry, raw[end:]))
     begin, at = top["id"]
@@ -95,6 +103,9 @@ def _rewrite_usual(
 
 
 def _apply(raw: bytes, edits: list[_Edit]) -> bytes:
+    if len(edits) == 1:
+        ((start, stop, value),) = edits
+        return b"".join((raw[:start], value, raw[stop:]))
     edits.sort()
     parts: list[bytes] = []
     at = 0

@@ -68,8 +68,13 @@ def skip(blob: bytes, offset: int, count: int) -> int:
     Raises:
         LocalProtocolError: The run holds no more so many whole text frames.
     """
+    size = len(blob)
     for _ in range(count):
-        _, offset = _bounds(blob, offset)
+        payload = offset + 4
+        end = payload + int.from_bytes(blob[offset + 2 : payload])
+        if blob[offset : offset + 2] != _MEDIUM_FRAME or end > size:  # as in `walk`
+            _, end = _bounds(blob, offset)
+        offset = end
     return offset
 
 
