@@ -95,7 +95,6 @@ class _Change(msgspec.Struct, gc=False):
     move_path: str | None = None
 
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _changes = msgspec.json.Decoder(dict[str, _Change])
 _texts = msgspec.json.Decoder(str | list[str] | None)
 
@@ -130,12 +129,9 @@ def name_content(contents: Sequence[Content] | UnsetType) -> Named:
     return _keep(paths=[path for path in diffs if path is not None], whole=None not in diffs)
 
 
-def read_input(raw: msgspec.Raw) -> Named:
-    """Reads a tool call's `rawInput`; one that is no object names nothing."""
-    if not _is_object(raw):
-        return NOTHING
-    members = decode(_members, raw)
-    if members is None:
+def name_input(members: Mapping[str, msgspec.Raw] | UnsetType) -> Named:
+    """Tells what the members of a tool call's `rawInput` name; likewise."""
+    if members is UNSET:
         return UNREADABLE
     if _TELLING.isdisjoint(members):
         return NOTHING
@@ -145,7 +141,8 @@ def read_input(raw: msgspec.Raw) -> Named:
     return _keep(paths=paths, commands=commands, whole=reading.whole)
 
 
-def _is_object(raw: msgspec.Raw) -> bool:
+def is_object(raw: msgspec.Raw) -> bool:
+    """Whether a JSON value is an object, by its first byte."""
     return bytes(memoryview(raw)[:1]) == b"{"
 
 
@@ -168,13 +165,13 @@ class _Reading:
 
     def commands(self) -> Iterator[str]:
         for name in _COMMAND_MEMBERS:
-            command = self._texts(name)
+            command = self._texts(name) if name in self._members else None
             if command:
                 yield _command_text(command, self._texts("args"))
 
     def _changed(self, raw: msgspec.Raw) -> Iterator[str]:
         """Yields the keys of `changes`, where Codex's patches have their files."""
-        if not _is_object(raw):
+        if not is_object(raw):
             return
         changes = decode(_changes, raw)
         if changes is None:
@@ -217,17 +214,18 @@ def _keep(*, paths: Sequence[str], commands: Sequence[str] = (), whole: bool = T
     """Keeps what a policy can look at in bounded time."""
     if not paths and not commands:
         return NOTHING if whole else UNREADABLE
+    if len(paths) <= 1 and len(commands) <= 1 and all(paths) and all(commands):
+        size = sum(len(name) + _OVERHEAD for name in (*paths, *commands))
+        if size <= MAX_PATH:  # nearly always
+            return Named(tuple(paths), tuple(commands), whole, size)
     kept_paths, all_paths = _bounded(paths, longest=MAX_PATH)
     kept_commands, all_commands = _bounded(commands, longest=MAX_NAMED)
-    size = sum(map(len, kept_paths + kept_commands))
-    size += _OVERHEAD * (len(kept_paths) + len(kept_commands))
+    size = sum(len(name) + _OVERHEAD for name in kept_paths + kept_commands)
     return Named(kept_paths, kept_commands, whole and all_paths and all_commands, size)
 
 
 def _bounded(names: Sequence[str], *, longest: int) -> tuple[tuple[str, ...], bool]:
     """Gives the names that there is room for, and whether those are all."""
-    if sum(map(len, names)) + _OVERHEAD * len(names) <= MAX_PATH and all(names):
-        return tuple(dict.fromkeys(names)), True  # nearly always
     kept: list[str] = []
     room = MAX_NAMED + _OVERHEAD
     whole = True

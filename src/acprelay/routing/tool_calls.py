@@ -18,9 +18,10 @@ from acprelay.routing.claims import (
     Location,
     Named,
     decode,
+    is_object,
     name_content,
+    name_input,
     name_locations,
-    read_input,
 )
 
 TOOL_KINDS = (
@@ -45,8 +46,7 @@ MAX_TITLE = 2048
 
 _ANNOUNCEMENTS = ("tool_call", "tool_call_update")
 _FINISHED = ("completed", "failed")
-_ABSENT = msgspec.Raw(b"")
-_NULL = b"null"
+_NULL = msgspec.Raw(b"null")
 _OVERHEAD = 256
 
 
@@ -76,7 +76,7 @@ class _Update(msgspec.Struct, rename="camel", gc=False):
     """What an update says of a tool call.
 
     A member that is missing or null says nothing (ACP, "Tool Calls"); one that cannot be read is
-    unset.
+    unset. A raw input that is no object is an empty one.
     """
 
     session_update: str | UnsetType | None = None
@@ -86,7 +86,7 @@ class _Update(msgspec.Struct, rename="camel", gc=False):
     status: str | UnsetType | None = None
     locations: list[Location] | UnsetType | None = None
     content: list[Content] | UnsetType | None = None
-    raw_input: msgspec.Raw = _ABSENT
+    raw_input: dict[str, msgspec.Raw] | UnsetType | None = None
 
 
 _update = msgspec.json.Decoder(_Update)
@@ -100,6 +100,7 @@ _MEMBERS: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {
     "status": ("status", _string),
     "locations": ("locations", msgspec.json.Decoder(list[Location])),
     "content": ("content", msgspec.json.Decoder(list[Content])),
+    "raw_input": ("rawInput", _members),
 }
 
 
@@ -116,17 +117,24 @@ def _read_one_by_one(update: bytes) -> _Update | None:
     members = decode(_members, update)
     if members is None:
         return None
-    read = _Update(raw_input=members.get("rawInput", _ABSENT))
+    read = _Update()
     for field, (name, decoder) in _MEMBERS.items():
-        raw = members.get(name, _ABSENT)
-        if _is_given(raw):
-            value = decode(decoder, raw)
-            setattr(read, field, UNSET if value is None else value)
+        raw = members.get(name, _NULL)
+        if raw == _NULL:
+            continue
+        value = decode(decoder, raw)
+        setattr(read, field, UNSET if value is None else value)
+    if read.raw_input is UNSET and not is_object(members["rawInput"]):
+        read.raw_input = {}
     return read
 
 
 class _Merged(msgspec.Struct, frozen=True, gc=False):
-    """One tool call so far; each member as the last update that had it left it."""
+    """One tool call so far; each member as the last update that had it left it.
+
+    Attributes:
+        size: About how many characters are kept.
+    """
 
     kind: str | None = None
     title: str | None = None
@@ -134,27 +142,27 @@ class _Merged(msgspec.Struct, frozen=True, gc=False):
     locations: Named = NOTHING
     content: Named = NOTHING
     raw_input: Named = NOTHING
+    size: int = 0
 
-    @property
-    def size(self) -> int:
-        named = self.locations.size + self.content.size + self.raw_input.size
-        return _OVERHEAD + len(self.title or "") + named
-
-    def updated(self, update: _Update) -> _Merged:
+    def updated(self, said: _Update) -> _Merged:
         """Gives what an update makes of it.
 
         A member that the update says nothing of stays as it was, any other is replaced as a whole;
         one that cannot be read is replaced too, by none, or by one that is not whole.
         """
-        kind, title, status = update.kind, update.title, update.status
-        locations, content, raw_input = update.locations, update.content, update.raw_input
+        kind, status = said.kind, said.status
+        title = self.title if said.title is None else _title(said.title)
+        locations = self.locations if said.locations is None else name_locations(said.locations)
+        content = self.content if said.content is None else name_content(said.content)
+        raw_input = self.raw_input if said.raw_input is None else name_input(said.raw_input)
         return _Merged(
             self.kind if kind is None else _kind(kind),
-            self.title if title is None else _title(title),
+            title,
             self.is_finished if status is None else status in _FINISHED,
-            self.locations if locations is None else name_locations(locations),
-            self.content if content is None else name_content(content),
-            read_input(raw_input) if _is_given(raw_input) else self.raw_input,
+            locations,
+            content,
+            raw_input,
+            _OVERHEAD + len(title or "") + locations.size + content.size + raw_input.size,
         )
 
     def as_tool_call(self, tool_call_id: str | None) -> ToolCall:
@@ -245,11 +253,6 @@ class ToolCalls:
             return _NOTHING
         self._chars -= len(tool_call_id) + known.size
         return known
-
-
-def _is_given(raw: msgspec.Raw) -> bool:
-    """Whether an update has a member: null is as good as none (ACP, "Tool Calls")."""
-    return len(raw) > 0 and (len(raw) != len(_NULL) or bytes(raw) != _NULL)
 
 
 def _identity(update: _Update) -> str | None:
