@@ -8,7 +8,7 @@ stand, and nothing of what they mean.
 from __future__ import annotations
 
 from acprelay.wire.envelope import ARRAY, NULL, OBJECT, Envelope, MessageKind
-from acprelay.wire.messages import json_string
+from acprelay.wire.messages import json_name, json_string
 from acprelay.wire.objects import Members, Span
 
 _RESPONSE = MessageKind.RESPONSE
@@ -84,7 +84,7 @@ def _rewrite_usual(
     else:
         end = top["result" if envelope.kind is _RESPONSE else "params"][1] - 1
         entry = b',"_meta":{"acprelay":%b}' % stamp
-    quoted = json_string(session_id)
+    quoted = json_name(session_id)
     if id_ is None or "id" not in top:
         return b"".join((raw[:start], quoted, raw[stop:end], entry, raw[end:]))
     begin, at = top["id"]
