@@ -345,6 +345,19 @@ class TestAnswering:
             assert scene.answer("ann", SELECT % (b'"g-%d"' % n, b"yes"))
         assert scene.agent_gets() == [SELECT % (agent_id, b"yes") for agent_id in reversed(IDS)]
 
+    @pytest.mark.parametrize("option_id", [b"yes-again", b"y" * 4096])
+    def test_an_option_is_chosen_however_long_its_id_is(
+        self, scene: Scene, option_id: bytes
+    ) -> None:
+        scene.join("ann")
+        for n in (1, 2):
+            scene.ask((ASK % b"0").replace(b'"yes"', b'"%b"' % option_id))
+            assert scene.answer("ann", SELECT % (b'"g-%d"' % n, option_id))
+        assert scene.agent_gets() == [SELECT % (b"0", option_id)] * 2
+        scene.ask(ASK % b"0")
+        assert scene.answer("ann", SELECT % (b'"g-3"', option_id))
+        assert scene.agent_gets() == []
+
     def test_an_agent_that_uses_an_open_id_again_has_two_asks(self, scene: Scene) -> None:
         scene.join("ann").ask(ASK % b"0")
         scene.ask(ASK % b"0")

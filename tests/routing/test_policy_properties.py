@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from acprelay.routing.policy import Action, Policy, Rule, Subject, choose
 from acprelay.routing.tool_calls import ToolCall, ToolCalls
@@ -54,15 +55,15 @@ def strictness(policy: Policy, subject: Subject) -> int:
 def without(subject: Subject, condition: str) -> Subject:
     match condition:
         case "agent":
-            return replace(subject, agent="")
+            return structs.replace(subject, agent="")
         case "role":
-            return replace(subject, role="")
+            return structs.replace(subject, role="")
         case "kind":
-            return replace(subject, kind=None)
+            return structs.replace(subject, kind=None)
         case "path":
-            return replace(subject, paths=())
+            return structs.replace(subject, paths=())
         case _:
-            return replace(subject, commands=(), title=None)
+            return structs.replace(subject, commands=(), title=None)
 
 
 @pytest.mark.requirement("policy.missing-fields-never-allow")
@@ -111,7 +112,7 @@ def test_another_rule_that_asks_never_allows_what_was_not_allowed(
 
 @given(policies, subjects)
 def test_what_is_not_whole_is_never_allowed(policy: Policy, subject: Subject) -> None:
-    assert policy.decide(replace(subject, whole=False)).action is not Action.ALLOW
+    assert policy.decide(structs.replace(subject, whole=False)).action is not Action.ALLOW
 
 
 @given(some(["**", "/etc/*", "src/*", "a"]), subjects, st.sampled_from(PATHS))
@@ -119,7 +120,7 @@ def test_naming_another_path_never_makes_a_rule_allow(
     patterns: tuple[str, ...], subject: Subject, path: str
 ) -> None:
     policy = Policy((Rule(action=Action.ALLOW, path=(*patterns, "b")),))
-    more = replace(subject, paths=(*subject.paths, path))
+    more = structs.replace(subject, paths=(*subject.paths, path))
     if subject.paths and policy.decide(more).action is Action.ALLOW:
         assert policy.decide(subject).action is Action.ALLOW
 
@@ -129,7 +130,7 @@ def test_a_second_command_behind_an_allowed_one_is_not_allowed(
     subject: Subject, metacharacter: str
 ) -> None:
     policy = Policy((Rule(action=Action.ALLOW, command=("*", "git *")),))
-    injected = replace(subject, commands=(f"git status {metacharacter} rm a",))
+    injected = structs.replace(subject, commands=(f"git status {metacharacter} rm a",))
     assert policy.decide(injected).action is Action.ASK
 
 

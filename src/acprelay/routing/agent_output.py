@@ -178,9 +178,10 @@ class AgentOutput:
         self._publisher.publish(envelope, own_session_id=own_session_id)
 
     def _observe(self, kind: str, update: bytes, *, is_own: bool = True) -> None:
-        self._asks.observe(kind, update)
         if is_own and self._snapshot.observe(kind, update):
             self.snapshot_changed = True
+        else:
+            self._asks.observe(kind, update)
 
     def _receive_answer(self, envelope: Envelope) -> None:
         request = self._requests.settle(envelope.id or b"")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from acprelay.errors import InvalidParams
 from acprelay.routing.frames import NOTICE, error_fields, marker
-from acprelay.wire import Envelope, json_string, rewrite
+from acprelay.wire import Envelope, json_name, json_string, rewrite
+from acprelay.wire.envelope import OBJECT
 
 
 def lane_stamp(generation: str, agent_session_id: str | None = None) -> bytes:
@@ -17,7 +18,7 @@ def lane_stamp(generation: str, agent_session_id: str | None = None) -> bytes:
         generation: That of the conversation's log.
         agent_session_id: What the agent called the session, where that is not its own session's id.
     """
-    stamp = b'{"generation":' + json_string(generation)
+    stamp = b'{"generation":' + json_name(generation)
     if agent_session_id is not None:
         stamp += b',"agentSessionId":' + json_string(agent_session_id)
     return stamp + b"}"
@@ -46,7 +47,8 @@ def ask_frame(
     is_foreign = envelope.session_id not in (None, own_session_id)
     stamp = lane_stamp(generation, envelope.session_id if is_foreign else None)
     # A request without params stays one, and those of an array have no room.
-    has_room = (envelope.member("params") or b"").startswith(b"{")
+    params = envelope.top.get("params")
+    has_room = params is not None and envelope.raw[params[0]] == OBJECT
     return rewrite(
         envelope,
         id=ask_id,

@@ -313,8 +313,10 @@ class Asks:
         if method == PERMISSION:
             request = read_request(envelope)
             permission = Permission(request, self._referee.rule(request))
+        ask_id = f"{self._prefix}-{self._minted}"
         return Ask(
-            id=f"{self._prefix}-{self._minted}",
+            id=ask_id,
+            raw_id=json_string(ask_id),
             agent_id=envelope.id or b"null",
             method=method,
             turn=turn,

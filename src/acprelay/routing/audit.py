@@ -6,12 +6,14 @@ An entry is a value, and one line of JSON. This module knows no file.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import StrEnum
 
-from acprelay.routing.policy import Subject, Verdict
+import msgspec
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+from acprelay.routing.policy import Subject, Verdict
+from acprelay.wire import to_json
+
+_in_ascii = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Decider(StrEnum):
@@ -32,8 +34,7 @@ class Decider(StrEnum):
         return "agent" if is_agent else self.value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a permission was decided.
 
     Attributes:
@@ -95,4 +96,5 @@ class Decision:
             "by": self.by,
             "client": self.client,
         }
-        return _encode(entry).encode()
+        line = to_json(entry)  # a quarter of json's time, but in UTF-8
+        return line if line.isascii() else _in_ascii(entry).encode()

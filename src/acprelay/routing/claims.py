@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from acprelay.wire.objects import mend
 
@@ -47,7 +48,10 @@ _PATH_MEMBERS = (
     "cwd",
     "workdir",
 )
+_PATH_NAMES = frozenset(_PATH_MEMBERS)
 _COMMAND_MEMBERS = ("command", "cmd")
+_CHANGES = "changes"
+_TELLING = _PATH_NAMES | {*_COMMAND_MEMBERS, _CHANGES}
 _SHELLS = frozenset(
     folder + name for folder in ("", "/bin/", "/usr/bin/") for name in ("sh", "bash", "dash", "zsh")
 )
@@ -61,29 +65,28 @@ class Named(msgspec.Struct, frozen=True, gc=False):
         paths: As the agent wrote them, without repeats.
         commands: Each as one text.
         whole: Whether that is all of it.
+        size: About how many characters are kept.
     """
 
     paths: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     whole: bool = True
-
-    @property
-    def size(self) -> int:
-        """About how many characters are kept."""
-        if not self.paths and not self.commands:
-            return 0
-        return sum(len(name) + _OVERHEAD for name in (*self.paths, *self.commands))
+    size: int = 0
 
 
 NOTHING = Named()
 UNREADABLE = Named(whole=False)
 
 
-class _Location(msgspec.Struct, gc=False):
+class Location(msgspec.Struct, gc=False):
+    """One of a tool call's `locations`."""
+
     path: str
 
 
-class _Content(msgspec.Struct, gc=False):
+class Content(msgspec.Struct, gc=False):
+    """One of a tool call's `content`."""
+
     type: str
     path: str | None = None
 
@@ -92,9 +95,6 @@ class _Change(msgspec.Struct, gc=False):
     move_path: str | None = None
 
 
-_locations = msgspec.json.Decoder(list[_Location])
-_contents = msgspec.json.Decoder(list[_Content])
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _changes = msgspec.json.Decoder(dict[str, _Change])
 _texts = msgspec.json.Decoder(str | list[str] | None)
 
@@ -114,37 +114,35 @@ def decode(decoder: msgspec.json.Decoder[_T], raw: bytes | msgspec.Raw) -> _T | 
         return None if mended == text else decode(decoder, mended)
 
 
-def read_locations(raw: msgspec.Raw) -> Named:
-    """Reads a tool call's `locations`."""
-    locations = decode(_locations, raw)
-    if locations is None:
+def name_locations(locations: Sequence[Location] | UnsetType) -> Named:
+    """Tells what a tool call's `locations` name; unset are such as cannot be read."""
+    if locations is UNSET:
         return UNREADABLE
     return _keep(paths=[location.path for location in locations])
 
 
-def read_content(raw: msgspec.Raw) -> Named:
-    """Reads a tool call's `content`: the paths of its diffs."""
-    contents = decode(_contents, raw)
-    if contents is None:
+def name_content(contents: Sequence[Content] | UnsetType) -> Named:
+    """Tells what a tool call's `content` names, which are the paths of its diffs; likewise."""
+    if contents is UNSET:
         return UNREADABLE
     diffs = [content.path for content in contents if content.type == "diff"]
     return _keep(paths=[path for path in diffs if path is not None], whole=None not in diffs)
 
 
-def read_input(raw: msgspec.Raw) -> Named:
-    """Reads a tool call's `rawInput`; one that is no object names nothing."""
-    if not _is_object(raw):
-        return NOTHING
-    members = decode(_members, raw)
-    if members is None:
+def name_input(members: Mapping[str, msgspec.Raw] | UnsetType) -> Named:
+    """Tells what the members of a tool call's `rawInput` name; likewise."""
+    if members is UNSET:
         return UNREADABLE
+    if _TELLING.isdisjoint(members):
+        return NOTHING
     reading = _Reading(members)
     paths = [*reading.paths()]
     commands = [text.strip() for text in reading.commands()]
     return _keep(paths=paths, commands=commands, whole=reading.whole)
 
 
-def _is_object(raw: msgspec.Raw) -> bool:
+def is_object(raw: msgspec.Raw) -> bool:
+    """Whether a JSON value is an object, by its first byte."""
     return bytes(memoryview(raw)[:1]) == b"{"
 
 
@@ -156,24 +154,24 @@ class _Reading:
         self.whole = True
 
     def paths(self) -> Iterator[str]:
-        for name in [name for name in _PATH_MEMBERS if name in self._members]:
+        for name in sorted(_PATH_NAMES.intersection(self._members), key=_PATH_MEMBERS.index):
             match self._texts(name):
                 case str(path):
                     yield path
                 case list(paths):
                     yield from paths
-        yield from self._changed()
+        if _CHANGES in self._members:
+            yield from self._changed(self._members[_CHANGES])
 
     def commands(self) -> Iterator[str]:
         for name in _COMMAND_MEMBERS:
-            command = self._texts(name)
+            command = self._texts(name) if name in self._members else None
             if command:
                 yield _command_text(command, self._texts("args"))
 
-    def _changed(self) -> Iterator[str]:
+    def _changed(self, raw: msgspec.Raw) -> Iterator[str]:
         """Yields the keys of `changes`, where Codex's patches have their files."""
-        raw = self._members.get("changes")
-        if raw is None or not _is_object(raw):
+        if not is_object(raw):
             return
         changes = decode(_changes, raw)
         if changes is None:
@@ -216,9 +214,14 @@ def _keep(*, paths: Sequence[str], commands: Sequence[str] = (), whole: bool = T
     """Keeps what a policy can look at in bounded time."""
     if not paths and not commands:
         return NOTHING if whole else UNREADABLE
+    if len(paths) <= 1 and len(commands) <= 1 and all(paths) and all(commands):
+        size = sum(len(name) + _OVERHEAD for name in (*paths, *commands))
+        if size <= MAX_PATH:  # nearly always
+            return Named(tuple(paths), tuple(commands), whole, size)
     kept_paths, all_paths = _bounded(paths, longest=MAX_PATH)
     kept_commands, all_commands = _bounded(commands, longest=MAX_NAMED)
-    return Named(kept_paths, kept_commands, whole and all_paths and all_commands)
+    size = sum(len(name) + _OVERHEAD for name in kept_paths + kept_commands)
+    return Named(kept_paths, kept_commands, whole and all_paths and all_commands, size)
 
 
 def _bounded(names: Sequence[str], *, longest: int) -> tuple[tuple[str, ...], bool]:

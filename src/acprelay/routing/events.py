@@ -67,8 +67,7 @@ class TurnEnded(msgspec.Struct, frozen=True):
     outcome: TurnOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class AskDecided:
+class AskDecided(msgspec.Struct, frozen=True):
     """A permission was decided, and the audit log is to have it.
 
     Attributes:

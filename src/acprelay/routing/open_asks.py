@@ -7,7 +7,6 @@ This module does not know who is to be asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -31,8 +30,7 @@ PERMISSION = "session/request_permission"
 ELICITATION = "elicitation/create"
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(msgspec.Struct, frozen=True, gc=False):
     """What makes an ask a permission.
 
     Attributes:
@@ -44,8 +42,7 @@ class Permission:
     ruling: Ruling
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True, gc=False):
     """How an ask ends.
 
     Attributes:
@@ -63,12 +60,12 @@ class Ending:
     client: str | None = None
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, eq=False, kw_only=True):
     """An agent's request.
 
     Attributes:
         id: The relay's id for it: the same for every client.
+        raw_id: The same as JSON-RPC has it: a string.
         agent_id: The agent's own id for it, raw.
         method: What is asked.
         turn: The turn that it belongs to, if it does.
@@ -81,10 +78,10 @@ class Ask:
         offered: Who was ever asked.
         waiting: Who was asked and has neither answered nor left, in the order of asking.
         cancelled: How a permission ends once everybody abstains, where a client said `cancelled`.
-        raw_id: Its id as JSON-RPC has it: a string.
     """
 
     id: str
+    raw_id: bytes
     agent_id: bytes
     method: str
     turn: str | None
@@ -94,13 +91,9 @@ class Ask:
     asked_at: float
     frame: bytes = b""
     deadline_at: float | None = None
-    offered: set[str] = field(default_factory=set)
-    waiting: dict[str, None] = field(default_factory=dict)
+    offered: set[str] = msgspec.field(default_factory=set)
+    waiting: dict[str, None] = msgspec.field(default_factory=dict)
     cancelled: Ending | None = None
-    raw_id: bytes = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.raw_id = json_string(self.id)
 
     @property
     def conclusion(self) -> Ending | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -18,11 +18,16 @@ from acprelay.wire.objects import read_members
 
 _decode = msgspec.json.Decoder().decode
 
+_NOWHERE = (0, 0)
+
+# An agent offers the same options again and again, and few outcomes are possible.
+_MOST_KNOWN = 64
+_LONGEST_KNOWN = 1024
+
 _HINT = "answer with the outcome selected and the optionId of an offered option, or with cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class PermissionRequest:
+class PermissionRequest(msgspec.Struct, frozen=True, gc=False):
     """What an agent asks permission for.
 
     Attributes:
@@ -42,7 +47,7 @@ def read_request(envelope: Envelope) -> PermissionRequest:
     """Reads a permission request; never raises, whatever an agent has written."""
     options = envelope.member("params", "options")
     tool_call = envelope.member("params", "toolCall")
-    return PermissionRequest(tool_call, _tool_call_id(envelope), options, _option_ids(options))
+    return PermissionRequest(tool_call, _tool_call_id(tool_call), options, _option_ids(options))
 
 
 def read_outcome(answer: Envelope, option_ids: Collection[str]) -> str | None:
@@ -59,7 +64,7 @@ def read_outcome(answer: Envelope, option_ids: Collection[str]) -> str | None:
         InvalidParams: It is neither, or the option was not offered.
     """
     try:
-        outcome, option_id = _read_outcome(answer.member("result", "outcome") or b"null")
+        outcome, option_id = _outcome(answer.member("result", "outcome") or b"null")
     except RemoteProtocolError as error:
         raise InvalidParams(f"cannot read an answer: {error.message}", hint=_HINT) from error
     if outcome == "cancelled":
@@ -90,19 +95,21 @@ def _read_outcome(raw: bytes) -> tuple[str | None, str | None]:
         return None, None
     members = read_members(raw)
     names = ("outcome", "optionId")
-    outcome, option_id = (_text(raw[slice(*members.get(name, (0, 0)))]) for name in names)
+    outcome, option_id = (_text(raw[slice(*members.get(name, _NOWHERE))]) for name in names)
     return outcome, option_id
 
 
-def _tool_call_id(envelope: Envelope) -> bytes | None:
+def _tool_call_id(tool_call: bytes | None) -> bytes | None:
+    if tool_call is None or not tool_call.startswith(b"{"):
+        return None
     try:
-        raw = envelope.member("params", "toolCall", "toolCallId")
+        raw = tool_call[slice(*read_members(tool_call).get("toolCallId", _NOWHERE))]
     except RemoteProtocolError:
         return None
-    return raw if raw is not None and raw.startswith(b'"') else None
+    return raw if raw.startswith(b'"') else None
 
 
-def _option_ids(raw: bytes | None) -> frozenset[str]:
+def _read_option_ids(raw: bytes) -> frozenset[str]:
     options = _value(raw)
     ids = [
         option.get("optionId")
@@ -112,12 +119,12 @@ def _option_ids(raw: bytes | None) -> frozenset[str]:
     return frozenset(option_id for option_id in ids if isinstance(option_id, str))
 
 
-def _text(raw: bytes | None) -> str | None:
+def _text(raw: bytes) -> str | None:
     value = _value(raw)
     return value if isinstance(value, str) else None
 
 
-def _value(raw: bytes | None) -> object:
+def _value(raw: bytes) -> object:
     """Reads JSON with all its escapes, lone surrogates included."""
     text = raw or b"null"
     try:
@@ -128,3 +135,17 @@ def _value(raw: bytes | None) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+_known_outcome = lru_cache(maxsize=_MOST_KNOWN)(_read_outcome)
+_known_option_ids = lru_cache(maxsize=_MOST_KNOWN)(_read_option_ids)
+
+
+def _outcome(raw: bytes) -> tuple[str | None, str | None]:
+    return _known_outcome(raw) if len(raw) <= _LONGEST_KNOWN else _read_outcome(raw)
+
+
+def _option_ids(raw: bytes | None) -> frozenset[str]:
+    if raw is None:
+        return frozenset()
+    return _known_option_ids(raw) if len(raw) <= _LONGEST_KNOWN else _read_option_ids(raw)

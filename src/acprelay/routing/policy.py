@@ -12,6 +12,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+
+import msgspec
 
 from acprelay.routing import conditions
 from acprelay.routing.conditions import Finding
@@ -59,8 +62,7 @@ class Rule:
     command: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a policy decides about: a tool call, whose it is and where.
 
     Attributes:
@@ -101,8 +103,7 @@ def subject_of(tool_call: ToolCall, *, agent: str, role: str, cwd: str) -> Subje
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Considered:
+class Considered(msgspec.Struct, frozen=True, gc=False):
     """What one rule made of a subject.
 
     Attributes:
@@ -118,8 +119,7 @@ class Considered:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What a policy decided.
 
     Attributes:
@@ -173,9 +173,9 @@ class _Examination:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self.obstacle = self._find_obstacle()
 
-    def _find_obstacle(self) -> str:
+    @cached_property
+    def obstacle(self) -> str:
         """Says why nothing can be allowed; empty where something can."""
         if not self._subject.whole:
             return "a part of the tool call is malformed or too large"

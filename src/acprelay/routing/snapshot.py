@@ -33,6 +33,7 @@ _ESSENTIAL = {
     _USAGE: ("used", b"-0123456789"),
 }
 _ORDER = (*_ESSENTIAL, _INFO)
+_KINDS = frozenset(_ORDER)
 _INFO_MEMBERS = ("title", "updatedAt")
 
 # How deep JSON may nest depends on the caller's stack, and what is kept is read again elsewhere,
@@ -109,7 +110,7 @@ class Snapshot:
         Returns:
             Whether it is of a kind that is kept here.
         """
-        if kind not in _ORDER:
+        if kind not in _KINDS:
             return False
         self._unread.append((kind, update))
         self._unread_bytes += len(update)

@@ -7,17 +7,21 @@ Nothing here raises on what an agent sends. This module does not know what is de
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from acprelay.routing.claims import (
     NOTHING,
+    Content,
+    Location,
     Named,
     decode,
-    read_content,
-    read_input,
-    read_locations,
+    is_object,
+    name_content,
+    name_input,
+    name_locations,
 )
 
 TOOL_KINDS = (
@@ -40,14 +44,13 @@ MAX_ID = 1024
 MAX_TITLE = 2048
 """The most characters of a title; a longer one is cut, and ends with an ellipsis."""
 
+_ANNOUNCEMENTS = ("tool_call", "tool_call_update")
 _FINISHED = ("completed", "failed")
-_ABSENT = msgspec.Raw(b"")
-_NULL = b"null"
+_NULL = msgspec.Raw(b"null")
 _OVERHEAD = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an agent claims about a tool call.
 
     Attributes:
@@ -69,23 +72,69 @@ class ToolCall:
     whole: bool = True
 
 
-class _Members(msgspec.Struct, rename="camel", gc=False):
-    session_update: msgspec.Raw = _ABSENT
-    tool_call_id: msgspec.Raw = _ABSENT
-    kind: msgspec.Raw = _ABSENT
-    title: msgspec.Raw = _ABSENT
-    status: msgspec.Raw = _ABSENT
-    locations: msgspec.Raw = _ABSENT
-    content: msgspec.Raw = _ABSENT
-    raw_input: msgspec.Raw = _ABSENT
+class _Update(msgspec.Struct, rename="camel", gc=False):
+    """What an update says of a tool call.
+
+    A member that is missing or null says nothing (ACP, "Tool Calls"); one that cannot be read is
+    unset. A raw input that is no object is an empty one.
+    """
+
+    session_update: str | UnsetType | None = None
+    tool_call_id: str | UnsetType | None = None
+    kind: str | UnsetType | None = None
+    title: str | UnsetType | None = None
+    status: str | UnsetType | None = None
+    locations: list[Location] | UnsetType | None = None
+    content: list[Content] | UnsetType | None = None
+    raw_input: dict[str, msgspec.Raw] | UnsetType | None = None
 
 
-_members = msgspec.json.Decoder(_Members)
+_update = msgspec.json.Decoder(_Update)
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _string = msgspec.json.Decoder(str)
+_MEMBERS: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {
+    "session_update": ("sessionUpdate", _string),
+    "tool_call_id": ("toolCallId", _string),
+    "kind": ("kind", _string),
+    "title": ("title", _string),
+    "status": ("status", _string),
+    "locations": ("locations", msgspec.json.Decoder(list[Location])),
+    "content": ("content", msgspec.json.Decoder(list[Content])),
+    "raw_input": ("rawInput", _members),
+}
+
+
+def _read(update: bytes) -> _Update | None:
+    """Reads an update; None where it is no object, or nests too deeply."""
+    try:
+        return _update.decode(update)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_one_by_one(update)
+
+
+def _read_one_by_one(update: bytes) -> _Update | None:
+    """Reads an update of which a member is not what it should be."""
+    members = decode(_members, update)
+    if members is None:
+        return None
+    read = _Update()
+    for field, (name, decoder) in _MEMBERS.items():
+        raw = members.get(name, _NULL)
+        if raw == _NULL:
+            continue
+        value = decode(decoder, raw)
+        setattr(read, field, UNSET if value is None else value)
+    if read.raw_input is UNSET and not is_object(members["rawInput"]):
+        read.raw_input = {}
+    return read
 
 
 class _Merged(msgspec.Struct, frozen=True, gc=False):
-    """One tool call so far; each member as the last update that had it left it."""
+    """One tool call so far; each member as the last update that had it left it.
+
+    Attributes:
+        size: About how many characters are kept.
+    """
 
     kind: str | None = None
     title: str | None = None
@@ -93,39 +142,45 @@ class _Merged(msgspec.Struct, frozen=True, gc=False):
     locations: Named = NOTHING
     content: Named = NOTHING
     raw_input: Named = NOTHING
+    size: int = 0
 
-    @property
-    def size(self) -> int:
-        named = self.locations.size + self.content.size + self.raw_input.size
-        return _OVERHEAD + len(self.title or "") + named
-
-    def updated(self, members: _Members) -> _Merged:
+    def updated(self, said: _Update) -> _Merged:
         """Gives what an update makes of it.
 
-        A member that is missing or null stays as it was, any other is replaced as a whole; one that
-        cannot be read is replaced too, by none, or by one that is not whole.
+        A member that the update says nothing of stays as it was, any other is replaced as a whole;
+        one that cannot be read is replaced too, by none, or by one that is not whole.
         """
-        kind, title, status = members.kind, members.title, members.status
-        locations, content, raw_input = members.locations, members.content, members.raw_input
+        kind, status = said.kind, said.status
+        title = self.title if said.title is None else _title(said.title)
+        locations = self.locations if said.locations is None else name_locations(said.locations)
+        content = self.content if said.content is None else name_content(said.content)
+        raw_input = self.raw_input if said.raw_input is None else name_input(said.raw_input)
         return _Merged(
-            _kind(kind) if _is_given(kind) else self.kind,
-            _title(title) if _is_given(title) else self.title,
-            _text(status) in _FINISHED if _is_given(status) else self.is_finished,
-            read_locations(locations) if _is_given(locations) else self.locations,
-            read_content(content) if _is_given(content) else self.content,
-            read_input(raw_input) if _is_given(raw_input) else self.raw_input,
+            self.kind if kind is None else _kind(kind),
+            title,
+            self.is_finished if status is None else status in _FINISHED,
+            locations,
+            content,
+            raw_input,
+            _OVERHEAD + len(title or "") + locations.size + content.size + raw_input.size,
         )
 
     def as_tool_call(self, tool_call_id: str | None) -> ToolCall:
-        named = (self.locations, self.content, self.raw_input)
+        locations, content, raw_input = self.locations, self.content, self.raw_input
         return ToolCall(
             tool_call_id=tool_call_id,
             kind=self.kind,
             title=self.title,
-            paths=tuple(dict.fromkeys(path for part in named for path in part.paths)),
-            commands=self.raw_input.commands,
-            whole=tool_call_id is not None and all(part.whole for part in named),
+            paths=tuple(dict.fromkeys(locations.paths + content.paths + raw_input.paths)),
+            commands=raw_input.commands,
+            whole=tool_call_id is not None
+            and locations.whole
+            and content.whole
+            and raw_input.whole,
         )
+
+
+_NOTHING = _Merged()
 
 
 class ToolCalls:
@@ -158,17 +213,16 @@ class ToolCalls:
         Args:
             update: The raw JSON of `params.update`.
         """
-        members = decode(_members, update)
-        if members is None:
+        read = _read(update)
+        if read is None or read.session_update not in _ANNOUNCEMENTS:
             return
-        announcement = _text(members.session_update)
-        tool_call_id = _identity(members)
-        if tool_call_id is None or announcement not in ("tool_call", "tool_call_update"):
+        tool_call_id = _identity(read)
+        if tool_call_id is None:
             return
         known = self._forget(tool_call_id)
-        if announcement == "tool_call" and known.is_finished:
-            known = _Merged()
-        self._keep(tool_call_id, known.updated(members))
+        if read.session_update == "tool_call" and known.is_finished:
+            known = _NOTHING
+        self._keep(tool_call_id, known.updated(read))
 
     def merged(self, tool_call: bytes | None) -> ToolCall:
         """Gives what is known of the tool call that a permission is asked for.
@@ -177,15 +231,15 @@ class ToolCalls:
             tool_call: The raw JSON of the request's `params.toolCall`, which counts as the call's
                 latest update and is not kept; None where there is none.
         """
-        members = decode(_members, tool_call or b"")
-        if members is None:
+        read = _read(tool_call or b"")
+        if read is None:
             return ToolCall(whole=False)
-        tool_call_id = _identity(members)
-        known = self._lookup(tool_call_id) if tool_call_id is not None else _Merged()
-        return known.updated(members).as_tool_call(tool_call_id)
+        tool_call_id = _identity(read)
+        known = self._lookup(tool_call_id) if tool_call_id is not None else _NOTHING
+        return known.updated(read).as_tool_call(tool_call_id)
 
     def _lookup(self, tool_call_id: str) -> _Merged:
-        return self._open.get(tool_call_id) or self._finished.get(tool_call_id) or _Merged()
+        return self._open.get(tool_call_id) or self._finished.get(tool_call_id) or _NOTHING
 
     def _keep(self, tool_call_id: str, merged: _Merged) -> None:
         (self._finished if merged.is_finished else self._open)[tool_call_id] = merged
@@ -196,32 +250,21 @@ class ToolCalls:
     def _forget(self, tool_call_id: str) -> _Merged:
         known = self._open.pop(tool_call_id, None) or self._finished.pop(tool_call_id, None)
         if known is None:
-            return _Merged()
+            return _NOTHING
         self._chars -= len(tool_call_id) + known.size
         return known
 
 
-def _is_given(raw: msgspec.Raw) -> bool:
-    """Whether an update has a member: null is as good as none (ACP, "Tool Calls")."""
-    return len(raw) > 0 and (len(raw) != len(_NULL) or bytes(raw) != _NULL)
-
-
-def _identity(members: _Members) -> str | None:
-    tool_call_id = _text(members.tool_call_id)
+def _identity(update: _Update) -> str | None:
+    tool_call_id = update.tool_call_id
     return tool_call_id if tool_call_id and len(tool_call_id) <= MAX_ID else None
 
 
-def _kind(raw: msgspec.Raw) -> str | None:
-    kind = _text(raw)
+def _kind(kind: str | UnsetType) -> str | None:
     return kind if kind in TOOL_KINDS else None
 
 
-def _title(raw: msgspec.Raw) -> str | None:
-    title = _text(raw)
-    if title is None or len(title) <= MAX_TITLE:
-        return title
-    return title[: MAX_TITLE - 1] + "…"
-
-
-def _text(raw: msgspec.Raw) -> str | None:
-    return decode(_string, raw)
+def _title(title: str | UnsetType) -> str | None:
+    if title is UNSET:
+        return None
+    return title if len(title) <= MAX_TITLE else title[: MAX_TITLE - 1] + "…"

@@ -109,10 +109,11 @@ class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
         Raises:
             InvalidRequest: A name occurs twice in an object on the way.
         """
-        value = _find(self.raw, self.top, name)
-        if path and value is not None and name == self.body_name:
+        if path and name == self.body_name:
             value = _find(self.raw, self.body, path[0])  # read already
             path = path[1:]
+        else:
+            value = _find(self.raw, self.top, name)
         for key in path:
             if value is None or value[0] != OBJECT:
                 return None

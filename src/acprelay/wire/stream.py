@@ -9,8 +9,9 @@ long way.
 
 What the value itself says matters little on this way. Most of a stream are pieces of messages and
 thoughts, of which the relay reads nothing more; they are told by the bytes that the value begins or
-ends with. Where shapes alternate, the kind of each update is read, and those of which the relay has
-to take note are handed on; a client's own words, which an agent may repeat, take the long way.
+ends with. Where shapes alternate, the kind of each update is read that does not begin so, and those
+of which the relay has to take note are handed on; a client's own words, which an agent may repeat,
+take the long way.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ _FEW = 3
 # Lines up to so many bytes are cheaper to copy than to call something for each.
 _MAX_JOINED = 1024
 _PIECES = ("agent_message_chunk", "agent_thought_chunk")
+# Pieces as nearly all are spelt, whose kinds need not be read: names of one length.
+_BEGINNINGS = frozenset(b'{"sessionUpdate":"%b",' % kind.encode() for kind in _PIECES)
+_BEGINNING_SIZE = max(map(len, _BEGINNINGS))
 _LAST_DIGITS = 3
 _ENDINGS = [b"%03d" % number for number in range(10**_LAST_DIGITS)]
 
@@ -231,7 +235,8 @@ def _note(run: _Run) -> tuple[_Run, list[tuple[str, bytes]]]:
     """Reads the kinds of updates, up to the first that has to take the long way."""
     template, rests, sizes = run
     noted: list[tuple[str, bytes]] = []
-    for index, kind in enumerate(kinds_of(rests)):
+    others = [n for n, rest in enumerate(rests) if rest[:_BEGINNING_SIZE] not in _BEGINNINGS]
+    for index, kind in zip(others, kinds_of([rests[index] for index in others]), strict=True):
         if kind in _PIECES:
             continue
         if kind is None or kind == "user_message_chunk":
@@ -242,17 +247,12 @@ def _note(run: _Run) -> tuple[_Run, list[tuple[str, bytes]]]:
 
 def _take_whole(run: _Run) -> _Run:
     """Gives the first lines whose values are exactly one JSON value each, with no space around."""
-    template, rests, sizes = run
     if _are_whole(run):
         return run
-    if len(rests) == 1:
-        return _Run(template, [], [])
-    half = len(rests) // 2
-    first = _take_whole(_Run(template, rests[:half], sizes[:half]))
-    if len(first.rests) < half:
-        return first
-    second = _take_whole(_Run(template, rests[half:], sizes[half:]))
-    return _Run(template, first.rests + second.rests, first.sizes + second.sizes)
+    template, rests, sizes = run
+    whole = map(_is_whole, repeat(template), rests, sizes)
+    count = next((index for index, is_whole in enumerate(whole) if not is_whole), len(rests))
+    return _Run(template, rests[:count], sizes[:count])
 
 
 def _are_whole(run: _Run) -> bool:
