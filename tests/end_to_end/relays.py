@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -172,6 +174,22 @@ class RelayProcess:
     def tree(self) -> list[psutil.Process]:
         """What it has started, and what those have."""
         return self.process.children(recursive=True)
+
+    @asynccontextmanager
+    async def standing_still(self) -> AsyncIterator[None]:
+        """Has the relay, and none of its agents, do nothing for as long as the context lasts."""
+        self.process.suspend()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not await asyncio.to_thread(self._stands_still):
+                    pass
+            yield
+        finally:
+            self.process.resume()
+
+    def _stands_still(self) -> bool:
+        states = {psutil.Process(thread.id).status() for thread in self.process.threads()}
+        return states == {psutil.STATUS_STOPPED}
 
     async def kill(self) -> None:
         """Kills the relay alone, without a chance to end its agents or to write anything."""

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 from tests.end_to_end.relays import RelayProcess
 from tests.fault.clients import ENDED, WHERE, greeted, load
@@ -104,12 +103,8 @@ async def test_a_relay_that_is_stopped_and_continued_loses_and_repeats_nothing(l
         prompt = await client.begin_prompt(session_id, "/stream 3000 100")
         await client.until("session/update")
         for _ in range(3):
-            relay.process.suspend()
-            async with asyncio.timeout(PATIENCE_S):
-                while await asyncio.to_thread(relay.process.status) != psutil.STATUS_STOPPED:
-                    pass
-            request = await watcher.begin("session/list", {})  # it waits for an answer
-            relay.process.resume()
+            async with relay.standing_still():
+                request = await watcher.begin("session/list", {})  # it waits for an answer
             assert "result" in await watcher.answer_to(request)
         assert (await client.answer_to(prompt))["result"] == ENDED
         if all(entry.get("method") != "_acprelay/turn_ended" for entry in watcher.heard):
