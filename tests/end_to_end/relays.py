@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, Self
 
 import psutil
+import pytest
 from tests.server.peers import PATIENCE_S
 from tests.server.relays import count_sessions
 
@@ -70,6 +71,13 @@ async def until_no_session_is_left(base_url: str, *, but: int = 0) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await count_sessions(base_url) != but:
             pass
+
+
+def pass_time(monkeypatch: pytest.MonkeyPatch, by_s: float) -> None:
+    """Has it be so much later at once, by the clock of the event loop, which must be asyncio's."""
+    loop = asyncio.get_running_loop()
+    former = loop.time
+    monkeypatch.setattr(loop, "time", lambda: former() + by_s)
 
 
 class RelayProcess:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tests.end_to_end.relays import RelayProcess
+from tests.end_to_end.relays import RelayProcess, pass_time
 from tests.fault.clients import ENDED, WHERE, greeted, load
 from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, Message, request_http
@@ -117,13 +117,6 @@ async def test_a_relay_that_is_stopped_and_continued_loses_and_repeats_nothing(l
         assert len(seqs) >= 3000
 
 
-def sleep(monkeypatch: pytest.MonkeyPatch, for_s: float) -> None:
-    """Has the machine, by the clock of its event loop, have been asleep."""
-    loop = asyncio.get_running_loop()
-    awake = loop.time
-    monkeypatch.setattr(loop, "time", lambda: awake() + for_s)
-
-
 async def test_what_came_due_while_the_machine_slept_is_done_once_when_it_wakes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -140,7 +133,7 @@ async def test_what_came_due_while_the_machine_slept_is_done_once_when_it_wakes(
             while (await client.result("_acprelay/run", {"sessionId": session_id}))["clients"] > 1:
                 pass
 
-        sleep(monkeypatch, 2 * HOUR_S)
+        pass_time(monkeypatch, 2 * HOUR_S)
         settled = (await client.until("_acprelay/permission_settled"))["params"]
         assert (settled["ask"], settled["by"]) == (ask["id"], "deadline")
         assert (await client.answer_to(prompt))["result"] == ENDED
