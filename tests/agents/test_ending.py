@@ -33,7 +33,8 @@ TERMINATED = AgentExit(signal=15)
 _SLOW_FAREWELL = """
 import os, signal
 def leave(*_):
-    os.write(1, b"x" * 1_000_000 + b"\\n")
+    with open(1, "wb") as out:  # whole, also if it is stopped and continued meanwhile
+        out.write(b"x" * 1_000_000 + b"\\n")
     os._exit(0)
 signal.signal(signal.SIGTERM, leave)
 os.write(1, b"ready\\n")
