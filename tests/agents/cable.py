@@ -55,10 +55,10 @@ class FakeObserver:
         self.told.append(what)
         self.changed.set()
 
-    async def until(self, *told: str) -> None:
-        """Returns once exactly this was told."""
+    async def until(self, what: str, *, times: int = 1) -> None:
+        """Returns once something was told so many times."""
         async with asyncio.timeout(PATIENCE_S):
-            while self.told != list(told):
+            while self.told.count(what) < times:
                 self.changed.clear()
                 await self.changed.wait()
 

@@ -11,7 +11,9 @@ import sys
 import termios
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,6 +21,7 @@ import uvloop
 from tests.agents.cable import CabledAgent, dial_in
 
 from acprelay.agents import AgentExit, AgentLimits, AgentSpec, Catalog, StdioAgent, StdioLauncher
+from acprelay.agents.ending import Ending
 from acprelay.agents.models import MARKER
 from acprelay.wire.framing import OversizedFrame, bare
 
@@ -192,6 +195,19 @@ async def start(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     """Starts agents that are children, and agents that have dialled in."""
     async with starting(tmp_path, is_dialled=request.param == "dialled") as starter:
         yield starter
+
+
+@pytest.fixture
+def patient_endings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has agents killed only after a long time, however short the limits of a test are.
+
+    What they are told to end with is known then, also where the machine is slow.
+    """
+
+    def patient(*, limits: AgentLimits, **others: Any) -> Ending:
+        return Ending(limits=replace(limits, grace_s=PATIENCE_S), **others)
+
+    monkeypatch.setattr("acprelay.agents.program.Ending", patient)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from tests.agents.conftest import PATIENCE_S
 
 from acprelay.agents import AgentExit, AgentLimits
 from acprelay.errors import AgentError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 IMPATIENT = AgentLimits(grace_s=0.1)
+PATIENT = AgentLimits(grace_s=PATIENCE_S)
+"""For agents that do something before they end, however slow the machine is."""
+
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 KILLED = AgentExit(signal=9)
@@ -29,7 +33,8 @@ TERMINATED = AgentExit(signal=15)
 _SLOW_FAREWELL = """
 import os, signal
 def leave(*_):
-    os.write(1, b"x" * 1_000_000 + b"\\n")
+    with open(1, "wb") as out:  # whole, also if it is stopped and continued meanwhile
+        out.write(b"x" * 1_000_000 + b"\\n")
     os._exit(0)
 signal.signal(signal.SIGTERM, leave)
 os.write(1, b"ready\\n")
@@ -150,7 +155,7 @@ async def test_the_child_of_an_agent_that_ignores_sigterm_is_gone(
 async def test_a_process_born_during_the_ending_is_gone(
     start: Starter, witness: Witness, kind: str
 ) -> None:
-    agent = await start(witness.step, f"respawn={kind}", "tell=ready", "linger", limits=IMPATIENT)
+    agent = await start(witness.step, f"respawn={kind}", "tell=ready", "linger", limits=PATIENT)
     await witness.hears("ready")
     assert await agent.end() == AgentExit(returncode=0)
     assert witness.has_seen_the_end
@@ -176,7 +181,7 @@ async def test_any_number_of_callers_end_an_agent_once(
     start: Starter, sink: FakeSink, witness: Witness
 ) -> None:
     agent = await start(
-        witness.step, "child=own-session", "farewell=bye", "tell=ready", "linger", limits=IMPATIENT
+        witness.step, "child=own-session", "farewell=bye", "tell=ready", "linger", limits=PATIENT
     )
     agent.attach(sink)
     await witness.hears("ready")

@@ -48,6 +48,11 @@ def joiner(relay: Scripted, observer: FakeObserver | None = None) -> Joiner:
     )
 
 
+def give_up_once_dialled(monkeypatch: pytest.MonkeyPatch, relay: Scripted, *, times: int) -> None:
+    """Has the time that a relay is tried for be over once it was dialled so often."""
+    monkeypatch.setattr("acprelay.agents.joiner._now", lambda: float(relay.dialled >= times))
+
+
 async def test_a_relay_that_refuses_is_asked_once() -> None:
     relay = Scripted(says=RequestRefused("cannot connect: no", hint="ask"))
     with pytest.raises(RequestRefused):
@@ -55,14 +60,15 @@ async def test_a_relay_that_refuses_is_asked_once() -> None:
     assert relay.dialled == 1
 
 
-async def test_a_relay_that_cannot_be_reached_is_tried_for_a_while_and_people_are_told_once() -> (
-    None
-):
+async def test_a_relay_that_cannot_be_reached_is_tried_for_a_while_and_people_are_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     relay = Scripted(says=RelayUnreachable("cannot reach it", hint="wait"))
+    give_up_once_dialled(monkeypatch, relay, times=2)
     observer = FakeObserver()
     with pytest.raises(RelayUnreachable):
         await joiner(relay, observer).run()
-    assert relay.dialled > 1
+    assert relay.dialled == 2
     assert observer.told == ["waiting"]
 
 
@@ -80,9 +86,10 @@ async def test_what_does_not_greet_is_tried_again_and_then_given_up(
 ) -> None:
     monkeypatch.setattr("acprelay.agents.joiner._GREETING_S", 0.01)
     relay = Scripted(says=says)
+    give_up_once_dialled(monkeypatch, relay, times=2)
     with pytest.raises(RelayUnreachable, match="does not greet"):
         await joiner(relay).run()
-    assert relay.dialled > 1
+    assert relay.dialled == 2
 
 
 async def test_stopping_one_that_has_not_joined_does_nothing() -> None:

@@ -111,6 +111,7 @@ async def test_a_grandchild_that_floods_cannot_delay_the_notice(
     assert set(sink.lines) <= {b"y"}
 
 
+@pytest.mark.usefixtures("patient_endings")
 async def test_an_agent_that_closes_its_stdout_and_lives_on_is_ended(
     start: Starter, sink: FakeSink
 ) -> None:

@@ -35,6 +35,7 @@ async def test_sending_to_an_agent_that_has_exited_says_how_it_ended(
     assert caught.value.data["stderr"] == "bye"
 
 
+@pytest.mark.usefixtures("patient_endings")
 async def test_an_agent_that_closed_its_input_and_lives_on_is_ended(
     start: Starter, sink: FakeSink, witness: Witness
 ) -> None:
@@ -68,6 +69,7 @@ async def test_sending_to_an_agent_that_is_being_ended_is_refused(start: Starter
         agent.send(b"{}\n")
 
 
+@pytest.mark.usefixtures("patient_endings")
 async def test_what_waits_is_lost_when_the_agent_closes_its_input_and_it_is_ended(
     start: Starter, sink: FakeSink
 ) -> None:

@@ -132,8 +132,10 @@ class JoinProcess:
         self._popen.send_signal(number)
 
     async def wait(self) -> int:
-        """Gives its exit status, once it has ended."""
-        return await asyncio.to_thread(self._popen.wait, PATIENCE_S)
+        """Gives its exit status, once it has ended and all that it has told is known."""
+        status = await asyncio.to_thread(self._popen.wait, PATIENCE_S)
+        await asyncio.to_thread(self._reader.join, PATIENCE_S)
+        return status
 
     def _read(self) -> None:
         assert self._popen.stderr is not None

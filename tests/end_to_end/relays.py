@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 import psutil
+import pytest
 from tests.server.peers import PATIENCE_S
 from tests.server.relays import count_sessions
 
@@ -68,6 +71,13 @@ async def until_no_session_is_left(base_url: str, *, but: int = 0) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await count_sessions(base_url) != but:
             pass
+
+
+def pass_time(monkeypatch: pytest.MonkeyPatch, by_s: float) -> None:
+    """Has it be so much later at once, by the clock of the event loop, which must be asyncio's."""
+    loop = asyncio.get_running_loop()
+    former = loop.time
+    monkeypatch.setattr(loop, "time", lambda: former() + by_s)
 
 
 class RelayProcess:
@@ -172,6 +182,22 @@ class RelayProcess:
     def tree(self) -> list[psutil.Process]:
         """What it has started, and what those have."""
         return self.process.children(recursive=True)
+
+    @asynccontextmanager
+    async def standing_still(self) -> AsyncIterator[None]:
+        """Has the relay, and none of its agents, do nothing for as long as the context lasts."""
+        self.process.suspend()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not await asyncio.to_thread(self._stands_still):
+                    pass
+            yield
+        finally:
+            self.process.resume()
+
+    def _stands_still(self) -> bool:
+        states = {psutil.Process(thread.id).status() for thread in self.process.threads()}
+        return states == {psutil.STATUS_STOPPED}
 
     async def kill(self) -> None:
         """Kills the relay alone, without a chance to end its agents or to write anything."""

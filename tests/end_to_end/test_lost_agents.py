@@ -12,6 +12,7 @@ from tests.end_to_end.joining import AnyRelay
 from tests.end_to_end.relays import (
     RelayProcess,
     Witness,
+    pass_time,
     raw_agent,
     tagged,
     until_gone,
@@ -180,21 +181,24 @@ async def test_a_program_that_cannot_be_started_fails_initialize_with_a_hint() -
 @pytest.mark.requirement("supervision.start-has-a-deadline")
 @pytest.mark.parametrize("moment", ["initialize", "session/new"])
 async def test_an_agent_that_does_not_answer_in_time_is_given_up_and_ended(
-    tag: str, witness: Witness, moment: str
+    tag: str, witness: Witness, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     steps = (witness.step, "complain=I am thinking", "child=own-session")
     agent = raw_agent("hesitant", moment, *steps, tag=tag)
-    config = RelayConfig(port=0, agents=(agent,), limits=Limits(start_s=1.0))
+    config = RelayConfig(port=0, agents=(agent,), limits=Limits(start_s=600.0))
     async with serve(config) as (relay, dial):
         client = await dial()
         if moment == "initialize":
-            error = await client.error("initialize", {"protocolVersion": 1})
+            request_id = await client.begin("initialize", {"protocolVersion": 1})
+            held = await witness.hears("initialize")
         else:
             await client.initialize()
-            error = await client.error("session/new", NEW)
+            request_id = await client.begin("session/new", NEW)
+            held = await witness.hears("initialize", "session/new")
+        pass_time(monkeypatch, 600.0)
+        error = (await client.answer_to(request_id))["error"]
         assert (error["code"], error["data"]["code"]) == (-32022, "agent_unresponsive")
-        assert (error["data"]["method"], error["data"]["after_s"]) == (moment, 1.0)
+        assert (error["data"]["method"], error["data"]["after_s"]) == (moment, 600.0)
         assert error["data"]["stderr"] == "I am thinking"
-        held = await witness.hears("initialize")
         await held.sees_the_end()
         await until_no_session_is_left(relay.base_url)

@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
-from tests.end_to_end.relays import RelayProcess
+from tests.end_to_end.relays import RelayProcess, pass_time
 from tests.fault.clients import ENDED, WHERE, greeted, load
 from tests.server.clients import AcpClient
 from tests.server.peers import PATIENCE_S, Message, request_http
@@ -104,12 +103,8 @@ async def test_a_relay_that_is_stopped_and_continued_loses_and_repeats_nothing(l
         prompt = await client.begin_prompt(session_id, "/stream 3000 100")
         await client.until("session/update")
         for _ in range(3):
-            relay.process.suspend()
-            async with asyncio.timeout(PATIENCE_S):
-                while await asyncio.to_thread(relay.process.status) != psutil.STATUS_STOPPED:
-                    pass
-            request = await watcher.begin("session/list", {})  # it waits for an answer
-            relay.process.resume()
+            async with relay.standing_still():
+                request = await watcher.begin("session/list", {})  # it waits for an answer
             assert "result" in await watcher.answer_to(request)
         assert (await client.answer_to(prompt))["result"] == ENDED
         if all(entry.get("method") != "_acprelay/turn_ended" for entry in watcher.heard):
@@ -120,13 +115,6 @@ async def test_a_relay_that_is_stopped_and_continued_loses_and_repeats_nothing(l
         seqs = [stamp["seq"] for stamp in stamps if "seq" in stamp]
         assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
         assert len(seqs) >= 3000
-
-
-def sleep(monkeypatch: pytest.MonkeyPatch, for_s: float) -> None:
-    """Has the machine, by the clock of its event loop, have been asleep."""
-    loop = asyncio.get_running_loop()
-    awake = loop.time
-    monkeypatch.setattr(loop, "time", lambda: awake() + for_s)
 
 
 async def test_what_came_due_while_the_machine_slept_is_done_once_when_it_wakes(
@@ -145,7 +133,7 @@ async def test_what_came_due_while_the_machine_slept_is_done_once_when_it_wakes(
             while (await client.result("_acprelay/run", {"sessionId": session_id}))["clients"] > 1:
                 pass
 
-        sleep(monkeypatch, 2 * HOUR_S)
+        pass_time(monkeypatch, 2 * HOUR_S)
         settled = (await client.until("_acprelay/permission_settled"))["params"]
         assert (settled["ask"], settled["by"]) == (ask["id"], "deadline")
         assert (await client.answer_to(prompt))["result"] == ENDED

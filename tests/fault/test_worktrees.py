@@ -27,7 +27,7 @@ def begun(tmp_path: Path) -> Path:
 @pytest.fixture
 def project(tmp_path: Path, begun: Path) -> Path:
     repository = a_repository(tmp_path / "project")
-    git(repository, "config", "filter.slow.smudge", f'sh -c "echo > {begun}; sleep 1000"')
+    git(repository, "config", "filter.slow.smudge", f'sh -c "echo > {begun}; exec sleep 1000"')
     (repository / ".git/info/attributes").write_text("README filter=slow\n")
     return repository
 

@@ -44,7 +44,7 @@ class Desk:
 
     def __init__(self, root: Path) -> None:
         self.commands = CommandLauncher(
-            owner="test", environment=os.environ, limits=AgentLimits(grace_s=0.2)
+            owner="test", environment=os.environ, limits=AgentLimits(grace_s=PATIENCE_S)
         )
         self.desks = ServiceDesks(commands=self.commands, ids=FakeIds(), limits=Limits())
         self.desk = self.desks.open()
@@ -263,6 +263,7 @@ async def test_a_terminal_that_is_not_wanted_any_more_is_not_made(
 
 @pytest.mark.parametrize("method", [KILL, RELEASE])
 async def test_what_ends_a_command_is_not_broken_off(desk: Desk, method: str) -> None:
+    desk.commands._limits = AgentLimits(grace_s=0.2)
     name = await desk.terminal("trap '' TERM; while :; do sleep 0.01; done")
     ending = desk.ask(method, terminalId=name)
     await desk.call(READ, path="/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,6 +29,16 @@ THRICE = Rules(restarts={"fake": 3})
 AT_ONCE = Rules(stall_s=1e-9, silence_s=1e-9)
 
 OpenWorld = Callable[..., AbstractAsyncContextManager["World"]]
+
+
+@pytest.fixture(autouse=True)
+async def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has a microsecond pass whenever a supervisor asks for the time, from an hour ahead on.
+
+    So a restart comes when a test lets it come, and never by itself, however slow the machine is.
+    """
+    ticks = count(int(asyncio.get_running_loop().time() + 3600) * 1_000_000)
+    monkeypatch.setattr("acprelay.runtime.supervisor._now", lambda: next(ticks) / 1_000_000)
 
 
 def resuming(agent: FakeAgent) -> None:

@@ -259,9 +259,10 @@ async def test_who_never_says_initialize_is_closed_with_the_name_of_the_limit(
 
 
 async def test_who_has_said_initialize_may_be_silent_for_as_long_as_it_likes() -> None:
-    async with serve(config(greeting_s=0.05)) as (_, dial):
-        client, silent = await dial(), await dial.peer()
+    async with serve(config(greeting_s=1.0)) as (_, dial):
+        client = await dial()
         begun = await client.begin("initialize", {"protocolVersion": 1})
+        silent = await dial.peer()
         assert (await silent.expect_end()).code == 1008
         assert "result" in await client.answer_to(begun)
         assert await client.new_session()

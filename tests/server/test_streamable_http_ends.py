@@ -112,7 +112,7 @@ async def test_a_connection_that_is_ended_leaves_its_sessions_and_ends_its_strea
 
 @pytest.mark.requirement("http.idle-connections-are-reaped")
 async def test_a_connection_that_vanishes_is_reaped_and_its_session_stays() -> None:
-    config = RelayConfig(port=0, limits=Limits(http_idle_s=0.2, http_connections=1))
+    config = RelayConfig(port=0, limits=Limits(http_idle_s=1.0, http_connections=1))
     async with serve(config) as (relay, _):
         with HttpClient(relay.base_url) as client:
             await client.initialize()

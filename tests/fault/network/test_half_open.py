@@ -56,6 +56,7 @@ async def test_a_client_whose_machine_is_gone_is_noticed_and_leaves_its_session(
 ) -> None:
     client, observer = await dial(), await dial()
     session_id = await client.open_session()
+    await client.until("session/update")  # nothing is on its way to it any more
     await observer.initialize()
     assert await count_clients(observer, session_id) == 1
     deafen(client.peer)

@@ -30,6 +30,8 @@ class Attack(NamedTuple):
 _REFUSED = frozenset({"400", "403", "404", "405", "413", "414", "426", "431", HUNG_UP})
 _LATE = frozenset({"408", "429", HUNG_UP})
 _CUT = frozenset({"1002", "1007", "1009", HUNG_UP})
+_UNGREETED = frozenset({"1008"})
+"""None of these says `initialize`, which a relay waits for no longer than it is told to."""
 
 ATTACKS = (
     Attack(http_attacks.huge_headers, frozenset({"431", HUNG_UP})),
@@ -43,18 +45,18 @@ ATTACKS = (
     Attack(http_attacks.unread_streams, frozenset({"200", "429"})),
     Attack(http_attacks.half_open, _LATE | _REFUSED),
     Attack(http_attacks.pipelining, frozenset({"200", HUNG_UP})),
-    Attack(frame_attacks.bad_frames, _CUT),
-    Attack(frame_attacks.truncated_frames, _CUT | {"1000", "1006", "1008"}),
-    Attack(frame_attacks.fragments, _CUT | {"1000"}),
-    Attack(frame_attacks.too_large, frozenset({"1009", HUNG_UP})),
-    Attack(frame_attacks.control_floods, frozenset({"1000", HUNG_UP})),
-    Attack(frame_attacks.slow_frames, frozenset({"1008", HUNG_UP})),
-    Attack(frame_attacks.frame_noise, _CUT | {"1000", "1008"}),
+    Attack(frame_attacks.bad_frames, _CUT | _UNGREETED),
+    Attack(frame_attacks.truncated_frames, _CUT | _UNGREETED | {"1000", "1006"}),
+    Attack(frame_attacks.fragments, _CUT | _UNGREETED | {"1000"}),
+    Attack(frame_attacks.too_large, _UNGREETED | {"1009", HUNG_UP}),
+    Attack(frame_attacks.control_floods, _UNGREETED | {"1000", HUNG_UP}),
+    Attack(frame_attacks.slow_frames, _UNGREETED | {HUNG_UP}),
+    Attack(frame_attacks.frame_noise, _CUT | _UNGREETED | {"1000"}),
     Attack(message_attacks.crafted_messages, frozenset({ALIVE})),
     Attack(message_attacks.random_messages, frozenset({ALIVE})),
     Attack(message_attacks.random_bytes, frozenset({ALIVE})),
     Attack(crowds.silent_crowd, frozenset({"408", "503", HUNG_UP})),
     Attack(crowds.unfinished_crowd, frozenset({"408", "503", HUNG_UP})),
-    Attack(crowds.ungreeted_crowd, frozenset({"1008", NO_UPGRADE, HUNG_UP})),
+    Attack(crowds.ungreeted_crowd, _UNGREETED | {NO_UPGRADE, HUNG_UP}),
     Attack(crowds.churn, frozenset()),
 )
