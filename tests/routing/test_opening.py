@@ -21,7 +21,12 @@ def opening(
     *, snapshot: Snapshot | None = None, most_kept: int = 1000, method: str = "session/new"
 ) -> SessionOpening:
     return SessionOpening(
-        agent="coder", request_id=b"2", method=method, snapshot=snapshot, most_kept=most_kept
+        agent="coder",
+        request_id=b"2",
+        method=method,
+        own_session_id="own",
+        snapshot=snapshot,
+        most_kept=most_kept,
     )
 
 
@@ -78,6 +83,15 @@ def test_what_an_agent_replays_is_noted_and_not_kept() -> None:
     assert asked.kept == []
     assert snapshot.updates() == [PLAN]
     assert asked.answer is not None
+
+
+@pytest.mark.parametrize("session", [b'"sessionId":"own/sub",', b'"sessionId":null,', b""])
+def test_what_is_replayed_of_a_sub_agent_is_not_the_sessions_state(session: bytes) -> None:
+    snapshot = Snapshot()
+    asked = opening(snapshot=snapshot, method="session/load")
+    foreign = (SAID % PLAN.replace(b"[]", b"[1]")).replace(b'"sessionId":"own",', session)
+    asked.receive([SAID % PLAN, foreign, ANSWER], [])
+    assert snapshot.updates() == [PLAN]
 
 
 def test_an_agent_that_says_too_much_before_its_answer_is_given_up() -> None:

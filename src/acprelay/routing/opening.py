@@ -34,6 +34,7 @@ class SessionOpening:
         agent: The agent's name in the catalog, for messages.
         request_id: The raw id of the request.
         method: What was asked.
+        own_session_id: What the agent calls the session; None where it is new.
         snapshot: Takes note of a replay; None keeps what the agent says, for the log.
         most_kept: How many bytes are kept.
 
@@ -49,6 +50,7 @@ class SessionOpening:
         agent: str,
         request_id: bytes,
         method: str,
+        own_session_id: str | None,
         snapshot: Snapshot | None,
         most_kept: int,
     ) -> None:
@@ -58,6 +60,7 @@ class SessionOpening:
         self._agent = agent
         self._request_id = request_id
         self._method = method
+        self._own_session_id = own_session_id
         self._snapshot = snapshot
         self._most_kept = most_kept
         self._kept_bytes = 0
@@ -106,7 +109,7 @@ class SessionOpening:
             self._refuse(envelope.id or b"null", envelope.method)
         elif self._snapshot is None:
             self._keep(line)
-        else:
+        elif envelope.session_id == self._own_session_id:  # and no sub-agent's
             update = envelope.member("params", "update")
             kind = update_kind(envelope)
             if kind is not None and update is not None:

@@ -167,6 +167,7 @@ class AgentRun:
             agent=purpose.agent,
             request_id=request_id,
             method=method,
+            own_session_id=purpose.agent_session_id,
             snapshot=purpose.snapshot,
             most_kept=self._limits.early_bytes,
         )
