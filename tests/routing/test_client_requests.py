@@ -18,6 +18,8 @@ PROMPT = b'{"id":%b,"method":"session/prompt","params":{"sessionId":"s:main","pr
 DONE = b'{"id":%b,"result":{"stopReason":"end_turn"}}'
 BACKED_UP = AgentBackedUp(agent="coder", waiting=9, limit=8)
 
+DEEP = b"[" * 5000 + b"]" * 5000
+
 IDS = [b"0", b"1", b'"1"', b"1.0", b"1e0", b"-1", b'"\\u0031"', b'"\xc3\xa9"', b"null"]
 
 
@@ -201,6 +203,8 @@ class TestAnswers:
             b'{"jsonrpc":"2.0","id":2}',
             b'{"jsonrpc":"2.0","id":2,"x":1}',
             b'{"id":2,"result":{"sessionId":"own","sessionId":"own"}}',
+            b'{"id":2,"result":{"cwd":"/caf\xe9"}}',
+            b'{"id":2,"result":%b}' % DEEP,
         ],
     )
     def test_an_answer_that_cannot_be_relayed_is_an_error_for_whoever_waits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ PROMPT = b'{"id":%b,"method":"session/prompt","params":{"sessionId":"s:main","pr
 DONE = b'{"id":%b,"result":{"stopReason":"end_turn"}}'
 ASK = b'{"id":%b,"method":"_vendor/ask"}'
 EXITED = AgentExited(agent="coder", status="exit status 3", stderr="boom")
+DEEP = b"[" * 5000 + b"]" * 5000
 TOO_LARGE = FrameTooLarge(size=2000, limit=1000)
 
 
@@ -114,6 +116,33 @@ class TestOversizedFrames:
             scene.seen(4, "b", in_turn=False),
             noticed(5, TOO_LARGE, in_turn=False),
         ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [pytest.param(b'"caf\xe9"', id="not in UTF-8"), pytest.param(DEEP, id="nests too deeply")],
+)
+class TestFramesThatCannotBeRead:
+    def test_of_a_prompts_answer_the_turn_has_failed(self, open_scene: Scene, value: bytes) -> None:
+        open_scene.client("bob", PROMPT % b"1")
+        open_scene.agent(b'{"id":2,"result":{"stopReason":"end_turn","x":%b}}' % value, DONE % b"2")
+        begun, _, reply = open_scene.gets("bob")
+        assert begun == started(1, "g-1")
+        error = json.loads(reply)["error"]
+        assert error["data"]["code"] == "agent_refused"
+        assert "it answered session/prompt with a malformed message" in error["message"]
+        assert open_scene.conversation.turn is None
+
+    def test_of_an_ask_the_agent_gets_an_error(self, open_scene: Scene, value: bytes) -> None:
+        open_scene.agent(b'{"id":"q","method":"_vendor/ask","params":{"x":%b}}' % value)
+        [answer] = map(json.loads, open_scene.agent_gets())
+        assert (answer["id"], answer["error"]["code"]) == ("q", -32700)
+        assert open_scene.gets("bob") == []
+
+    def test_an_update_goes_nowhere(self, open_scene: Scene, value: bytes) -> None:
+        open_scene.agent(b'{"method":"session/update","params":{"sessionId":"own","x":%b}}' % value)
+        assert (open_scene.gets("bob"), open_scene.agent_gets()) == ([], [])
+        assert open_scene.conversation.take_oddities().noise_lines == 1
 
 
 class TestTheEndOfARun:

@@ -19,6 +19,7 @@ PLAIN = b'{"method":"session/update","params":{}}'
 UPDATE = b'{"method":"session/update","params":{"text":"_acprelay/turn_ended"}}'
 QUOTED = b'{"method":"x","params":{"turn":"a","say":"_acprelay/turn_started"}}'
 STAMP = b"{}"
+NESTED = b"[" * 5000 + b"]" * 5000
 
 
 def started(turn: str) -> bytes:
@@ -99,8 +100,11 @@ def test_what_was_marked_after_such_a_loss_has_the_last_word() -> None:
 
 
 @pytest.mark.parametrize("turn", [None, "a"])
-def test_a_record_that_does_not_know_its_place_is_believed(turn: str | None) -> None:
-    found = turns_left_open(log_of(A_TURN, [started("b")]), turn=turn, position=None)
+@pytest.mark.parametrize("position", [None, "nonsense"])
+def test_a_record_that_does_not_know_its_place_is_believed(
+    turn: str | None, position: str | None
+) -> None:
+    found = turns_left_open(log_of(A_TURN, [started("b")]), turn=turn, position=position)
     assert found == ([] if turn is None else [turn])
 
 
@@ -121,6 +125,34 @@ def test_what_is_found_damaged_meanwhile_is_passed_over() -> None:
     log = Damaged(generation="g", history_bytes=1 << 20)
     for entry in (*A_TURN, started("b")):
         log.append(text_frame(entry), 1)
+    assert turns_left_open(log, turn=None, position="g:0") == ["b"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(rb'"_acprelay/turn_ended \ud83d"', id="half a character"),
+        pytest.param(b'{"_acprelay/turn_ended":%b}' % NESTED, id="what nests deeply"),
+        pytest.param(rb'"\"method\":\"_acprelay/turn_ended\""', id="what looks like a marker"),
+    ],
+)
+def test_what_an_agent_says_is_no_marker_whatever_it_says(said: bytes) -> None:
+    update = b'{"jsonrpc":"2.0","method":"session/update","params":{"turn":"b","x":%b}}' % said
+    log = log_of(A_TURN, [started("b"), update])
+    assert turns_left_open(log, turn=None, position="g:0") == ["b"]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        pytest.param(ended("b")[:-1], id="cut off"),
+        pytest.param(ended("b").replace(b'"b"', b"[]"), id="names no turn"),
+        pytest.param(ended("b").replace(b'"b"', b'"\xff"'), id="not in UTF-8"),
+        pytest.param(ended("b").replace(b"{}", NESTED), id="nests too deeply"),
+    ],
+)
+def test_a_marker_that_cannot_be_read_is_none(damaged: bytes) -> None:
+    log = log_of(A_TURN, [started("b"), damaged])
     assert turns_left_open(log, turn=None, position="g:0") == ["b"]
 
 

@@ -21,12 +21,17 @@ def opening(
     *, snapshot: Snapshot | None = None, most_kept: int = 1000, method: str = "session/new"
 ) -> SessionOpening:
     return SessionOpening(
-        agent="coder", request_id=b"2", method=method, snapshot=snapshot, most_kept=most_kept
+        agent="coder",
+        request_id=b"2",
+        method=method,
+        own_session_id="own",
+        snapshot=snapshot,
+        most_kept=most_kept,
     )
 
 
-def oversized(head: bytes, tail: bytes = b'"}}') -> OversizedFrame:
-    return OversizedFrame(2000, head, tail, 0)
+def oversized(head: bytes, tail: bytes = b'"}}', *, index: int = 0) -> OversizedFrame:
+    return OversizedFrame(2000, head, tail, index)
 
 
 def reason(asked: SessionOpening) -> str:
@@ -40,16 +45,16 @@ def reason(asked: SessionOpening) -> str:
 @pytest.mark.requirement(
     "order.early-updates-follow-the-answer", "order.nothing-before-the-session-id"
 )
-def test_what_comes_before_the_answer_is_kept_and_what_follows_is_left() -> None:
+def test_what_an_agent_says_around_its_answer_is_kept() -> None:
     asked = opening()
-    assert asked.receive([SAID % b"1", b"noise"], []) == 2
+    asked.receive([SAID % b"1", b"noise"], [])
     is_over = [asked.is_over]
-    assert asked.receive([SAID % b"2", ANSWER, SAID % b"3", ANSWER], []) == 2
+    asked.receive([SAID % b"2", ANSWER, SAID % b"3", ANSWER], [])
     assert [*is_over, asked.is_over] == [False, True]
     assert asked.answer is not None
     assert asked.answer.raw == ANSWER
     assert asked.failure is None
-    assert asked.kept == [SAID % b"1", SAID % b"2"]
+    assert asked.kept == [SAID % b"1", SAID % b"2", SAID % b"3", ANSWER]
     assert asked.take_agent_output() == b""
 
 
@@ -65,7 +70,7 @@ def test_an_agents_refusal_is_an_answer() -> None:
 )
 def test_an_answer_to_something_else_is_none(stray: bytes) -> None:
     asked = opening()
-    assert asked.receive([stray], []) == 1
+    asked.receive([stray], [])
     assert not asked.is_over
     assert asked.kept == []
 
@@ -74,18 +79,28 @@ def test_what_an_agent_replays_is_noted_and_not_kept() -> None:
     snapshot = Snapshot()
     asked = opening(snapshot=snapshot, method="session/load", most_kept=0)
     lines = [SAID % PLAN, SAID % b'{"sessionUpdate":"agent_message_chunk"}', SAID % b"1"]
-    assert asked.receive([*lines, b'{"method":"_x","params":{}}', ANSWER], []) == 5
-    assert asked.kept == []
+    too_long = oversized(b'{"method":"session/update","params":{"x":"', index=4)
+    asked.receive([*lines, b'{"method":"_x","params":{}}', ANSWER, SAID % b"2"], [too_long])
+    assert (asked.kept, asked.skipped) == ([SAID % b"2"], [])
     assert snapshot.updates() == [PLAN]
     assert asked.answer is not None
+
+
+@pytest.mark.parametrize("session", [b'"sessionId":"own/sub",', b'"sessionId":null,', b""])
+def test_what_is_replayed_of_a_sub_agent_is_not_the_sessions_state(session: bytes) -> None:
+    snapshot = Snapshot()
+    asked = opening(snapshot=snapshot, method="session/load")
+    foreign = (SAID % PLAN.replace(b"[]", b"[1]")).replace(b'"sessionId":"own",', session)
+    asked.receive([SAID % PLAN, foreign, ANSWER], [])
+    assert snapshot.updates() == [PLAN]
 
 
 def test_an_agent_that_says_too_much_before_its_answer_is_given_up() -> None:
     size = len(SAID % b"1")
     asked = opening(most_kept=2 * size)
-    assert asked.receive([SAID % b"1"] * 2, []) == 2
+    asked.receive([SAID % b"1"] * 2, [])
     assert not asked.is_over
-    assert asked.receive([SAID % b"1", ANSWER], []) == 1
+    asked.receive([SAID % b"1", ANSWER], [])
     assert reason(asked) == (
         f"cannot use agent 'coder': it answered session/new with {3 * size} bytes of updates "
         "before its answer"
@@ -102,7 +117,7 @@ def test_an_agent_that_says_too_much_before_its_answer_is_given_up() -> None:
 )
 def test_an_answer_that_cannot_be_read_is_the_end(answer: bytes) -> None:
     asked = opening()
-    assert asked.receive([answer, ANSWER], []) == 1
+    asked.receive([answer, ANSWER], [])
     assert reason(asked).startswith(
         "cannot use agent 'coder': it answered session/new with a malformed message (cannot "
     )
@@ -120,27 +135,56 @@ def test_an_answer_over_the_limit_is_the_end(head: bytes, tail: bytes) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        b'{"method":"session/update","params":{"x":"',
-        b'{"id":3,"result":{"x":"',
-        b'{"id":3,"x":"',
-        b"prose",
-    ],
-)
-def test_anything_else_over_the_limit_goes_nowhere(head: bytes) -> None:
+def test_an_answer_over_the_limit_may_follow_what_was_said() -> None:
     asked = opening()
-    assert asked.receive([SAID % b"1", ANSWER], [oversized(head)]) == 2
+    too_long = oversized(b'{"id":2,"result":{"x":"', index=1)
+    asked.receive([SAID % b"1", ANSWER], [too_long])
+    assert reason(asked).endswith("with a result of 2000 bytes")
+
+
+NOTICED = [b'{"method":"session/update","params":{"x":"', b'{"id":3,"x":"', b"prose"]
+
+
+@pytest.mark.parametrize("head", NOTICED)
+def test_what_else_is_over_the_limit_is_kept_in_its_place_to_be_told_of(head: bytes) -> None:
+    asked = opening()
+    asked.receive([SAID % b"1"], [oversized(head)])
+    places = [0, 1, 2, 3]
+    lines = [SAID % b"2", ANSWER, SAID % b"3"]
+    asked.receive(lines, [oversized(head, index=index) for index in places])
     assert asked.answer is not None
-    assert asked.kept == [SAID % b"1"]
+    assert asked.kept == [SAID % b"1", SAID % b"2", SAID % b"3"]
+    assert asked.skipped == [oversized(head, index=index) for index in [0, 1, 2, 2, 3]]
     assert asked.take_agent_output() == b""
+
+
+def test_what_is_over_the_limit_after_the_answer_is_the_conversations_business() -> None:
+    heads = [b'{"id":2,"result":{"x":"', b'{"id":7,"method":"_x","params":{"x":"']
+    asked = opening(snapshot=Snapshot(), method="session/load", most_kept=0)
+    asked.receive([ANSWER], [oversized(head, index=1) for head in heads])
+    assert asked.answer is not None
+    assert asked.skipped == [oversized(head) for head in heads]
+    assert asked.take_agent_output() == b""
+
+
+def test_an_answer_over_the_limit_to_something_else_goes_nowhere() -> None:
+    asked = opening()
+    asked.receive([ANSWER], [oversized(b'{"id":3,"result":{"x":"')])
+    assert asked.answer is not None
+    assert asked.skipped == []
+
+
+def test_an_agent_that_says_too_much_over_the_limit_is_given_up_too() -> None:
+    asked = opening(most_kept=99)
+    head, tail = b'{"method":"_x","params":{"x":"', b"x" * 70
+    asked.receive([ANSWER], [oversized(head, tail)])
+    assert reason(asked).endswith("with 100 bytes of updates before its answer")
 
 
 @pytest.mark.parametrize("noise", [b"Starting ...", b"", b"[]", b'{"id":3,"result":1,"error":2}'])
 def test_noise_goes_nowhere(noise: bytes) -> None:
     asked = opening()
-    assert asked.receive([noise, ANSWER], []) == 2
+    asked.receive([noise, ANSWER], [])
     assert asked.answer is not None
     assert asked.kept == []
 

@@ -17,9 +17,11 @@ from acprelay.errors import RelayError, StoreError, Unavailable
 from acprelay.routing.building import Rules
 from acprelay.routing.frames import TURN_ENDED, TURN_STARTED, marker
 from acprelay.routing.log import PublicLog
+from acprelay.routing.log_memory import MemoryLog
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime import archive
 from acprelay.runtime.conversation_driver import ConversationDriver
+from acprelay.runtime.log_context import FIELDS
 from acprelay.session.models import SessionKey, SessionState
 from acprelay.storage.memory import MemoryStorage
 from acprelay.testing.agents import FakeAgent
@@ -417,7 +419,7 @@ async def test_a_conversation_that_cannot_be_read_does_not_keep_a_relay_from_sta
 
     def open_or_fail(key: SessionKey, **callbacks: object) -> object:
         if key == KEY:
-            raise StoreError("cannot read what is stored")
+            raise StoreError("cannot read what is stored", hint="look at the disk")
         return open_log(key, **callbacks)  # type: ignore[arg-type] # handed through
 
     monkeypatch.setattr(storage, "open_log", open_or_fail)
@@ -425,7 +427,58 @@ async def test_a_conversation_that_cannot_be_read_does_not_keep_a_relay_from_sta
         async with open_world(storage=storage) as world:
             assert world.record(other).turn is None
             assert world.record(KEY).turn == "turn-7"
-    assert "cannot read what is stored" in caplog.text
+    (said,) = caplog.records
+    assert said.getMessage() == "session task:main: cannot read what is stored; look at the disk"
+    assert getattr(said, FIELDS) == {"code": "store_error"}
+
+
+class LendingStorage(MemoryStorage):
+    """It takes account of which logs are open."""
+
+    def __init__(self) -> None:
+        super().__init__(ids=FakeIds(), history_bytes=1 << 20)
+        self.lent: set[SessionKey] = set()
+
+    def open_log(self, key: SessionKey, **more: object) -> MemoryLog:
+        assert key not in self.lent
+        self.lent.add(key)
+        return super().open_log(key, **more)  # type: ignore[arg-type] # handed through
+
+    def close_log(self, key: SessionKey) -> None:
+        self.lent.discard(key)
+
+
+async def test_what_goes_wrong_with_one_conversation_does_not_keep_a_relay_from_starting(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = LendingStorage()
+    other = SessionKey("other", "main")
+    storage.save(left_behind())
+    storage.save(left_behind(key=other))
+    take_up, broken = ConversationDriver.take_up, {KEY}
+
+    def take_up_or_fail(driver: ConversationDriver) -> None:
+        if driver.key in broken:
+            raise KeyError("turn-7")
+        take_up(driver)
+
+    monkeypatch.setattr(ConversationDriver, "take_up", take_up_or_fail)
+    async with open_world(storage=storage) as world:
+        assert storage.lent == {other}
+        assert world.record(other).turn is None
+        assert world.record(KEY).turn == "turn-7"
+        broken.clear()
+        client = await world.greeted()
+        await client.call("session/load", {"sessionId": str(KEY)})
+        [over] = client.markers("_acprelay/turn_ended")
+        assert over["outcome"] == "interrupted"
+    (said,) = [line for line in caplog.records if line.levelno >= logging.WARNING]
+    assert said.getMessage() == (
+        "session task:main: cannot take up what an earlier relay has left; "
+        "report this as a defect: it is tried again when somebody comes to the session"
+    )
+    assert said.exc_info is not None
+    assert getattr(said, FIELDS) == {"code": "store_error"}
 
 
 def with_a_turn_that_is_not_on_record() -> tuple[MemoryStorage, PublicLog]:

@@ -139,6 +139,28 @@ async def test_clients_are_told_what_is_otherwise_than_the_last_run_left_it(
     assert told == [{"sessionUpdate": "current_mode_update", "currentModeId": "plan"}]
 
 
+async def test_what_an_agent_replays_of_its_sub_agents_is_not_the_sessions_state(
+    world: World, client: Client, dormant: str
+) -> None:
+    def replay(agent: FakeAgent, asked: Message) -> None:
+        for session, mode in [("agent-session", "ask"), ("agent-session/sub", "yolo")]:
+            update = {"sessionUpdate": "current_mode_update", "currentModeId": mode}
+            params = {"sessionId": session, "update": update}
+            agent.say({"jsonrpc": "2.0", "method": "session/update", "params": params})
+        agent.answer(asked, {})
+
+    def replaying(agent: FakeAgent) -> None:
+        loading(agent)
+        agent.react("session/load", replay)
+
+    await program(world, replaying)
+    assert "result" in await client.answer(client.prompt(dormant))
+    told = [
+        message["params"].get("update", {}) for message in client.messages if "params" in message
+    ]
+    assert [each["currentModeId"] for each in told if "currentModeId" in each] == ["ask"]
+
+
 async def test_whatever_is_asked_of_the_agent_waits_for_the_run_in_order(
     world: World, client: Client, dormant: str
 ) -> None:

@@ -31,8 +31,9 @@ from acprelay.runtime.opening import Opening
 from acprelay.session.cleanup import NoOpCleaner
 from acprelay.session.models import Handle, Session, SessionKey, SessionSpec, SessionState
 from acprelay.storage import MemoryStorage
-from acprelay.testing.agents import FakeAgent, Message
+from acprelay.testing.agents import FakeAgent, Message, encode
 from acprelay.testing.session import FakeScheduler
+from acprelay.wire import OversizedFrame
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Client, World
@@ -134,6 +135,30 @@ async def test_what_an_agent_said_before_its_session_follows_the_reply(
     assert client.texts() == ["before session/new", "before the answer", "after the answer"]
     kinds = [message.get("method", "reply") for message in client.messages[1:]]
     assert kinds == ["reply", "session/update", "session/update", "session/update"]
+
+
+SAID = b'{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"agent-session"}}'
+
+
+async def test_what_is_over_the_limit_around_the_agents_answer_is_told_in_its_place(
+    world: World, client: Client
+) -> None:
+    def speak(agent: FakeAgent, asked: Message) -> None:
+        result = {"sessionId": "agent-session"}
+        answer = encode({"jsonrpc": "2.0", "id": asked["id"], "result": result})
+        head = b'{"jsonrpc":"2.0","method":"session/update","params":{"x":"'
+        sizes_and_places = [(11, 0), (22, 1), (33, 2), (44, 3)]
+        assert agent._sink is not None
+        agent._sink.lines_received(
+            [SAID + b"\n", answer + b"\n", SAID + b"\n"],
+            [OversizedFrame(size, head, b'"}}', place) for size, place in sizes_and_places],
+        )
+
+    world.agent.react("session/new", speak)
+    await client.open_session()
+    await world.steps_until(lambda: len(client.messages) == 2 + 6)
+    told = [each["params"].get("size", "said") for each in client.messages if "params" in each]
+    assert told == [11, "said", 22, 33, "said", 44]
 
 
 async def test_a_session_without_a_group_gets_a_minted_one(world: World) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acprelay.errors import RemoteProtocolError
+from acprelay.errors import ParseFailed, RemoteProtocolError
 from acprelay.wire import (
     MessageKind,
     TruncatedEnvelope,
@@ -20,6 +20,8 @@ from acprelay.wire import (
 REQUEST = MessageKind.REQUEST
 RESPONSE = MessageKind.RESPONSE
 LONG = b"x" * 10_000
+DEEP = b"[" * 5000 + b"]" * 5000
+E_ACUTE = '"é"'.encode()
 EDGE = 200
 
 
@@ -68,6 +70,10 @@ def ends(frame: bytes, edge: int = EDGE) -> TruncatedEnvelope:
         (b'{"id":7,,"method":"m","x":"%b"}', b"7", None, None),
         (b'{"x":NaN,"id":7,"y":"%b"}', None, None, None),
         (b'\xff{"id":7,"x":"%b"}', None, None, None),
+        # Not in UTF-8 somewhere.
+        (b'{"id":7,"result":"caf\xe9%b"}', b"7", None, RESPONSE),
+        (b'{"id":7,"x":"caf\xe9","method":"_x","params":"%b"}', b"7", "_x", REQUEST),
+        (b'{"id":"caf\xe9","method":"_x","params":"%b"}', None, "_x", None),
         (b'[{"id":7,"method":"m"},"%b"]', None, None, None),
     ],
 )
@@ -166,6 +172,34 @@ def test_a_refused_frame_may_still_tell_its_id(frame: bytes, told: TruncatedEnve
 
 
 @pytest.mark.parametrize(
+    ("frame", "told"),
+    [
+        # Not in UTF-8 somewhere.
+        (b'{"id":1,"result":"caf\xe9"}', TruncatedEnvelope(b"1", None, RESPONSE)),
+        (b'{"caf\xe9":1,"result":{},"id":"\xc3\xa9"}', TruncatedEnvelope(E_ACUTE, None, RESPONSE)),
+        (b'{"params":"caf\xe9","id":1,"method":"m"}', TruncatedEnvelope(b"1", "m", REQUEST)),
+        (b'{"id":"caf\xe9","method":"m"}', TruncatedEnvelope(None, "m", None)),
+        (b'{"caf\xe9":1,"caf\xe8":1,"id":1,"method":"m"}', TruncatedEnvelope(None, None, None)),
+        (b'{"id":1,"result":"caf\xe9"', TruncatedEnvelope(None, None, None)),
+        # Nested too deeply.
+        (b'{"id":1,"result":%b}' % DEEP, TruncatedEnvelope(b"1", None, RESPONSE)),
+        (b'{"result":%b,"id":"1"}' % DEEP, TruncatedEnvelope(b'"1"', None, RESPONSE)),
+        (b'{"id":1,"method":"m","params":%b}' % DEEP, TruncatedEnvelope(b"1", "m", REQUEST)),
+        (b'{"method":"m","params":%b,"id":1}' % DEEP, TruncatedEnvelope(b"1", "m", REQUEST)),
+        (b'{"id":1,"params":%b,"method":"m"}' % DEEP, TruncatedEnvelope(b"1", None, None)),
+        (b'{"x":"\xe9","id":1,"result":%b}' % DEEP, TruncatedEnvelope(b"1", None, RESPONSE)),
+    ],
+)
+def test_what_an_agent_wrote_may_tell_its_id_though_it_cannot_be_read(
+    frame: bytes, told: TruncatedEnvelope
+) -> None:
+    with pytest.raises(ParseFailed):
+        peek(frame)
+    assert peek_refused_of_agent(frame) == told
+    assert peek_refused(frame) == TruncatedEnvelope(None, None, None)
+
+
+@pytest.mark.parametrize(
     ("frame", "kind"),
     [
         (b'{"jsonrpc":"2.0","id":1}', RESPONSE),
@@ -173,6 +207,8 @@ def test_a_refused_frame_may_still_tell_its_id(frame: bytes, told: TruncatedEnve
         (b'{"jsonrpc":"2.0","id":1,"method":7}', REQUEST),
         (b'{"id":1}', None),
         (b'{"jsonrpc":"2.0","id":[],"method":"m"}', None),
+        (b'{"jsonrpc":"2.0","id":1,"caf\xe9":1}', RESPONSE),
+        (b'{"jsonrpc":"2.0","id":1,"params":%b,"method":"m"}' % DEEP, None),
     ],
 )
 def test_what_an_agent_wrote_and_asks_nothing_is_an_answer(

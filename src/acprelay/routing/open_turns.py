@@ -15,13 +15,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from acprelay.errors import CursorExpired
+from acprelay.errors import CursorExpired, InvalidParams
 from acprelay.routing.frames import TURN_ENDED, TURN_STARTED
 from acprelay.routing.log import Position, PublicLog
-from acprelay.wire.websocket import walk
+from acprelay.wire import notification, walk
 
 _READ_BYTES = 1024 * 1024
-_NAMES = (TURN_STARTED.encode(), TURN_ENDED.encode())
+
+# How the relay's own words of turns begin. What an agent says never does: whatever it speaks of,
+# the log has it in other methods.
+_BEGINNINGS = tuple(notification(name, b"{")[:-1] for name in (TURN_STARTED, TURN_ENDED))
 
 
 class _Params(msgspec.Struct):
@@ -33,10 +36,6 @@ class _Marker(msgspec.Struct):
     params: _Params
 
 
-class _Method(msgspec.Struct):
-    method: str
-
-
 def turns_left_open(log: PublicLog, *, turn: str | None, position: str | None) -> list[str]:
     """Tells which turns have begun and not ended, in the order that they began.
 
@@ -46,15 +45,16 @@ def turns_left_open(log: PublicLog, *, turn: str | None, position: str | None) -
     Args:
         log: The log.
         turn: The turn that runs, by the record.
-        position: Where the log was when the record was stored; None where it does not say, and its
-            word is taken.
+        position: Where the log was when the record was stored; where it does not say, or what it
+            says makes no sense, its word is taken.
 
     Raises:
         StoreError: The log cannot be read.
     """
     account = _Account(recorded=turn)
-    if position is not None:
-        _read(log, Position.parse(position), account)
+    recorded = _place(position)
+    if recorded is not None:
+        _read(log, recorded, account)
     return [each for each in (account.running, account.recorded) if each is not None]
 
 
@@ -84,6 +84,13 @@ class _Account:
             self.running = None
 
 
+def _place(position: str | None) -> Position | None:
+    try:
+        return None if position is None else Position.parse(position)
+    except InvalidParams:
+        return None
+
+
 def _read(log: PublicLog, recorded: Position, account: _Account) -> None:
     try:
         place = log.locate(recorded)
@@ -103,17 +110,23 @@ def _read(log: PublicLog, recorded: Position, account: _Account) -> None:
 
 def _take_in(blob: bytes, account: _Account, *, is_after_record: bool) -> None:
     """Takes account of the markers in a run of frames."""
-    if not any(name in blob for name in _NAMES):
+    if not any(each in blob for each in _BEGINNINGS):
         return
     for _, start, end in walk(blob):
-        message = blob[start:end]
-        if not any(name in message for name in _NAMES):
+        marker = _read_marker(blob[start:end])
+        if marker is None:
             continue
-        # An agent may have spoken the name; only the relay's own messages have it as their method.
-        if msgspec.json.decode(message, type=_Method).method not in (TURN_STARTED, TURN_ENDED):
-            continue
-        marker = msgspec.json.decode(message, type=_Marker)
         if marker.method == TURN_STARTED:
             account.start(marker.params.turn, is_after_record=is_after_record)
         else:
             account.end(marker.params.turn)
+
+
+def _read_marker(message: bytes) -> _Marker | None:
+    """Reads what the relay has said of a turn; None where that is not so, or cannot be read."""
+    if not message.startswith(_BEGINNINGS):
+        return None
+    try:
+        return msgspec.json.decode(message, type=_Marker)
+    except (ValueError, RecursionError):
+        return None

@@ -9,6 +9,7 @@ snapshot.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from acprelay.errors import AgentRefused, MethodNotFound, RelayError, RemoteProtocolError
 from acprelay.routing.frames import error_reply
@@ -34,13 +35,15 @@ class SessionOpening:
         agent: The agent's name in the catalog, for messages.
         request_id: The raw id of the request.
         method: What was asked.
+        own_session_id: What the agent calls the session; None where it is new.
         snapshot: Takes note of a replay; None keeps what the agent says, for the log.
         most_kept: How many bytes are kept.
 
     Attributes:
         answer: The agent's answer, once it is there.
         failure: Why there will be none.
-        kept: Lines that the agent wrote before its answer, and that the log is to have.
+        kept: Lines that the agent wrote around its answer, and that the conversation is to have.
+        skipped: What was skipped among those, as it is over the limit.
     """
 
     def __init__(
@@ -49,15 +52,18 @@ class SessionOpening:
         agent: str,
         request_id: bytes,
         method: str,
+        own_session_id: str | None,
         snapshot: Snapshot | None,
         most_kept: int,
     ) -> None:
         self.answer: Envelope | None = None
         self.failure: RelayError | None = None
         self.kept: list[bytes] = []
+        self.skipped: list[OversizedFrame] = []
         self._agent = agent
         self._request_id = request_id
         self._method = method
+        self._own_session_id = own_session_id
         self._snapshot = snapshot
         self._most_kept = most_kept
         self._kept_bytes = 0
@@ -73,24 +79,34 @@ class SessionOpening:
         output, self._output = self._output, []
         return b"".join(output)
 
-    def receive(self, lines: list[bytes], oversized: Sequence[OversizedFrame]) -> int:
-        """Reads lines until the answer.
+    def receive(self, lines: list[bytes], oversized: Sequence[OversizedFrame]) -> None:
+        """Reads lines until the answer, and keeps those after it.
 
         Args:
             lines: Lines as `LineSplitter` gives them.
             oversized: What was skipped among them, as it is over the limit.
-
-        Returns:
-            How many lines were read; those after the answer belong to the conversation.
         """
+        start = 0
         for skipped in oversized:
-            known = peek_truncated(skipped.head, skipped.tail)
-            self._report_loss(known, f"a result of {skipped.size} bytes")
+            self._receive_lines(lines[start : skipped.index])
+            self._receive_oversized(skipped)
+            start = skipped.index
+        self._receive_lines(lines[start:])
+
+    def _receive_lines(self, lines: list[bytes]) -> None:
         for index, line in enumerate(lines):
             if self.is_over:
-                return index
+                self.kept += lines[index:]
+                return
             self._receive_line(line)
-        return len(lines)
+
+    def _receive_oversized(self, skipped: OversizedFrame) -> None:
+        known = peek_truncated(skipped.head, skipped.tail)
+        if self.is_over or (known.kind is None and self._snapshot is None):
+            self.skipped.append(replace(skipped, index=len(self.kept)))
+            self._count(len(skipped.head) + len(skipped.tail))
+        else:
+            self._report_loss(known, f"a result of {skipped.size} bytes")
 
     def _receive_line(self, line: bytes) -> None:
         try:
@@ -105,8 +121,9 @@ class SessionOpening:
         elif envelope.kind is MessageKind.REQUEST:
             self._refuse(envelope.id or b"null", envelope.method)
         elif self._snapshot is None:
-            self._keep(line)
-        else:
+            self.kept.append(line)
+            self._count(len(line))
+        elif envelope.session_id == self._own_session_id:  # and no sub-agent's
             update = envelope.member("params", "update")
             kind = update_kind(envelope)
             if kind is not None and update is not None:
@@ -124,10 +141,9 @@ class SessionOpening:
         refusal = MethodNotFound(method=method or "", hint=hint)
         self._output.append(to_line(error_reply(request_id, refusal)))
 
-    def _keep(self, line: bytes) -> None:
-        self.kept.append(line)
-        self._kept_bytes += len(line)
-        if self._kept_bytes > self._most_kept:
+    def _count(self, size: int) -> None:
+        self._kept_bytes += size
+        if self._kept_bytes > self._most_kept and not self.is_over:
             self._fail(f"{self._kept_bytes} bytes of updates before its answer")
 
     def _fail(self, reason: str) -> None:

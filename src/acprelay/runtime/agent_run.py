@@ -167,6 +167,7 @@ class AgentRun:
             agent=purpose.agent,
             request_id=request_id,
             method=method,
+            own_session_id=purpose.agent_session_id,
             snapshot=purpose.snapshot,
             most_kept=self._limits.early_bytes,
         )
@@ -224,7 +225,7 @@ class AgentRun:
         self, coming: _Opening, lines: list[bytes], oversized: Sequence[OversizedFrame]
     ) -> None:
         opening = coming.opening
-        read = opening.receive(lines, oversized)
+        opening.receive(lines, oversized)
         output = opening.take_agent_output()
         if output:
             # An agent that takes nothing any more needs no answer either.
@@ -233,19 +234,19 @@ class AgentRun:
         if opening.failure is not None:
             self._settle(opening.failure)
         elif opening.answer is not None:
-            self._receive_answer(coming.purpose, opening.answer, opening.kept + lines[read:])
+            self._receive_answer(coming, opening.answer)
 
-    def _receive_answer(self, purpose: Purpose, answer: Envelope, following: list[bytes]) -> None:
+    def _receive_answer(self, coming: _Opening, answer: Envelope) -> None:
         if answer.is_error:
             self._settle(answer)
             return
         try:
-            self._sink = purpose.opened(self, answer, last_id=self._last_id)
+            self._sink = coming.purpose.opened(self, answer, last_id=self._last_id)
         except RelayError as error:
             self._settle(error)
             return
         self._settle(answer)
-        self._sink.lines_received(self, following, [])
+        self._sink.lines_received(self, coming.opening.kept, coming.opening.skipped)
 
     def _settle(self, outcome: Envelope | RelayError) -> None:
         if self._opening is None or self._opening.answered.done():

@@ -17,6 +17,7 @@ from acprelay.routing.recency import Place, Recency
 from acprelay.routing.records import ConversationRecord
 from acprelay.runtime.conversation_driver import ConversationDriver
 from acprelay.runtime.feed import EventFeed
+from acprelay.runtime.log_context import also
 from acprelay.runtime.observation import Observer
 from acprelay.runtime.ports import ConversationStore
 from acprelay.runtime.run_ports import Runs
@@ -26,6 +27,10 @@ from acprelay.session.ports import Clock, IdGenerator
 logger = logging.getLogger(__name__)
 
 _HOUSES_AT_ONCE = 8
+_NOT_TAKEN_UP = (
+    "cannot take up what an earlier relay has left; report this as a defect: it is tried again "
+    "when somebody comes to the session"
+)
 
 
 class Archive:
@@ -68,7 +73,11 @@ class Archive:
         return key in self._records or key in self._leaving
 
     def recover(self, *, runs: Runs) -> None:
-        """Takes up what an earlier relay has left; turns that it was in are marked interrupted."""
+        """Takes up what an earlier relay has left; turns that it was in are marked interrupted.
+
+        What goes wrong with a conversation is logged, and costs that one alone: it is tried again
+        when somebody comes to it.
+        """
         for record in self._store.records():
             self._records[record.key] = record
             self._changed.add(record.key)
@@ -77,7 +86,13 @@ class Archive:
             try:
                 self._wake(record, runs)
             except StoreError as error:
-                logger.warning("session %s: %s", record.key, error.message)
+                code = also(code=error.code)
+                logger.warning(
+                    "session %s: %s; %s", record.key, error.message, error.hint, extra=code
+                )
+            except Exception:
+                code = also(code=StoreError.code)
+                logger.exception("session %s: %s", record.key, _NOT_TAKEN_UP, extra=code)
 
     def find(self, public_id: str, *, runs: Runs) -> ConversationDriver:
         """Gives a conversation's driver; a conversation at rest is woken.
@@ -277,8 +292,8 @@ class Archive:
         driver.keeper.is_kept = True
         try:
             driver.take_up()
-        except StoreError as error:
-            driver.close(error)
+        except BaseException:
+            driver.close(_closing())  # nobody is in it yet, but its log is open
             raise
         self._drivers[record.key] = driver
         return driver

@@ -46,6 +46,7 @@ class Founding:
     worktrees: WorktreeClaims
     on_lost: Lost
     driver: ConversationDriver | None = None
+    agent_session_id: str | None = None
     snapshot: Snapshot | None = None
     _stored: Awaitable[None] | None = None
     _worktree: Worktree | None = None
@@ -145,6 +146,11 @@ class Restoration:
     def agent(self) -> str:
         """The agent's name in the catalog."""
         return self.driver.record.agent
+
+    @property
+    def agent_session_id(self) -> str:
+        """What the agent called the session when it was new."""
+        return self.driver.record.agent_session_id
 
     @property
     def snapshot(self) -> Snapshot:

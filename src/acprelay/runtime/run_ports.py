@@ -47,6 +47,11 @@ class Purpose(Protocol):
         ...
 
     @property
+    def agent_session_id(self) -> str | None:
+        """What the agent calls the session; None where it is new."""
+        ...
+
+    @property
     def snapshot(self) -> Snapshot | None:
         """Takes note of what the agent replays; None where what it says is news."""
         ...

@@ -189,6 +189,17 @@ _ANSWERS = {
         "answers with neither a result nor an error",
         (_PROMPT, 'say={"jsonrpc":"2.0","id":$id}', "serve"),
     ),
+    "answers-in-latin-1": Misbehaviour(
+        "answers with text that is not UTF-8",
+        (
+            _PROMPT,
+            'begin={"jsonrpc":"2.0","id":$id,"result":{"stopReason":"end_turn","_meta":{"x":"caf',
+            "bytes=e9",
+            'begin="}}}',
+            "bytes=0a",
+            "serve",
+        ),
+    ),
     "loads-nothing": Misbehaviour(
         "answers session/load with neither a result nor an error",
         ("at=session/load", 'say={"jsonrpc":"2.0","id":$id}', "serve"),

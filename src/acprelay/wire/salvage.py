@@ -15,10 +15,13 @@ from typing import NoReturn
 
 from acprelay.errors import RemoteProtocolError
 from acprelay.wire.envelope import MessageKind
+from acprelay.wire.framing import EDGE_SIZE
 from acprelay.wire.objects import read_members
 
 _SPACE = " \t\n\r"
-_ID = re.compile(rb'["0-9n-]')
+
+# An id that is certain: U+FFFD may stand for bytes that were not UTF-8.
+_ID = re.compile(rb'["0-9n-](?!.*\xef\xbf\xbd)')
 
 # The last member of an object, named id, with a scalar value. In a frame that is JSON this is no
 # part of a string: its quotes are all unescaped, so they open and close strings by turns, and the
@@ -68,21 +71,32 @@ def peek_refused(frame: bytes) -> TruncatedEnvelope:
     result that are wrong leave the id.
     """
     try:
-        members = read_members(frame)
+        return _peek_members(frame)
     except RemoteProtocolError:
         return _certain({})
-    return _certain({name: frame[start:stop] for name, (start, stop) in members.items()})
 
 
 def peek_refused_of_agent(frame: bytes) -> TruncatedEnvelope:
-    """Does as `peek_refused` for what an agent wrote.
+    """Does as `peek_refused` for what an agent wrote, which somebody may wait for.
 
-    Of an agent, a message that asks nothing is an answer: some leave an empty result out.
+    Of an agent, a message that asks nothing is an answer: some leave an empty result out. Bytes
+    that are not UTF-8 leave the id, unless they are in it; and of what nests too deeply to be read
+    it is certain what its ends tell.
     """
-    known = peek_refused(frame)
+    text = frame.decode(errors="replace").encode()
+    try:
+        known = _peek_members(text)
+    except RemoteProtocolError as error:
+        is_deep = isinstance(error.__cause__, RecursionError)
+        return peek_truncated(text[:EDGE_SIZE], text[-EDGE_SIZE:]) if is_deep else _certain({})
     if known.kind is None and known.method is None and b'"jsonrpc"' in frame:
         return replace(known, kind=MessageKind.RESPONSE)
     return known
+
+
+def _peek_members(frame: bytes) -> TruncatedEnvelope:
+    members = read_members(frame)
+    return _certain({name: frame[start:stop] for name, (start, stop) in members.items()})
 
 
 def _certain(known: Mapping[str, bytes | None]) -> TruncatedEnvelope:
@@ -100,10 +114,7 @@ def _certain(known: Mapping[str, bytes | None]) -> TruncatedEnvelope:
 
 def _leading_members(head: bytes) -> Iterator[tuple[str, bytes | None]]:
     """Gives the members of an object that is cut somewhere; None for the value that is cut."""
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return
+    text = codecs.getincrementaldecoder("utf-8")(errors="replace").decode(head)
     at = len(text) - len(text.lstrip(_SPACE))
     before = "{"
     while text[at : at + 1] == before:

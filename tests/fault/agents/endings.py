@@ -99,6 +99,7 @@ GOES_ON: Mapping[str, Ending] = {
     "answers-another-type": Ending(),
     "answers-both": Ending("agent_refused", "without one result or one error"),
     "answers-neither": Ending("agent_refused", "without one result or one error"),
+    "answers-in-latin-1": Ending("agent_refused", "can't decode byte 0xe9"),
     "changes-capabilities": Ending(text="after"),
     "updates-after-answer": Ending(text="before", late="after"),
     "updates-before-session": Ending(text="early"),
