@@ -180,6 +180,7 @@ class Asks:
                 generation=self._publisher.log.generation,
             )
             self._open.add(ask)
+            self._services.asked(envelope)
 
     def withdraw(self, agent_id: bytes, *, now: float) -> None:
         """Closes what an agent no longer wants an answer to (ACP, "Cancellation").
