@@ -15,7 +15,7 @@ KEY = SessionKey("login", "auth")
 
 
 def ring_of(count: int, *, most: int) -> Ring:
-    ring = Ring(epoch="life", most=most)
+    ring = Ring(epoch="life", most=most, most_bytes=1024 * 1024)
     for number in range(count):
         ring.add(EventKind.NOTICE, KEY, {"number": number}, at=float(number))
     return ring
@@ -41,6 +41,24 @@ def test_a_reader_gets_what_follows_its_place_or_learns_that_some_of_it_is_lost(
     assert stretch.cursor == begin + len(numbers)
     assert stretch.is_whole == (after >= ring.start)
     assert ring.head - ring.start <= most
+
+
+def test_what_events_say_is_remembered_up_to_a_number_of_bytes_and_the_latest_in_any_case() -> None:
+    ring = Ring(epoch="life", most=10, most_bytes=100)
+    for number, length in enumerate([20, 20, 500, 20, 20, 20, 20]):
+        ring.add(EventKind.TURN_ENDED, KEY, {"error": {"message": "x" * length}}, at=float(number))
+        held = sum(event.size for event in ring.read(0, most=10).events)
+        assert held <= 100 or ring.head - ring.start == 1
+    stretch = ring.read(0, most=10)
+    assert [event.number for event in stretch.events] == [6, 7]
+    assert not stretch.is_whole
+    assert ring.read(5, most=10).is_whole
+
+
+def test_what_an_event_says_may_hold_half_a_character() -> None:
+    ring = Ring(epoch="life", most=1, most_bytes=100)
+    ring.add(EventKind.NOTICE, KEY, {"message": "\ud83d"}, at=0.0)
+    assert ring.read(0, most=1).events[0].facts == {"message": "\ud83d"}
 
 
 @pytest.mark.parametrize(

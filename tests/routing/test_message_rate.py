@@ -57,5 +57,16 @@ def test_full_buckets_are_forgotten() -> None:
     assert rates.bucket("ann", 1.0).take(1.0)
 
 
+def test_a_bucket_that_a_connection_still_has_is_its_principals_for_good() -> None:
+    rates = MessageRates(per_s=1.0, burst=2)
+    of_connections = [rates.bucket("ann", 0.0)]
+    rates.bucket("bob", 100.0)
+    of_connections.append(rates.bucket("ann", 100.0))
+    assert [bucket.take(100.0) for bucket in of_connections * 2] == [True, True, False, False]
+    of_connections.clear()
+    rates.bucket("cat", 100.0)
+    assert not rates.bucket("ann", 100.0).take(100.0)
+
+
 def test_a_burst_lets_at_least_one_pass() -> None:
     assert MessageRates(per_s=0.1, burst=0.5).bucket("ann", 0.0).take(0.0)

@@ -401,6 +401,35 @@ class TestTerminalsOfClients:
         assert [each for _, each in asked_of(shared, "bob")] == [RELEASE]
         assert shared.agent_gets() == [refused(b"9", unknown_terminal("t1"))]
 
+    def test_a_terminal_stays_where_its_release_is_refused(self) -> None:
+        rules = replace(RULES, services=BY_CLIENTS, most_asks=1)
+        scene = Scene(rules=rules)
+        scene.open("bob")
+        only(scene, "bob")
+        make(scene, "bob")
+        scene.agent(ask(b"8", READ))
+        [(open_ask, _)] = asked_of(scene, "bob")
+        scene.agent(ask(b"9", RELEASE, b',"terminalId":"t1"'))
+        [told] = scene.agent_gets()
+        assert json.loads(told)["error"]["data"]["code"] == "limit_reached"
+        scene.client("bob", answer(json.dumps(open_ask).encode(), b'"result":{"content":""}'))
+        scene.agent(ask(b"10", RELEASE, b',"terminalId":"t1"'))
+        assert [each for _, each in asked_of(scene, "bob")] == [RELEASE]
+
+    def test_a_terminal_whose_client_has_left_is_gone_once_it_is_released(
+        self, shared: Scene
+    ) -> None:
+        make(shared, "bob")
+        shared.loses("bob")
+        shared.wait(RULES.linger_s)
+        release = (RELEASE, b',"terminalId":"t1"')
+        shared.agent(ask(b"8", *release))
+        shared.agent(ask(b"9", *release))
+        assert shared.agent_gets() == [
+            refused(b"8", left(RELEASE)),
+            refused(b"9", unknown_terminal("t1")),
+        ]
+
     def test_with_the_run_all_are_gone(self, shared: Scene) -> None:
         make(shared, "bob")
         shared.run_ends(SessionEnded(key="s:main", reason="it was"))

@@ -362,6 +362,25 @@ async def test_cancelling_a_request_tells_the_agent_under_its_own_id(
     assert world.agent.requests("$/cancel_request")[0]["params"] == {"requestId": 4}
 
 
+@pytest.mark.parametrize(
+    ("session_id", "reason"),
+    [(None, "without sessionId"), ("", "without sessionId"), ("a\ud83d", "half a character")],
+)
+async def test_a_session_of_which_the_agent_gives_no_id_that_can_be_kept_is_none(
+    world: World, client: Client, session_id: str | None, reason: str
+) -> None:
+    world.agent.ignore("session/new")
+    request_id = client.begin_session()
+    await world.steps_until(lambda: bool(world.agent.requests("session/new")))
+    world.agent.answer(world.agent.requests("session/new")[0], {"sessionId": session_id})
+    answer = await client.answer(request_id)
+    assert answer["error"]["data"]["code"] == "agent_refused"
+    assert reason in answer["error"]["message"]
+    await world.gone()
+    assert world.storage.records() == ()
+    assert await client.open_session() == "task:main"
+
+
 async def test_cancelling_session_new_ends_the_start(world: World, client: Client) -> None:
     world.agent.ignore("session/new")
     request_id = client.begin_session()

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import TypeAlias
 
 import pytest
@@ -18,6 +19,7 @@ from acprelay.errors import (
     AgentAbsent,
     AgentRefused,
     LimitReached,
+    LinkGone,
     RoleTaken,
     Unauthorized,
     Unavailable,
@@ -25,6 +27,7 @@ from acprelay.errors import (
 from acprelay.runtime.application import Application
 from acprelay.session.models import SessionKey
 from acprelay.testing.agents import Message
+from acprelay.wire.link_greeting import read_claim
 
 OpenWorld: TypeAlias = Callable[..., AbstractAsyncContextManager[World]]
 
@@ -219,6 +222,15 @@ async def test_an_agent_is_let_go_at_once_where_its_role_is_revoked(world: World
     agent = await BareAgent.joins(world)
     assert world.dial_ins.sever(KEY)
     assert await agent.is_dismissed()
+
+
+async def test_a_claim_that_is_no_text_is_of_a_link_that_is_not_there(world: World) -> None:
+    ticket = await world.desk.invite(KEY, ttl_s=60.0)
+    first = Application(key=KEY, token=ticket.token, claim=None, is_resumable=True)
+    world.dial_ins.admit(first)
+    header = b"link \xff 0".decode(errors="surrogateescape")  # as the HTTP server gives it
+    with pytest.raises(LinkGone):
+        world.dial_ins.check(replace(first, claim=read_claim(header)))
 
 
 async def test_an_invitation_that_cannot_be_stored_is_none(

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,30 @@ async def test_an_unreadable_record_is_put_aside_and_the_others_are_listed(
     async with world.storage() as storage:
         assert storage.records() == (other,)
     assert (world.conversation / "record.json.damaged").read_bytes() == content
+    assert "cannot read the record" in caplog.text
+
+
+async def test_a_record_with_half_a_character_is_given_back_as_it_was_saved(world: World) -> None:
+    half = replace(
+        world.record(world.key),
+        params=b'{"cwd": "/", "_meta": {"x": "\\ud83d", "y": "\\ud83d\\ude00"}}',
+        snapshot=b'{"updates":{"plan":{"entries":[{"content":"a roof \\ud83d"}]}}}',
+    )
+    async with world.storage() as storage:
+        storage.save(half)
+    async with world.storage() as storage:
+        assert storage.records() == (half,)
+
+
+async def test_a_record_that_names_something_twice_is_put_aside(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world.storage() as storage:
+        storage.save(replace(world.record(world.key), params=b'{"x":"\\ud83d"}'))
+    record = world.conversation / "record.json"
+    record.write_bytes(b'{"params":{},' + record.read_bytes()[1:])
+    async with world.storage() as storage:
+        assert storage.records() == ()
     assert "cannot read the record" in caplog.text
 
 

@@ -56,6 +56,7 @@ from acprelay.workspace.occupants import processes
 from acprelay.workspace.worktrees import Worktrees
 
 _MOST_EVENTS = 4096
+_MOST_EVENT_BYTES = 16 * 1024 * 1024
 _LULL_S = 0.02
 
 DEMO_AGENT = AgentSpec(name="demo", argv=(sys.executable, "-m", "acprelay.testing.demo_agent"))
@@ -195,7 +196,8 @@ def command_launcher(owner: str) -> CommandLauncher:
 
 def event_feed() -> EventFeed:
     """Has the relay's events, the latest ones."""
-    return EventFeed(ring=Ring(epoch=RandomIds().mint(), most=_MOST_EVENTS), clock=SystemClock())
+    ring = Ring(epoch=RandomIds().mint(), most=_MOST_EVENTS, most_bytes=_MOST_EVENT_BYTES)
+    return EventFeed(ring=ring, clock=SystemClock())
 
 
 def session_manager(

@@ -110,6 +110,7 @@ async def open_runtime(
     )
     stack.push_async_callback(pool.aclose)
     desk, dial_ins = _invitations(config, stored.invitations, background, feed)
+    stack.push_async_callback(desk.aclose)
     source = AgentSource(pool=pool, dial_ins=dial_ins)
     registry: MemoryRegistry[AgentRun, object] = MemoryRegistry()
     claims = WorktreeClaims(worktrees=parts.worktrees(config))
@@ -132,10 +133,13 @@ async def open_runtime(
     host.recover()
     connections = LiveConnections(forsake=host.forsake)
     tokens = _tokens(stored.tokens, connections) if with_tokens else None
-    owner_token = None if tokens is None else await tokens.recover(stored.owners_file)
     every_s = config.limits.heartbeat_s
     background.start(_keep_house(host.keep_house, every_s=every_s), name="housekeeping")
-    if tokens is not None:  # by itself: whoever is to be let go waits for no store
+    owner_token = None
+    if tokens is not None:
+        stack.push_async_callback(tokens.aclose)
+        owner_token = await tokens.recover(stored.owners_file)
+        # By itself: whoever is to be let go waits for no store.
         background.start(_keep_house(tokens.keep_house, every_s=every_s), name="end of tokens")
     clients = ConnectedClients()
     background.start(watch_loop(metrics.loop_woke, every_s=_LOOK_AT_LOOP_S), name="loop watch")

@@ -41,7 +41,8 @@ def ask_frame(
         public_id: The session's id as clients know it.
         own_session_id: The agent's id of its session; any other id that it names (a sub-agent's) is
             kept in the relay's `_meta`.
-        request_id: The client's own raw id of the request that it is about, if it is.
+        request_id: The client's own raw id of the request that it is about, `null` where that is
+            none of its; None where it is about none.
         generation: That of the conversation's log.
     """
     is_foreign = envelope.session_id not in (None, own_session_id)

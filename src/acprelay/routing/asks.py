@@ -153,7 +153,8 @@ class Asks:
             is_cancelling: Whether the turn is being cancelled: then nobody is asked.
             own_session_id: The agent's id of its session; any other id that it names (a
                 sub-agent's) is kept in the relay's `_meta`.
-            client_request: Gives a client's own id of its request.
+            client_request: Gives a client's own id of its request; one that it has not made, or
+                that has its answer, is not named to it.
         """
         method = envelope.method or ""
         try:
@@ -174,7 +175,8 @@ class Asks:
             ask.deadline_at = None if patience_s is None else now + patience_s
             request_id = None
             if ask.addressee is not None and describe(method).request_ids:
-                request_id = client_request(ask.addressee, envelope.request_id or b"")
+                # The agent's id of another one could be that of a request of this client.
+                request_id = client_request(ask.addressee, envelope.request_id or b"") or b"null"
             ask.frame = ask_frame(
                 envelope,
                 ask_id=ask.raw_id,
@@ -184,6 +186,7 @@ class Asks:
                 generation=self._publisher.log.generation,
             )
             self._open.add(ask)
+            self._services.asked(envelope)
 
     def withdraw(self, agent_id: bytes, *, now: float) -> None:
         """Closes what an agent no longer wants an answer to (ACP, "Cancellation").

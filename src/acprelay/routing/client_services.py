@@ -74,6 +74,11 @@ class ClientServices:
         hint = "no client that is attached can serve it" if present else "no client is attached"
         raise MethodNotFound(method=method, hint=hint)
 
+    def asked(self, envelope: Envelope) -> None:
+        """Takes note that a client is asked: the terminal that it is to release is gone."""
+        if envelope.method == TERMINAL_RELEASE:
+            self._makers.pop(_terminal_id(envelope.member("params")) or "", None)
+
     def answered(self, method: str, attachment_id: str, answer: Envelope) -> RelayError | None:
         """Takes note of a client's answer.
 
@@ -109,9 +114,8 @@ class ClientServices:
         maker = self._makers.get(terminal_id or "")
         if terminal_id is None or maker is None:
             raise unknown_terminal(terminal_id)
-        if envelope.method == TERMINAL_RELEASE:
-            del self._makers[terminal_id]
         if self._publisher.find(maker) is None:
+            self.asked(envelope)  # it went with its client
             raise left(envelope.method or "")
         return maker
 

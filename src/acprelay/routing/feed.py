@@ -18,6 +18,7 @@ import msgspec
 from acprelay.errors import InvalidParams
 from acprelay.routing.access import Grant, Principal
 from acprelay.session.models import SessionKey
+from acprelay.wire import to_json
 
 _ID = re.compile("([A-Za-z0-9_-]{1,64}):([0-9]{1,18})")
 
@@ -48,6 +49,7 @@ class RelayEvent(msgspec.Struct, frozen=True, kw_only=True):
         key: Of which session.
         at: When; seconds since the epoch.
         facts: What else is to be said, as JSON has it.
+        size: How many bytes that is.
     """
 
     number: int
@@ -55,6 +57,7 @@ class RelayEvent(msgspec.Struct, frozen=True, kw_only=True):
     key: SessionKey
     at: float
     facts: Mapping[str, object]
+    size: int
 
     def is_for(self, principal: Principal) -> bool:
         """Tells whether somebody may learn of it."""
@@ -81,15 +84,18 @@ class Ring:
     Args:
         epoch: Names the relay's life: numbers begin anew with each.
         most: How many events it remembers.
+        most_bytes: How many bytes of facts; those of the latest event are remembered in any case.
 
     Attributes:
-        most: The same.
+        most: How many events it remembers.
     """
 
-    def __init__(self, *, epoch: str, most: int) -> None:
+    def __init__(self, *, epoch: str, most: int, most_bytes: int) -> None:
         self._epoch = epoch
         self.most = most
-        self._events: deque[RelayEvent] = deque(maxlen=most)
+        self._most_bytes = most_bytes
+        self._events: deque[RelayEvent] = deque()
+        self._bytes = 0
         self._head = 0
 
     @property
@@ -105,9 +111,17 @@ class Ring:
     def add(
         self, kind: EventKind, key: SessionKey, facts: Mapping[str, object], *, at: float
     ) -> None:
-        """Adds an event; the oldest goes where there are too many."""
+        """Adds an event; the oldest go where there are too many, or where they say too much."""
         self._head += 1
-        self._events.append(RelayEvent(number=self._head, kind=kind, key=key, at=at, facts=facts))
+        size = len(to_json(facts))
+        self._events.append(
+            RelayEvent(number=self._head, kind=kind, key=key, at=at, facts=facts, size=size)
+        )
+        self._bytes += size
+        while (many := len(self._events)) > self.most or (
+            self._bytes > self._most_bytes and many > 1
+        ):
+            self._bytes -= self._events.popleft().size
 
     def read(self, after: int, *, most: int) -> Stretch:
         """Gives what follows a place.

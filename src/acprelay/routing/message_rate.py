@@ -5,6 +5,8 @@ One for each principal, whatever connections it has. The time is an argument: no
 
 from __future__ import annotations
 
+from weakref import WeakValueDictionary
+
 
 class TokenBucket:
     """Lets so many messages pass a second, and some more at once.
@@ -14,7 +16,7 @@ class TokenBucket:
         burst: How many at once, after a while without any.
     """
 
-    __slots__ = ("_at", "_burst", "_left", "_per_s")
+    __slots__ = ("__weakref__", "_at", "_burst", "_left", "_per_s")
 
     def __init__(self, *, per_s: float, burst: float) -> None:
         self._per_s = per_s
@@ -57,7 +59,7 @@ class MessageRates:
     def bucket(self, principal: str, now: float) -> TokenBucket:
         """Gives the bucket of a principal, the same one for each of its connections.
 
-        A full one that nobody came for again is forgotten: another one is just like it.
+        A full one that no connection has any more is forgotten: another one is just like it.
 
         Args:
             principal: The principal's id.
@@ -65,8 +67,13 @@ class MessageRates:
         """
         known = self._buckets.get(principal)
         if known is None:
-            self._buckets = {
-                name: each for name, each in self._buckets.items() if not each.is_full(now)
-            }
+            self._forget(now)
             known = self._buckets[principal] = TokenBucket(per_s=self.per_s, burst=self._burst)
         return known
+
+    def _forget(self, now: float) -> None:
+        had = WeakValueDictionary(self._buckets)
+        self._buckets = {
+            name: each for name, each in self._buckets.items() if not each.is_full(now)
+        }
+        self._buckets.update(had)  # what is full is there only if a connection has it

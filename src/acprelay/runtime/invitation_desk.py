@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from acprelay.routing.invitations import Invitation, Invitations, digest_of
 from acprelay.runtime.ports import InvitationStore
+from acprelay.runtime.saving import Saving
 from acprelay.session.models import SessionKey
 from acprelay.session.ports import Clock
 
@@ -36,10 +36,10 @@ class InvitationDesk:
 
     def __init__(self, *, store: InvitationStore, clock: Clock, mint: Callable[[], str]) -> None:
         self._store = store
+        self._saving = Saving(current=lambda: self._invitations.known, store=store)
         self._clock = clock
         self._mint = mint
         self._invitations = Invitations()
-        self._saving = asyncio.Lock()
 
     def recover(self) -> None:
         """Takes up the invitations that an earlier relay has left.
@@ -74,7 +74,7 @@ class InvitationDesk:
         )
         self._invitations.add(invitation, now)
         try:
-            await self._save()
+            await self._saving.save()
         except BaseException:
             self._invitations.remove(invitation)
             raise
@@ -83,13 +83,15 @@ class InvitationDesk:
     async def revoke(self, key: SessionKey) -> int:
         """Takes back every invitation for a role, with immediate effect; tells how many.
 
+        Once that is stored, no later start finds them. Cancelling does not call it off.
+
         Raises:
             Unavailable: That cannot be stored: it holds until the relay stops.
         """
         count = self._invitations.revoke(key)
-        await self._save()
+        await self._saving.save()
         return count
 
-    async def _save(self) -> None:
-        async with self._saving:
-            await asyncio.to_thread(self._store.save, self._invitations.known)
+    async def aclose(self) -> None:
+        """Returns once all is stored that was being stored. Idempotent."""
+        await self._saving.aclose()

@@ -102,7 +102,7 @@ class Founding:
         """Begins to store the conversation.
 
         Raises:
-            AgentRefused: The agent gives no session id.
+            AgentRefused: The agent gives no session id, or none that can be stored.
             LocalProtocolError: The agent was not asked.
         """
         driver = self.driver
@@ -110,11 +110,7 @@ class Founding:
             raise LocalProtocolError(
                 "cannot open a session before it is asked for", hint="report this as a defect"
             )
-        if not answer.session_id:
-            raise AgentRefused(
-                agent=self.agent, method="session/new", reason="a result without sessionId"
-            )
-        driver.keeper.name_agent_session(answer.session_id)
+        driver.keeper.name_agent_session(_session_id(self.agent, answer))
         driver.snapshot.open(answer.member("result") or b"null")
         driver.run_opened(run, last_id=last_id)
         self._stored = self.store(driver)
@@ -124,6 +120,16 @@ class Founding:
         """Returns once the conversation is stored: what a client knows of outlives the relay."""
         if self._stored is not None:
             await self._stored
+
+
+def _session_id(agent: str, answer: Envelope) -> str:
+    reason = "a result without sessionId"
+    try:
+        if answer.session_id and answer.session_id.encode():
+            return answer.session_id
+    except UnicodeEncodeError:  # it could not be stored
+        reason = "a sessionId that has half a character"
+    raise AgentRefused(agent=agent, method="session/new", reason=reason)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -23,6 +23,7 @@ from acprelay.routing.tokens import (
     without_secret,
 )
 from acprelay.runtime.ports import TokenStore
+from acprelay.runtime.saving import Saving
 from acprelay.session.ports import Clock, IdGenerator
 
 
@@ -118,6 +119,7 @@ class TokenDesk:
         connections: Connections,
     ) -> None:
         self._store = store
+        self._saving = Saving(current=lambda: self._tokens.known, store=store)
         self._clock = clock
         self._ids = ids
         self._mint = mint
@@ -125,7 +127,6 @@ class TokenDesk:
         self._tokens = Tokens()
         self._logins = Logins()
         self._last_used: dict[str, float] = {}
-        self._saving = asyncio.Lock()
 
     async def recover(self, owners: OwnersFile) -> str:
         """Takes up the tokens that an earlier relay has left, and sees to the owner's.
@@ -150,7 +151,7 @@ class TokenDesk:
         issued = self._make(
             TokenWish(name="owner", grants=frozenset({Grant.MANAGE})), is_owners=True
         )
-        await self._save()
+        await self._saving.save()
         await asyncio.to_thread(owners.save, issued.text)
         return issued.text
 
@@ -210,7 +211,7 @@ class TokenDesk:
             )
         )
         try:
-            await self._save()
+            await self._saving.save()
         except BaseException:
             self._tokens.remove(issued.token.id)
             raise
@@ -218,6 +219,8 @@ class TokenDesk:
 
     async def revoke(self, token_ids: Iterable[str]) -> None:
         """Takes tokens back: returns once they are good no more, and all their connections ended.
+
+        Cancelling does not call that off.
 
         Raises:
             NotFound: There is no such token; none was taken back.
@@ -235,7 +238,7 @@ class TokenDesk:
         for token_id in wanted:
             self._tokens.remove(token_id)
         try:
-            await self._save()
+            await self._saving.save()
         finally:
             await self._end(wanted)
 
@@ -296,6 +299,10 @@ class TokenDesk:
         """Ends a session of a browser; returns once what it was let in by it is out. Idempotent."""
         await self._leave(self._logins.log_out(session))
 
+    async def aclose(self) -> None:
+        """Returns once all is stored that was being stored. Idempotent."""
+        await self._saving.aclose()
+
     def _is_owners(self, text: str) -> bool:
         try:
             return self._tokens.verify(text, self._clock.now()).is_owners
@@ -330,7 +337,3 @@ class TokenDesk:
     async def _leave(self, logins: Sequence[Pass]) -> None:
         for login in logins:
             await self._connections.sever_login(login.token_id, login.digest)
-
-    async def _save(self) -> None:
-        async with self._saving:
-            await asyncio.to_thread(self._store.save, self._tokens.known)

@@ -17,10 +17,11 @@ from typing import Literal
 
 import msgspec
 
-from acprelay.errors import InvalidKey, Unavailable
+from acprelay.errors import InvalidKey, InvalidRequest, Unavailable
 from acprelay.routing.records import ConversationRecord, Worktree
 from acprelay.session.models import SessionKey
 from acprelay.storage.disk import REMOVED_SUFFIX
+from acprelay.wire.objects import mend, read_members
 
 RECORD_NAME = "record.json"
 FORMER_NAME = "record.json.former"
@@ -84,18 +85,24 @@ def decode_record(data: bytes) -> ConversationRecord:
 
     Raises:
         msgspec.MsgspecError: It is no record.
+        InvalidRequest: Neither is this.
         InvalidKey: Its key is none.
     """
-    stored = msgspec.json.decode(data, type=_Stored)
+    readable = mend(data)
+    stored = msgspec.json.decode(readable, type=_Stored)
+    params, snapshot = bytes(stored.params), bytes(stored.snapshot)
+    if readable != data:  # msgspec does not read half characters; what has any is to stay
+        members = read_members(data)
+        params, snapshot = (data[slice(*members[name])] for name in ("params", "snapshot"))
     return ConversationRecord(
         key=SessionKey.parse(stored.key),
         agent=stored.agent,
         cwd=stored.cwd,
         worktree=stored.worktree,
-        params=bytes(stored.params),
+        params=params,
         agent_session_id=stored.agent_session_id,
         run=stored.run,
-        snapshot=bytes(stored.snapshot),
+        snapshot=snapshot,
         turn=stored.turn,
         position=stored.position,
         title=stored.title,
@@ -168,7 +175,7 @@ def _read_record(directory: Path, path: Path) -> ConversationRecord | None:
         record = decode_record(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (msgspec.MsgspecError, RecursionError, InvalidKey, OSError) as error:
+    except (msgspec.MsgspecError, RecursionError, InvalidRequest, InvalidKey, OSError) as error:
         _quarantine(path, error)
         return None
     if conversation_directory(directory, record.key) == path.parent:

@@ -13,4 +13,4 @@ def memory_feed(*, most: int = 1000) -> EventFeed:
     Args:
         most: How many events it remembers.
     """
-    return EventFeed(ring=Ring(epoch="life", most=most), clock=FakeClock())
+    return EventFeed(ring=Ring(epoch="life", most=most, most_bytes=1024 * 1024), clock=FakeClock())

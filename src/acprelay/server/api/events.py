@@ -23,6 +23,7 @@ from acprelay.server.api.operations import Call, Operation, Reach, Taken
 from acprelay.server.event_streams import EVENT_STREAM, HEADERS
 from acprelay.server.losses import told_of_loss
 from acprelay.server.quotas import Quota
+from acprelay.wire import to_json
 
 _BATCH = 256
 _KEEPALIVE_S = 15.0
@@ -214,5 +215,5 @@ def _too_slow(most: int) -> LimitReached:
 def _event(kind: str, data: dict[str, object], *, event_id: str | None = None) -> bytes:
     name = b"" if event_id is None else b"id: %b\n" % event_id.encode()
     # JSON has no line breaks, as those in strings are escaped.
-    body = msgspec.json.encode(data).decode(errors="replace").encode()
+    body = to_json(data).decode(errors="replace").encode()
     return b"%bevent: %b\ndata: %b\n\n" % (name, kind.encode(), body)
