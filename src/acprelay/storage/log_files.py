@@ -73,7 +73,7 @@ class FileLog:
         self._is_making = False  # a segment without an entry is not there yet
         self._is_paused = False  # what comes is in memory only
         self._closed = False
-        self._deleted = False
+        self._is_let_go = False  # nothing of it is in memory, and what is in files stays so
 
     @property
     def start(self) -> int:
@@ -188,7 +188,7 @@ class FileLog:
 
     def delete(self) -> None:
         """Lets go of everything at once; what is still to be written no longer matters."""
-        self._closed = self._deleted = True
+        self._closed = True
         self._troubles.end()
         self._shared.unstored.release(self)
         self._let_go()
@@ -220,7 +220,7 @@ class FileLog:
         """Batches are written: their runs are in the window from now on."""
         self._shared.no_longer_waits(size)
         self._unwritten_bytes -= size
-        if self._deleted:
+        if self._is_let_go:
             return
         self._written = last
         self._is_making = False
@@ -229,11 +229,15 @@ class FileLog:
         self._end_if_stored()
 
     def on_failed(self, error: Exception) -> None:
-        """Writing failed: the log goes on in memory."""
+        """Writing failed: the log goes on in memory, unless it was let go of.
+
+        Then all of it is written, and a sync came too late that failed: there is nothing left to
+        write again, and another log may be in the same files by now, or none any more.
+        """
         self._shared.no_longer_waits(self._unwritten_bytes)
         self._unwritten_bytes = 0
         self._is_making = False
-        if self._deleted:
+        if self._is_let_go:
             return
         self._segments.cut(self._written)
         self._is_paused = True
@@ -280,6 +284,7 @@ class FileLog:
             self._let_go()
 
     def _let_go(self) -> None:
+        self._is_let_go = True
         self._is_paused = False
         self._shared.window.release(self)
         self._segments.close()
