@@ -475,7 +475,7 @@ async def test_a_sync_that_fails_as_a_log_is_closed_holds_nothing_back(world: Wo
             log.append(entry, 1)
         await world.settle(storage)
         storage.close_log(world.key)
-        await world.disk.has_synced(2)
+        await world.disk.has_synced(1 + len(world.named))
         again = world.open(storage)
         again.append(entries[0], 1)
         await world.settle(storage)
