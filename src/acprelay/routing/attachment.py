@@ -195,8 +195,7 @@ class Attachment:
             oldest = max(self._lane.forgotten, self.log.start)
             raise CursorExpired(oldest=str(self.log.position(oldest)))
         self._lane.go_back(after, pending, reach=self._reach(after))
-        self.cursor = after
-        self.is_blind = False
+        self._go_on(after)
 
     def return_to(self, after: int, given: int) -> None:
         """Goes on from exactly what the client has seen of this attachment.
@@ -218,8 +217,15 @@ class Attachment:
                 hint="name the id of the last event that came over this session's stream",
             )
         self._lane.take_back(given)
+        self._go_on(after)
+
+    def _go_on(self, after: int) -> None:
         self.cursor = after
         self.is_blind = False
+        # Until a move that is to be given once more, the same is left out as before.
+        again = [seq for entry in self._lane.waiting for seq in entry.left_out]
+        if again:
+            self._skips = sorted({*again, *self._skips})
 
     def _reach(self, after: int) -> int:
         """How far a client may have come since a place without seeing more of the log."""
@@ -318,11 +324,16 @@ class Attachment:
         return blobs
 
     def _give(self) -> list[bytes]:
-        entry = self._lane.give()
-        if entry.kind is not EntryKind.MOVE:
-            self.passed += 1
-            return [entry.frame]
-        self.cursor = entry.place
+        if self._lane.waiting[0].kind is EntryKind.MOVE:
+            self._move()
+            return []
+        self.passed += 1
+        return [self._lane.give().frame]
+
+    def _move(self) -> None:
+        waiting, skips = self._lane.waiting, self._skips
+        count = bisect_right(skips, waiting[0].barrier)
+        waiting[0] = waiting[0]._replace(left_out=tuple(skips[:count]))
+        self.cursor = self._lane.give().place
         self.is_blind = False
-        self._skips = [seq for seq in self._skips if seq > entry.barrier]
-        return []
+        self._skips = skips[count:]
