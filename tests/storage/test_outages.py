@@ -360,6 +360,36 @@ async def test_a_closed_log_that_is_given_up_is_told_of_and_its_numbers_are_neve
         assert world.read_all(again) == more
 
 
+async def test_who_has_seen_all_that_was_given_up_goes_on_behind_it_also_in_another_generation(
+    world: World,
+) -> None:
+    entries = world.entries(13)
+    async with world.storage(LIMITS) as storage:
+        log = world.open(storage)
+        log.append(entries[0], 1)
+        await world.settle(storage)
+        world.disk.error = NO_SPACE
+        for entry in entries[1:3]:
+            log.append(entry, 1)
+        storage.close_log(world.key)
+        await world.settle(storage)
+        again = world.open(storage)
+        for entry in entries[3:13]:
+            again.append(entry, 1)
+        await world.settle(storage)
+        assert (again.start, again.head) == (3, 13)
+        positions = [again.position(place) for place in range(3, 14)]
+        assert [position.generation for position in positions] == ["id-1"] + ["id-2"] * 10
+        world.disk.error = None
+        await world.pass_time(storage, LIMITS.retry_s)
+        assert [again.locate(position) for position in positions] == list(range(3, 14))
+    async with world.storage(LIMITS) as storage:
+        log = world.open(storage)
+        assert (log.start, log.head) == (3, 13)
+        assert [log.locate(position) for position in positions] == list(range(3, 14))
+        assert world.read_all(log) == b"".join(entries[3:13])
+
+
 async def test_what_cannot_be_written_when_the_relay_ends_is_told_of_and_leaves_a_gap(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -94,7 +94,7 @@ class FileLog:
     def begin(self) -> None:
         """Makes the first segment of a new log, so that its generation is remembered from now."""
         if not self.head and self._segments.base is None:
-            self._make()
+            self._make(0)
 
     def append(self, blob: bytes, count: int) -> None:
         """Adds `count` entries, which are the WebSocket frames in `blob`; never blocks."""
@@ -173,7 +173,7 @@ class FileLog:
         if self._is_paused:
             self._resume()
         elif self._segments.base is None and not self._is_making:
-            self._make()  # all is put aside: how far the log got has to be known all the same
+            self._make(self.head)  # all is put aside: how far the log got has to be known still
         self._segments.seal()
         self._end_if_stored()
 
@@ -184,7 +184,7 @@ class FileLog:
         self._troubles.tell_of_loss()
         self._runs = RunWindow(first=self.head)
         self._segments.forget()
-        self._make()
+        self._make(self.head)
 
     def delete(self) -> None:
         """Lets go of everything at once; what is still to be written no longer matters."""
@@ -253,10 +253,10 @@ class FileLog:
             self._resume()
             self._end_if_stored()
 
-    def _make(self) -> None:
+    def _make(self, place: int) -> None:
         self._is_making = True
-        generation = self._generations.position(self.head).generation
-        self._segments.make(generation=generation, base=self.head)
+        generation = self._generations.position(place).generation
+        self._segments.make(generation=generation, base=place)
 
     def _store(self, run: bytes, last: int, entries: int, generation: str) -> None:
         size = len(run)
@@ -270,12 +270,12 @@ class FileLog:
         self._is_paused = False
         self._shared.unstored.release(self)
         before = max(self._written, self._runs.first)
+        if self._segments.base is None:  # there was nothing: it was given up, or never came
+            self._make(before)  # by the generation that was given out for it, which may have ended
         for last, run in self._runs.runs_after(before):
             generation = self._generations.position(last).generation
             self._store(run, last, last - before, generation)
             before = last
-        if self._segments.base is None:  # there was nothing: it was given up, or never came
-            self._make()
 
     def _end_if_stored(self) -> None:
         # Where no segment is left, nothing would tell the next opening what numbers were given out.
