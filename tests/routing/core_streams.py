@@ -45,6 +45,7 @@ class Item:
         message: What the client is to get; None for an entry, which the record has.
         tag: The raw id of an ask, or of the request that a reply answers.
         place: Where a move goes.
+        left_out: What was hidden until a move, once it was made.
         is_dropped: Whether no later connection is given it.
         may_be_known: Whether an earlier connection may have been given it.
     """
@@ -54,6 +55,7 @@ class Item:
     message: bytes | None = None
     tag: bytes | None = None
     place: int = 0
+    left_out: set[int] = field(default_factory=set)
     is_dropped: bool = False
     may_be_known: bool = False
 
@@ -188,8 +190,9 @@ class Stream:
 
     def _pass_moves(self) -> None:
         while self.given < len(self.due) and self.due[self.given].kind is Kind.MOVE:
-            barrier = self.due[self.given].seq
-            self.hidden = {seq for seq in self.hidden if seq > barrier}
+            move = self.due[self.given]
+            move.left_out |= {seq for seq in self.hidden if seq <= move.seq}
+            self.hidden -= move.left_out
             self.given += 1
 
     def _lose_sight(self, start: int, generation: str) -> None:
@@ -255,6 +258,8 @@ class Stream:
         """
         kept = self._unseen(seen, after, pending)
         waiting = [item for item in self.due[self.given :] if item.kind in OWN]
+        # Until a move that comes again, the same is hidden as before.
+        self.hidden.update(*(item.left_out for item in kept))
         hidden, place = self.hidden, after
         self.due, self.given, self.is_reading, self.seen_to = [], 0, True, after
         self.is_known = True

@@ -241,6 +241,28 @@ class TestRewinding:
         say(log, b"mine too", b"3")
         assert hear(ann) == [b"mine", b"3"]
 
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_what_was_left_out_before_it_is_left_out_again_where_it_is_given_again(
+        self, log: MemoryLog, ann: Attachment, times: int
+    ) -> None:
+        say(log, b"1")
+        for seq in (2, 3):
+            ann.skip(seq)
+            say(log, b"mine")
+        ann.push(b"reply", reply_to=b"1")
+        ann.rewind(0)
+        ann.push(b"loaded", reply_to=b"2")
+        due = [b"1", b"reply", b"1", b"mine", b"mine", b"loaded"]
+        assert hear(ann) == due
+        for _ in range(times):
+            ann.return_to(1, 0)
+        assert hear(ann) == due[1:]
+        for _ in range(times):
+            ann.go_back(1, [b"1", b"2"])
+        assert hear(ann) == due[1:]
+        ann.return_to(2, ann.given - 1)
+        assert hear(ann) == due[4:]
+
     def test_a_message_may_stand_at_its_beginning(self, log: MemoryLog, ann: Attachment) -> None:
         say(log, b"1", b"2")
         hear(ann)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from acprelay.errors import CursorExpired, InvalidParams
@@ -86,7 +86,7 @@ def test_ids_of_a_connection_are_numbers() -> None:
 
 STEPS = st.lists(
     st.one_of(
-        st.sampled_from(["log", "note", "reply", "ask", "move"]),
+        st.sampled_from(["log", "own", "note", "reply", "ask", "move"]),
         st.integers(1, 5),
         st.floats(0, 1, exclude_max=True),
     ),
@@ -95,6 +95,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
+@example(["log", "own", 1, "move", 5, 0.4])
 def test_whatever_was_seen_before_a_stream_broke_the_rest_follows_exactly(
     script: list[str | int | float],
 ) -> None:
@@ -111,7 +112,10 @@ def test_whatever_was_seen_before_a_stream_broke_the_rest_follows_exactly(
                 SessionEventId.parse(seen[-1][0]) if seen else SessionEventId(Position("g", 0), 0)
             )
             ann.return_to(log.locate(last.position), last.given)
-        elif step == "log":
+        elif step in ("log", "own"):
+            if step == "own":
+                for each in (ann, twin):
+                    each.skip(log.head + 1)
             log.append(text_frame(text), 1)
         else:
             for each in (ann, twin):

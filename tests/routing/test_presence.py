@@ -486,6 +486,31 @@ class TestRoom:
         come()
         assert scene.reads("ann")[0]["id"] == 1
 
+    @pytest.mark.requirement("limits.clients-per-session")
+    def test_who_returns_for_its_attachment_has_to_wait_until_there_is_room(self) -> None:
+        scene = Scene(rules=replace(RULES, most_clients=1))
+        scene.join("ann")
+        scene.loses("ann")
+        say(scene, "a")
+        scene.join("bob")
+
+        def come() -> None:
+            scene.presence.adopt("ann", "ann's", b"1", principal="local", after=None, pending=None)
+
+        with pytest.raises(LimitReached) as caught:
+            come()
+        assert caught.value.data["most"] == 1
+        assert scene.presence.is_awaited
+        scene.loses("bob")
+        come()
+        assert scene.gets("ann") == [result("ann", b"1", 0), *told(scene)]
+
+    def test_who_seems_to_be_there_still_may_return_for_its_attachment(self) -> None:
+        scene = Scene(rules=replace(RULES, most_clients=1))
+        scene.join("ann")
+        scene.presence.adopt("ann", "ann's", b"1", principal="local", after=None, pending=None)
+        assert [each["id"] for each in scene.reads("ann")] == [1]
+
     def test_who_is_there_may_read_everything_again(self) -> None:
         scene = Scene(rules=replace(RULES, most_clients=1))
         scene.join("ann")

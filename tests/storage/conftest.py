@@ -152,6 +152,11 @@ class World:
         return self.directory / "conversations" / "s" / "main"
 
     @property
+    def named(self) -> list[str]:
+        """The directories with new names in them once the first file is there, nearest first."""
+        return ["main", "s", "conversations", "state", self.directory.parent.name]
+
+    @property
     def segments(self) -> list[Path]:
         """The segment files, oldest first."""
         return sorted(self.conversation.glob("*.segment"))

@@ -19,6 +19,9 @@ from acprelay.wire import text_frame
 if TYPE_CHECKING:
     from tests.storage.conftest import World
 
+    from acprelay.routing.log import PublicLog
+    from acprelay.storage import FileStorage
+
 LIMITS = StorageLimits(
     segment_bytes=5_000, window_bytes=300, backlog_bytes=1_000, unstored_bytes=1_100, linger_s=0
 )
@@ -357,6 +360,36 @@ async def test_a_closed_log_that_is_given_up_is_told_of_and_its_numbers_are_neve
         assert world.read_all(again) == more
 
 
+async def test_who_has_seen_all_that_was_given_up_goes_on_behind_it_also_in_another_generation(
+    world: World,
+) -> None:
+    entries = world.entries(13)
+    async with world.storage(LIMITS) as storage:
+        log = world.open(storage)
+        log.append(entries[0], 1)
+        await world.settle(storage)
+        world.disk.error = NO_SPACE
+        for entry in entries[1:3]:
+            log.append(entry, 1)
+        storage.close_log(world.key)
+        await world.settle(storage)
+        again = world.open(storage)
+        for entry in entries[3:13]:
+            again.append(entry, 1)
+        await world.settle(storage)
+        assert (again.start, again.head) == (3, 13)
+        positions = [again.position(place) for place in range(3, 14)]
+        assert [position.generation for position in positions] == ["id-1"] + ["id-2"] * 10
+        world.disk.error = None
+        await world.pass_time(storage, LIMITS.retry_s)
+        assert [again.locate(position) for position in positions] == list(range(3, 14))
+    async with world.storage(LIMITS) as storage:
+        log = world.open(storage)
+        assert (log.start, log.head) == (3, 13)
+        assert [log.locate(position) for position in positions] == list(range(3, 14))
+        assert world.read_all(log) == b"".join(entries[3:13])
+
+
 async def test_what_cannot_be_written_when_the_relay_ends_is_told_of_and_leaves_a_gap(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -472,7 +505,7 @@ async def test_a_sync_that_fails_as_a_log_is_closed_holds_nothing_back(world: Wo
             log.append(entry, 1)
         await world.settle(storage)
         storage.close_log(world.key)
-        await world.disk.has_synced(2)
+        await world.disk.has_synced(1 + len(world.named))
         again = world.open(storage)
         again.append(entries[0], 1)
         await world.settle(storage)
@@ -485,6 +518,53 @@ async def test_a_sync_that_fails_as_a_log_is_closed_holds_nothing_back(world: Wo
         assert storage.held_bytes == 0
         await world.pass_time(storage, LIMITS.retry_s)
         assert world.read_all(world.open(storage)) == b"".join([*entries, entries[0]])
+
+
+async def test_a_log_that_was_let_go_of_stays_as_it_was_written_where_that_cannot_be_synced(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world.storage(LIMITS) as storage:
+        log = await let_go_behind_a_gap(world, storage, caplog)
+        world.disk.error = NO_SPACE
+        await world.pass_time(storage, LIMITS.retry_s)
+        world.disk.error = None
+        again = world.open(storage)
+        assert (again.start, again.head) == (25, 25)
+        assert again.locate(log.position(25)) == 25
+        again.append(text_frame(b"more"), 1)
+    async with world.storage(LIMITS) as storage:
+        assert world.read_all(world.open(storage)) == text_frame(b"more")
+
+
+async def test_a_conversation_that_was_let_go_of_and_deleted_stays_deleted(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world.storage(LIMITS) as storage:
+        await let_go_behind_a_gap(world, storage, caplog)
+        await storage.delete(world.key)
+        await world.pass_time(storage, LIMITS.retry_s)
+        assert not world.conversation.exists()
+
+
+async def let_go_behind_a_gap(
+    world: World, storage: FileStorage, caplog: pytest.LogCaptureFixture
+) -> PublicLog:
+    """A log of 25 entries that all are given up; where it ends is written, and cannot be synced."""
+    outage = "cannot write a conversation's log"
+    log = world.open(storage)
+    log.append(text_frame(b"one"), 1)
+    await world.settle(storage)
+    world.disk.error = NO_SPACE
+    log.append(world.entries(1, size=LIMITS.unstored_bytes)[0], 1)
+    log.append(b"".join(world.entries(23, size=LIMITS.unstored_bytes)), 23)
+    await world.until(storage, lambda: outage in caplog.text)
+    assert (log.start, log.head) == (25, 25)
+    world.disk.error = None
+    world.disk.sync_error = OSError(errno.EIO, os.strerror(errno.EIO))
+    storage.close_log(world.key)
+    await world.until(storage, lambda: caplog.text.count(outage) == 2)
+    world.disk.sync_error = None
+    return log
 
 
 FULL = """

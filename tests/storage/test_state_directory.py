@@ -58,6 +58,20 @@ def test_it_is_made_with_those_above_it_for_its_owner_alone(tmp_path: Path) -> N
         assert (path / "lock").read_text() == f"{os.getpid()}\n"
 
 
+def test_the_names_of_those_that_were_made_are_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink())
+    )
+    path = tmp_path / "a" / "b"
+    for named in ([tmp_path, tmp_path / "a"], []):
+        synced.clear()
+        with StateDirectory(path):
+            assert [each for each in synced if not each.is_relative_to(path)] == named
+
+
 def test_it_keeps_its_id(tmp_path: Path) -> None:
     ids = []
     for _ in range(2):

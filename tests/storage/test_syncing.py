@@ -72,9 +72,9 @@ async def test_a_slow_device_is_asked_once_for_all_that_came_meanwhile(world: Wo
             storage.sync(world.key)
             await world.pass_time(storage, LIMITS.sync_interval_s)
         world.disk.release()
-        await world.disk.has_synced(5)
+        await world.disk.has_synced(4 + len(world.named))
     (segment,) = world.segments
-    assert world.disk.synced == [segment.name, "main", segment.name, RECORD_NAME, "main"]
+    assert world.disk.synced == [segment.name, *world.named, segment.name, "main", RECORD_NAME]
 
 
 async def test_of_a_long_log_only_the_end_stays_in_the_memory_of_the_system(world: World) -> None:
@@ -108,7 +108,7 @@ async def test_the_end_of_the_relay_waits_until_all_is_durable(world: World) -> 
     async with asyncio.timeout(30):
         await end
     (segment,) = world.segments
-    assert world.disk.synced == [segment.name, "main", RECORD_NAME, "main"]
+    assert world.disk.synced == [segment.name, *world.named, RECORD_NAME]
     assert [path.name for path in world.conversation.glob("record*")] == [RECORD_NAME]
 
 
@@ -211,7 +211,7 @@ async def test_a_power_cut_that_costs_a_record_gives_back_the_durable_one_before
     async with world.storage(LIMITS) as storage:
         storage.save(world.record(world.key, title="durable"))
         storage.sync(world.key)
-        await world.disk.has_synced(2)
+        await world.disk.has_synced(1 + len(world.named))
         await world.settle(storage)
         assert [path.name for path in world.conversation.iterdir()] == [RECORD_NAME]
         world.disk.hold_syncs()
@@ -256,7 +256,7 @@ async def test_a_record_that_was_saved_again_while_it_was_synced_keeps_the_one_b
     async with world.storage(LIMITS) as storage:
         storage.save(world.record(world.key, title="durable"))
         storage.sync(world.key)
-        await world.disk.has_synced(2)
+        await world.disk.has_synced(1 + len(world.named))
         world.disk.hold_syncs()
         storage.save(world.record(world.key, title="second"))
         storage.sync(world.key)
@@ -266,7 +266,7 @@ async def test_a_record_that_was_saved_again_while_it_was_synced_keeps_the_one_b
             storage.sync(world.key)
         await world.settle(storage)
         world.disk.hold_syncs(but=2)
-        await world.disk.has_synced(4)
+        await world.disk.has_synced(3 + len(world.named))
         await world.settle(storage)
         assert b"durable" in former.read_bytes()
         storage.sync(world.key)
@@ -274,7 +274,7 @@ async def test_a_record_that_was_saved_again_while_it_was_synced_keeps_the_one_b
         assert b"durable" in former.read_bytes()
         world.disk.release()
         await world.until(storage, lambda: not former.exists())
-        assert world.disk.synced == [RECORD_NAME, "main"] * 3
+        assert world.disk.synced == [RECORD_NAME, *world.named, *[RECORD_NAME, "main"] * 2]
         assert [record.title for record in storage.records()] == ["third"]
 
 
@@ -286,7 +286,7 @@ async def test_a_record_that_cannot_be_made_durable_is_told_of_and_written_again
         world.open(storage)
         storage.save(world.record(world.key, title="durable"))
         storage.sync(world.key)
-        await world.disk.has_synced(4)
+        await world.disk.has_synced(2 + len(world.named))
         world.disk.sync_error = BROKEN
         storage.save(world.record(world.key, title="next"))
         storage.sync(world.key)
@@ -319,7 +319,7 @@ async def test_a_record_that_cannot_take_its_place_does_not_cost_the_one_before(
             storage.save(world.record(world.key, title="next"))
             await world.settle(storage)
             world.disk.release()
-            await world.disk.has_synced(2)
+            await world.disk.has_synced(1 + len(world.named))
             storage.save(world.record(SessionKey("t", "main")))
             storage.sync(SessionKey("t", "main"))
             await world.settle(storage)
@@ -433,8 +433,8 @@ async def test_a_record_that_is_saved_again_before_it_is_written_is_made_durable
         storage.sync(world.key)
         storage.save(world.record(world.key, title="second"))
         await world.settle(storage)
-        await world.disk.has_synced(2)  # no time has passed
-        assert world.disk.synced == [RECORD_NAME, "main"]
+        await world.disk.has_synced(1 + len(world.named))  # no time has passed
+        assert world.disk.synced == [RECORD_NAME, *world.named]
         assert [record.title for record in storage.records()] == ["second"]
 
 
@@ -461,7 +461,8 @@ def test_one_order_is_given_at_a_time_and_what_came_meanwhile_is_one_more() -> N
     file, key = segment("/c/a/1"), SessionKey("s", "main")
     unsynced.sync(file)
     assert (orders, unsynced.is_idle, unsynced.is_ordered) == ([], True, True)
-    unsynced.note(file, "/c/a/1", "/c/a")
+    unsynced.note_name("/c/a")
+    unsynced.note(file, "/c/a/1")
     unsynced.note(file, "/c/a/1")
     assert file in unsynced
     assert not unsynced.is_ordered
@@ -473,13 +474,13 @@ def test_one_order_is_given_at_a_time_and_what_came_meanwhile_is_one_more() -> N
         unsynced.note(file, "/c/a/1")
         unsynced.sync_all()
     assert (len(orders), unsynced.is_ordered, unsynced.is_idle) == (1, True, False)
-    assert unsynced.take_back()
+    assert unsynced.take_back(None)
     assert file in unsynced, "there is more of it"
     assert key in unsynced
-    assert unsynced.take_back()
+    assert unsynced.take_back(None)
     assert key not in unsynced
     assert file in unsynced, "that is under way"
-    assert unsynced.take_back()
+    assert unsynced.take_back(None)
     assert file not in unsynced
     assert [order.target for order in orders] == [file, key, file]
     assert unsynced.is_idle
@@ -494,8 +495,129 @@ def test_what_is_forgotten_is_not_ordered_and_what_was_ordered_no_longer_matters
     for file in files[:2]:
         unsynced.sync(file)
     unsynced.forget_below(Path("/c/a"))
-    assert unsynced.take_back() is False
+    assert unsynced.take_back(None) is False
     unsynced.sync_all()
     assert [order.target for order in orders] == [files[0], files[3]]
     unsynced.forget(files[1])
-    assert unsynced.take_back() is True
+    assert unsynced.take_back(None) is True
+
+
+def test_an_order_has_the_new_names_above_its_file_until_they_are_durable() -> None:
+    orders: list[SyncOrder] = []
+    unsynced = Unsynced(put=orders.append)
+    for path in ("/c/a/1", "/c/a/2", "/c/b/1", "/c/b/2"):
+        unsynced.note(segment(path), path)
+    for directory in ("/", "/c", "/c/a", "/c/b"):
+        unsynced.note_name(directory)
+    unsynced.sync_all()
+    unsynced.take_back(BROKEN)  # nothing of it is certain
+    unsynced.note_name("/c")  # and this may have come after what is under way
+    unsynced.take_back(None)
+    unsynced.take_back(None)
+    unsynced.take_back(None)
+    assert [order.paths for order in orders] == [
+        ("/c/a/1", "/c/a", "/c", "/"),
+        ("/c/a/2", "/c/a", "/c", "/"),
+        ("/c/b/1", "/c/b", "/c"),
+        ("/c/b/2",),
+    ]
+
+
+def test_names_in_a_directory_that_is_gone_are_forgotten_and_those_beside_it_are_not() -> None:
+    orders: list[SyncOrder] = []
+    unsynced = Unsynced(put=orders.append)
+    for directory in ("/c", "/c/a", "/c/ab"):
+        unsynced.note_name(directory)
+    unsynced.forget_below(Path("/c/a"))
+    for path in ("/c/a/1", "/c/ab/1"):
+        unsynced.note(segment(path), path)
+    unsynced.sync_all()
+    unsynced.take_back(None)
+    assert [order.paths for order in orders] == [("/c/a/1", "/c"), ("/c/ab/1", "/c/ab")]
+
+
+async def test_a_conversation_is_durable_with_the_names_of_all_directories_above_it(
+    world: World,
+) -> None:
+    other, apart = SessionKey("s", "other"), SessionKey("t", "main")
+    async with world.storage(LIMITS) as storage:
+        for key, named in [
+            (world.key, world.named),
+            (other, ["other", "s"]),
+            (apart, ["main", "t", "conversations"]),
+        ]:
+            world.disk.synced.clear()
+            world.open(storage, key)
+            storage.sync(key)
+            await world.disk.has_synced(1 + len(named))
+            assert world.disk.synced[1:] == named
+
+
+async def test_directories_that_were_made_for_what_could_not_be_written_are_durable_with_the_next(
+    world: World,
+) -> None:
+    async with world.storage(LIMITS) as storage:
+        world.disk.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        world.open(storage)
+        await world.hear_of_trouble()
+        assert world.segments == []
+        world.disk.error = None
+        storage.save(world.record(world.key))
+        storage.sync(world.key)
+        await world.disk.has_synced(1 + len(world.named))
+        assert world.disk.synced == [RECORD_NAME, *world.named]
+
+
+async def test_a_conversation_that_follows_a_deleted_one_under_its_name_is_durable(
+    world: World,
+) -> None:
+    async with world.storage(LIMITS) as storage:
+        for named in (world.named, ["main", "s", "conversations"]):
+            world.disk.synced.clear()
+            storage.save(world.record(world.key))
+            storage.sync(world.key)
+            await world.disk.has_synced(1 + len(named))
+            assert world.disk.synced == [RECORD_NAME, *named]
+            await storage.delete(world.key)
+
+
+async def test_a_directory_made_beside_one_that_is_being_made_durable_is_durable_too(
+    world: World,
+) -> None:
+    other = SessionKey("s", "other")
+    async with world.storage(LIMITS) as storage:
+        storage.save(world.record(world.key))
+        world.disk.hold_syncs()
+        storage.sync(world.key)
+        await world.disk.has_begun_to_sync()
+        storage.save(world.record(other))
+        storage.sync(other)
+        await world.settle(storage)
+        world.disk.release()
+        await world.disk.has_synced(4 + len(world.named))
+        assert world.disk.synced == [RECORD_NAME, *world.named, RECORD_NAME, "other", "s"]
+
+
+async def test_the_audit_log_is_made_durable_when_the_interval_is_over(world: World) -> None:
+    async with world.storage(LIMITS) as storage:
+        for synced in (["audit.jsonl", *world.named[-2:]], ["audit.jsonl"]):
+            world.disk.synced.clear()
+            storage.audit(b"{}")
+            await world.pass_time(storage, LIMITS.sync_interval_s)
+            await world.disk.has_synced(len(synced))
+            assert world.disk.synced == synced
+
+
+async def test_an_audit_log_that_was_taken_away_goes_on_in_a_new_file_of_its_name(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = world.directory / "audit.jsonl"
+    async with world.storage(LIMITS) as storage:
+        storage.audit(b"1")
+        await world.settle(storage)
+        path.rename(world.directory / "older")
+        await world.pass_time(storage, LIMITS.sync_interval_s)
+        await world.until(storage, lambda: "cannot make the audit log" in caplog.text)
+        storage.audit(b"2")
+    assert path.read_bytes() == b"2\n"
+    assert caplog.text.count("cannot make the audit log") == 1

@@ -196,8 +196,7 @@ class Attachment:
             oldest = max(self._lane.forgotten, self.log.start)
             raise CursorExpired(oldest=str(self.log.position(oldest)))
         self._lane.go_back(after, pending, reach=self._reach(after))
-        self.cursor = after
-        self.is_blind = False
+        self._go_on(after)
 
     def return_to(self, after: int, given: int) -> None:
         """Goes on from exactly what the client has seen of this attachment.
@@ -219,8 +218,15 @@ class Attachment:
                 hint="name the id of the last event that came over this session's stream",
             )
         self._lane.take_back(given)
+        self._go_on(after)
+
+    def _go_on(self, after: int) -> None:
         self.cursor = after
         self.is_blind = False
+        # Until a move that is to be given once more, the same is left out as before.
+        again = [seq for entry in self._lane.waiting for seq in entry.left_out]
+        if again:
+            self._skips = sorted({*again, *self._skips})
 
     def _reach(self, after: int) -> int:
         """How far a client may have come since a place without seeing more of the log."""
@@ -323,7 +329,9 @@ class Attachment:
         if entry.kind is not _MOVE:
             self.passed += 1
             return [entry.frame]
+        skips = self._skips
+        passed = bisect_right(skips, entry.barrier)
+        entry.left_out = tuple(skips[:passed])
         self.cursor = entry.place
         self.is_blind = False
-        self._skips = [seq for seq in self._skips if seq > entry.barrier]
-        return []
+        self._skips = skips[passed:]

@@ -43,6 +43,7 @@ class Entry(Struct):
         frame: A WebSocket frame; empty for a move.
         tag: The raw id of an ask, or of the request that a reply answers.
         place: Where a move goes.
+        left_out: The entries of the log that were left out until a move, once it was given.
         may_be_known: Whether an earlier connection of the client may have been given it.
         number: Which one it is of those that were given, from 1; 0 before that.
     """
@@ -52,6 +53,7 @@ class Entry(Struct):
     frame: bytes
     tag: bytes | None = None
     place: int = 0
+    left_out: tuple[int, ...] = ()
     may_be_known: bool = False
     number: int = 0
 

@@ -172,6 +172,8 @@ class Presence:
         Raises:
             Forbidden: There is no such attachment, the secret is another one, or it is of another
                 principal.
+            LimitReached: It has no connection, and as many clients are there as may be.
+            CursorExpired: It was given more of its own behind that place than is remembered.
         """
         attachment = self._publisher.find(attachment_id)
         known = attachment.secret if attachment is not None else ""
@@ -181,6 +183,7 @@ class Presence:
                 "cannot adopt that attachment: it was given up, or the secret is another one",
                 hint="attach anew, after the last position you have seen",
             )
+        self._check_room(attachment)
         self._publisher.flush()
         attachment.go_back(attachment.cursor if after is None else after, pending)
         attachment.lead(self._result(attachment, request_id, {}, place=attachment.cursor))

@@ -222,6 +222,7 @@ class Attendance:
         Raises:
             Forbidden: There is no such attachment, the secret is another one, or it is of another
                 principal.
+            LimitReached: It has no connection, and as many clients are there as may be.
             InvalidParams: The position cannot be read.
             CursorExpired: The log does not reach it.
         """

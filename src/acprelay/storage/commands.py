@@ -70,8 +70,8 @@ class SegmentFile:
     size: int = field(default=0, init=False)
 
 
-Syncable: TypeAlias = SegmentFile | SessionKey
-"""What is made durable by itself: a segment, or the record of a conversation."""
+Syncable: TypeAlias = SegmentFile | SessionKey | Path
+"""What is made durable by itself: a segment, the record of a conversation, or the audit log."""
 
 
 class Batch(msgspec.Struct):
@@ -95,7 +95,7 @@ class Batch(msgspec.Struct):
 
 
 class Sync(NamedTuple):
-    """Have made durable what was written to a segment, or the record of a conversation."""
+    """Have made durable what was written of something."""
 
     target: Syncable
 

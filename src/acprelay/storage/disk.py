@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -169,26 +169,34 @@ class OpenFiles:
         return os.open(path, self._flags, FILE_MODE)
 
 
-def make_directories(path: str | Path) -> None:
+def make_directories(path: str | Path, *, on_name: Callable[[str], object] | None = None) -> None:
     """Makes a directory and those above it that are missing, for its owner alone.
 
+    Args:
+        path: The directory.
+        on_name: Told of each directory that has the name of one in it which was made.
+
     Raises:
-        OSError: It cannot.
+        OSError: It cannot; some may be made.
     """
     if os.path.isdir(path):
         return
-    _make_directory(path)
+    _make_directory(str(path), on_name)
 
 
-def _make_directory(path: str | Path) -> None:
+def _make_directory(path: str, on_name: Callable[[str], object] | None) -> None:
+    above = os.path.dirname(path)
     try:
         os.mkdir(path, DIRECTORY_MODE)
     except FileNotFoundError:
-        _make_directory(os.path.dirname(path))
-        _make_directory(path)
+        _make_directory(above, on_name)
+        _make_directory(path, on_name)
     except FileExistsError:
         if not os.path.isdir(path):
             raise
+    else:
+        if on_name is not None:
+            on_name(above)
 
 
 REMOVED_SUFFIX = ".removed"

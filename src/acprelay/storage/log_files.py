@@ -73,7 +73,7 @@ class FileLog:
         self._is_making = False  # a segment without an entry is not there yet
         self._is_paused = False  # what comes is in memory only
         self._closed = False
-        self._deleted = False
+        self._is_let_go = False  # nothing of it is in memory, and what is in files stays so
 
     @property
     def start(self) -> int:
@@ -94,7 +94,7 @@ class FileLog:
     def begin(self) -> None:
         """Makes the first segment of a new log, so that its generation is remembered from now."""
         if not self.head and self._segments.base is None:
-            self._make()
+            self._make(0)
 
     def append(self, blob: bytes, count: int) -> None:
         """Adds `count` entries, which are the WebSocket frames in `blob`; never blocks."""
@@ -173,7 +173,7 @@ class FileLog:
         if self._is_paused:
             self._resume()
         elif self._segments.base is None and not self._is_making:
-            self._make()  # all is put aside: how far the log got has to be known all the same
+            self._make(self.head)  # all is put aside: how far the log got has to be known still
         self._segments.seal()
         self._end_if_stored()
 
@@ -184,11 +184,11 @@ class FileLog:
         self._troubles.tell_of_loss()
         self._runs = RunWindow(first=self.head)
         self._segments.forget()
-        self._make()
+        self._make(self.head)
 
     def delete(self) -> None:
         """Lets go of everything at once; what is still to be written no longer matters."""
-        self._closed = self._deleted = True
+        self._closed = True
         self._troubles.end()
         self._shared.unstored.release(self)
         self._let_go()
@@ -220,7 +220,7 @@ class FileLog:
         """Batches are written: their runs are in the window from now on."""
         self._shared.no_longer_waits(size)
         self._unwritten_bytes -= size
-        if self._deleted:
+        if self._is_let_go:
             return
         self._written = last
         self._is_making = False
@@ -229,11 +229,15 @@ class FileLog:
         self._end_if_stored()
 
     def on_failed(self, error: Exception) -> None:
-        """Writing failed: the log goes on in memory."""
+        """Writing failed: the log goes on in memory, unless it was let go of.
+
+        Then all of it is written, and a sync came too late that failed: there is nothing left to
+        write again, and another log may be in the same files by now, or none any more.
+        """
         self._shared.no_longer_waits(self._unwritten_bytes)
         self._unwritten_bytes = 0
         self._is_making = False
-        if self._deleted:
+        if self._is_let_go:
             return
         self._segments.cut(self._written)
         self._is_paused = True
@@ -249,10 +253,10 @@ class FileLog:
             self._resume()
             self._end_if_stored()
 
-    def _make(self) -> None:
+    def _make(self, place: int) -> None:
         self._is_making = True
-        generation = self._generations.position(self.head).generation
-        self._segments.make(generation=generation, base=self.head)
+        generation = self._generations.position(place).generation
+        self._segments.make(generation=generation, base=place)
 
     def _store(self, run: bytes, last: int, entries: int, generation: str) -> None:
         size = len(run)
@@ -266,12 +270,12 @@ class FileLog:
         self._is_paused = False
         self._shared.unstored.release(self)
         before = max(self._written, self._runs.first)
+        if self._segments.base is None:  # there was nothing: it was given up, or never came
+            self._make(before)  # by the generation that was given out for it, which may have ended
         for last, run in self._runs.runs_after(before):
             generation = self._generations.position(last).generation
             self._store(run, last, last - before, generation)
             before = last
-        if self._segments.base is None:  # there was nothing: it was given up, or never came
-            self._make()
 
     def _end_if_stored(self) -> None:
         # Where no segment is left, nothing would tell the next opening what numbers were given out.
@@ -280,6 +284,7 @@ class FileLog:
             self._let_go()
 
     def _let_go(self) -> None:
+        self._is_let_go = True
         self._is_paused = False
         self._shared.window.release(self)
         self._segments.close()

@@ -72,14 +72,15 @@ class RecordWriter:
         path = os.path.join(directory, RECORD_NAME)
         try:
             self._disk.check()
-            make_directories(directory)
+            make_directories(directory, on_name=self._unsynced.note_name)
             self._replace(directory, path, encode_record(command.record))
         except Exception as error:  # noqa: BLE001 - one record's trouble must not stop the others
             self._fail(command, error)
         else:
             self._failed.pop(key, None)
             self._undurable[key] = command
-            self._unsynced.note(key, path, directory)
+            self._unsynced.note_name(directory)
+            self._unsynced.note(key, path)
 
     def on_synced(self, key: SessionKey, error: Exception | None) -> None:
         """A record is durable, or could not be made so: then it is written again."""

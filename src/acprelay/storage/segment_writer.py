@@ -136,17 +136,18 @@ class SegmentWriter:
                 buffers.append(encode_batch_header(batch.first, batch.entries, payload))
                 buffers.append(payload)
                 size += BATCH_HEADER_BYTES + len(payload)
-        directory = os.path.dirname(file.path)
-        if is_new:
-            make_directories(directory)
-        fd = self._files.get(file.path)
-        if is_new:
-            os.ftruncate(fd, 0)  # an attempt before this one may have left its remains
-            self._unsynced.note(file, file.path, directory)
-        else:
-            self._unsynced.note(file, file.path)
+        fd = self._make(file.path) if is_new else self._files.get(file.path)
+        self._unsynced.note(file, file.path)
         write_all(self._disk, fd, buffers)
         file.size += size
+
+    def _make(self, path: str) -> int:
+        directory = os.path.dirname(path)
+        make_directories(directory, on_name=self._unsynced.note_name)
+        fd = self._files.get(path)
+        self._unsynced.note_name(directory)
+        os.ftruncate(fd, 0)  # an attempt before this one may have left its remains
+        return fd
 
     def _cut(self, file: SegmentFile) -> None:
         # What cannot be cut is recognised by its checksum when it is read again.

@@ -16,7 +16,7 @@ from typing import Self
 
 from acprelay.directories import needed_directory
 from acprelay.errors import ConfigError
-from acprelay.storage.disk import FILE_MODE, SystemDisk, make_directories, replace_file
+from acprelay.storage.disk import FILE_MODE, SystemDisk, make_directories, replace_file, sync_path
 
 _LOCK = "lock"
 _ID = re.compile("[0-9a-f]{32}")
@@ -84,7 +84,7 @@ class StateDirectory:
         """
         with ExitStack() as exits:
             try:
-                make_directories(self.path)
+                self._make()
                 self._check()
                 self._lock(exits)
                 self._id = self._read_id()
@@ -101,6 +101,12 @@ class StateDirectory:
     ) -> None:
         """Unlocks it."""
         self._exits.close()
+
+    def _make(self) -> None:
+        named: list[str] = []
+        make_directories(self.path, on_name=named.append)
+        for directory in named:
+            sync_path(SystemDisk(), directory)
 
     def _check(self) -> None:
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):

@@ -5,6 +5,10 @@ not wait for that: it keeps an `Unsynced`, which says what is written and not du
 one thing at a time from the `Syncer`. What became of it comes back as a command. So there is never
 more than one order under way, and one entry for each file, however slow the device is.
 
+A name is in a directory, and that is durable by itself: of a file that was made durable nothing is
+left by a power cut if the name of a directory above it is not. So each order comes with what new
+names there are above its file, which the first order of several takes along for all.
+
 Nothing here knows what is in the files.
 """
 
@@ -84,8 +88,10 @@ class Unsynced:
 
     def __init__(self, *, put: Callable[[SyncOrder], None]) -> None:
         self._put = put
-        self._noted: dict[Syncable, tuple[str, ...]] = {}
-        self._wanted: dict[Syncable, tuple[str, ...]] = {}
+        self._noted: dict[Syncable, str] = {}
+        self._wanted: dict[Syncable, str] = {}
+        self._named: set[str] = set()  # directories with names in them that are not durable
+        self._covered: set[str] = set()  # whose names will be, by the current order
         self._current: SyncOrder | None = None
         self._is_forgotten = False  # what became of the current order matters to nobody
 
@@ -104,20 +110,25 @@ class Unsynced:
         """Whether no order is under way or waits."""
         return self._current is None
 
-    def note(self, target: Syncable, *paths: str) -> None:
+    def note(self, target: Syncable, path: str) -> None:
         """Learns that something was written.
 
         Args:
             target: What.
-            paths: As a `SyncOrder` has them; those that were noted first count.
+            path: The file.
         """
-        self._noted.setdefault(target, paths)
+        self._noted[target] = path
+
+    def note_name(self, directory: str) -> None:
+        """Learns that a directory has a new name in it, of a file or of another directory."""
+        self._named.add(directory)
+        self._covered.discard(directory)  # it may have come too late
 
     def sync(self, target: Syncable) -> None:
         """Has something made durable, if it is not."""
-        paths = self._noted.pop(target, None)
-        if paths is not None:
-            self._wanted.setdefault(target, paths)
+        path = self._noted.pop(target, None)
+        if path is not None:
+            self._wanted[target] = path
             self._order()
 
     def sync_all(self) -> None:
@@ -136,17 +147,21 @@ class Unsynced:
         """A file, or every file of a directory, need not be made durable any more."""
         known = {**self._noted, **self._wanted}
         if self._current is not None:
-            known[self._current.target] = self._current.paths
-        for target, (file, *_) in known.items():
+            known[self._current.target] = self._current.paths[0]
+        for target, file in known.items():
             if Path(file).is_relative_to(path):
                 self.forget(target)
+        self._named = {each for each in self._named if not Path(each).is_relative_to(path)}
 
-    def take_back(self) -> bool:
-        """Learns that the current order is carried out, and gives the next.
+    def take_back(self, error: Exception | None) -> bool:
+        """Learns what became of the current order, and gives the next.
 
         Returns:
-            Whether what became of it matters.
+            Whether that matters.
         """
+        if error is None:
+            self._named -= self._covered
+        self._covered = set()
         matters = not self._is_forgotten
         self._current = None
         self._is_forgotten = False
@@ -156,5 +171,16 @@ class Unsynced:
     def _order(self) -> None:
         if self._current is None and self._wanted:
             target = next(iter(self._wanted))
-            self._current = SyncOrder(target, self._wanted.pop(target))
+            path = self._wanted.pop(target)
+            above = self._named_above(path) if self._named else []
+            self._covered = set(above)
+            self._current = SyncOrder(target, (path, *above))
             self._put(self._current)
+
+    def _named_above(self, path: str) -> list[str]:
+        found: list[str] = []
+        while len(path) > 1:
+            path = path.rpartition("/")[0] or "/"
+            if path in self._named:
+                found.append(path)
+        return found

@@ -102,7 +102,7 @@ class Writer:
             unsynced=self._unsynced,
             emit=self._told.append,
         )
-        self._audit = AuditFile(path=audit, disk=disk)
+        self._audit = AuditFile(path=audit, disk=disk, unsynced=self._unsynced)
         self._sync_at: float | None = None
         self._stop: Future[None] | None = None
         # A daemon: a relay that ends without stopping it ends all the same.
@@ -226,12 +226,15 @@ class Writer:
         self._records.keep_time(now)
 
     def _on_synced(self, target: Syncable, error: Exception | None) -> None:
-        if not self._unsynced.take_back():
+        if not self._unsynced.take_back(error):
             return
-        if isinstance(target, SegmentFile):
-            self._segments.on_synced(target, error)
-        else:
-            self._records.on_synced(target, error)
+        match target:
+            case SegmentFile():
+                self._segments.on_synced(target, error)
+            case SessionKey():
+                self._records.on_synced(target, error)
+            case Path():
+                self._audit.on_synced(error)
 
     def _quarantine(self, path: Path) -> None:
         self._segments.close_below(path)
@@ -248,6 +251,8 @@ class Writer:
         try:
             self._disk.check()
             remove_directory(path)
+            if not path.parent.exists():
+                self._unsynced.forget_below(path.parent)
         except OSError as error:
             return _failed("remove the conversation's files", error)
         return None
