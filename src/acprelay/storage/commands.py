@@ -121,6 +121,13 @@ class Save(NamedTuple):
     record: ConversationRecord
 
 
+class Found(NamedTuple):
+    """Write the record of a conversation that has just begun, and tell when that is done."""
+
+    record: ConversationRecord
+    done: Future[None]
+
+
 class Audit(NamedTuple):
     """Add a line to the audit log."""
 
@@ -147,7 +154,7 @@ class Stop(NamedTuple):
 
 
 Command: TypeAlias = (
-    Batch | Sync | Synced | Seal | Quarantine | Save | Audit | Delete | Barrier | Stop
+    Batch | Sync | Synced | Seal | Quarantine | Save | Found | Audit | Delete | Barrier | Stop
 )
 
 

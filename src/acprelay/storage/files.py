@@ -35,6 +35,7 @@ from acprelay.storage.commands import (
     Delete,
     Done,
     Event,
+    Found,
     PauseEnded,
     Save,
     SaveFailed,
@@ -44,6 +45,7 @@ from acprelay.storage.commands import (
     Written,
 )
 from acprelay.storage.disk import Disk, OpenFiles, cause_of
+from acprelay.storage.foundings import finish_foundings
 from acprelay.storage.inbox import Inbox, settle
 from acprelay.storage.limits import StorageLimits
 from acprelay.storage.log_files import FileLog
@@ -98,6 +100,7 @@ class FileStorage:
         limits: StorageLimits | None = None,
     ) -> None:
         self._conversations = directory / "conversations"
+        self._foundings = directory / "foundings"
         self._audit = directory / "audit.jsonl"
         self._ids = ids
         self._clock = clock
@@ -110,6 +113,7 @@ class FileStorage:
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(
             conversations=self._conversations,
+            foundings=self._foundings,
             audit=self._audit,
             disk=self._disk,
             clock=self._clock,
@@ -170,11 +174,21 @@ class FileStorage:
     def records(self) -> Sequence[ConversationRecord]:
         """Gives every conversation there is; puts aside, and logs, a record that is unreadable."""
         finish_removals(self._conversations)
-        return tuple(read_records(self._conversations))
+        unfinished = finish_foundings(self._foundings, self._conversations, self._disk)
+        return (*read_records(self._conversations), *unfinished)
 
     def save(self, record: ConversationRecord) -> None:
         """Keeps a record in place of the one before; tried again later where it cannot."""
         self._outgoing.put(Save(record))
+
+    def found(self, record: ConversationRecord) -> asyncio.Future[None]:
+        """Keeps the first record of a conversation, as `ConversationStore.found` says."""
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._writer.put([Found(record, done)])  # past what is gathered, none of which is its own
+        known = self._logs.get(record.key)
+        if known is not None:
+            known.log.begin()
+        return done
 
     def open_log(
         self,
@@ -213,9 +227,8 @@ class FileStorage:
             on_idle=partial(self._on_idle, key),
         )
         self._logs[key] = _Open(log=log, on_relief=on_relief)
-        log.begin()
-        if is_new:
-            self._outgoing.flush()  # while an agent is waited for, and before its answer is
+        if not is_new:  # else once somebody knows of it
+            log.begin()
         for trouble in recovered.troubles:
             logger.warning("%s", trouble)
             self._loop.call_soon(on_trouble, trouble)
