@@ -52,6 +52,7 @@ from acprelay.storage.log_files import FileLog
 from acprelay.storage.outgoing import Outgoing
 from acprelay.storage.records import (
     conversation_directory,
+    conversation_path,
     finish_removals,
     put_leftovers_aside,
     read_records,
@@ -213,11 +214,11 @@ class FileStorage:
             known.on_relief = on_relief
             known.log.reopen(generation=self._ids.mint(), on_trouble=on_trouble)
             return known.log
-        directory = conversation_directory(self._conversations, key)
+        directory = conversation_path(str(self._conversations), key)
         self._check(directory)
         if is_new:
             put_leftovers_aside(directory)
-        recovered = Recovered() if is_new else recover(directory)
+        recovered = Recovered() if is_new else recover(Path(directory))
         log = FileLog(
             directory=directory,
             generation=self._ids.mint(),
@@ -279,14 +280,14 @@ class FileStorage:
         """
         return self._ask(Barrier)
 
-    def _check(self, directory: Path) -> None:
+    def _check(self, directory: str) -> None:
         try:
             self._disk.check()
         except OSError as error:
             raise Unavailable(
                 f"cannot open the log in {directory}: {error.strerror}",
                 hint="put the state directory back, or start the relay again",
-                path=str(directory),
+                path=directory,
             ) from error
 
     def _ask(

@@ -17,7 +17,6 @@ without a gap. This module knows no file and no thread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from acprelay.errors import CursorExpired, RelayError
 from acprelay.routing.log import Position, Slice
@@ -48,7 +47,7 @@ class FileLog:
     def __init__(
         self,
         *,
-        directory: Path,
+        directory: str,
         generation: str,
         recovered: Recovered,
         shared: Shared,
