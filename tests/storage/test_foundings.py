@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from acprelay.errors import RelayError, Unavailable
 from acprelay.routing.log import Position
