@@ -92,7 +92,7 @@ async def test_a_moment_later_it_has_a_record_as_all_have(world: World) -> None:
     async with world.storage(PATIENT) as storage:
         record = await found(world, storage)
         other = await found(world, storage, OTHER)
-        await world.pass_time(storage, 60)
+        await world.pass_time(storage, 600)
         assert (world.directory / "foundings").read_bytes() == b""
         assert storage.records() == (record, other)
 
@@ -111,7 +111,7 @@ async def test_a_later_record_of_it_stays(world: World, killed: World) -> None:
         storage.save(later)
         await storage.flush()
         kill(world, killed)
-        await world.pass_time(storage, 60)
+        await world.pass_time(storage, 600)
         assert storage.records() == (later,)
     async with killed.storage() as storage:
         assert storage.records() == (later,)
@@ -154,7 +154,7 @@ async def test_none_is_deleted_where_it_would_come_back(
             ):
                 await storage.delete(world.key)
             await found(world, storage, OTHER)
-            await world.pass_time(storage, 60)  # no harm comes of it
+            await world.pass_time(storage, 600)  # no harm comes of it
         await storage.delete(world.key)
         assert not world.conversation.exists()
 
@@ -181,7 +181,7 @@ async def test_where_that_cannot_be_written_it_is_told_as_of_any_record(world: W
         await storage.found(world.record(world.key))
         await world.hear_of_trouble()
         world.disk.error = None
-        await world.pass_time(storage, 60)
+        await world.pass_time(storage, 600)
         assert storage.records() == (world.record(world.key),)
 
 

@@ -185,10 +185,13 @@ class FileStorage:
     def found(self, record: ConversationRecord) -> asyncio.Future[None]:
         """Keeps the first record of a conversation, as `ConversationStore.found` says."""
         done: asyncio.Future[None] = self._loop.create_future()
-        self._writer.put([Found(record, done)])  # past what is gathered, none of which is its own
         known = self._logs.get(record.key)
         if known is not None:
-            known.log.begin()
+            begin = known.log.begin  # once whoever waits has gone on
+            done.add_done_callback(lambda _: self._loop.call_soon(begin))
+        # Past what is gathered, none of which is its own. The thread gets the interpreter at once
+        # where the loop soon has nothing to do.
+        self._writer.put([Found(record, done)])
         return done
 
     def open_log(

@@ -61,6 +61,9 @@ from acprelay.storage.syncer import Syncer, Unsynced
 # also where a whole bundle comes on top.
 _ENOUGH_COMMANDS = 128
 
+# Until then the log of a conversation that has just begun has come, too, however many there are.
+_LOG_LINGERS = 10
+
 logger = logging.getLogger(__name__)
 
 
@@ -110,7 +113,7 @@ class Writer:
             emit=self._told.append,
         )
         self._foundings = Foundings(
-            path=foundings, disk=disk, clock=clock, linger_s=limits.linger_s
+            path=foundings, disk=disk, clock=clock, linger_s=_LOG_LINGERS * limits.linger_s
         )
         self._audit = AuditFile(path=audit, disk=disk)
         self._sync_at: float | None = None
