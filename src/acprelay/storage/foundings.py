@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,69 +48,99 @@ logger = logging.getLogger(__name__)
 
 
 class Foundings:
-    """Adds records to the file, and takes all away at once; for the writer's thread.
+    """Adds records to the file, and empties it; for the writer's thread.
 
     Args:
         path: The file.
         disk: Where to.
         clock: Tells when they are due; monotonic.
-        linger_s: How long they wait to be written as all records are.
-
-    Attributes:
-        due_at: When they are; None where there is none.
+        linger_s: How long each waits to be written as all records are.
+        save: Does that, and tells where it cannot.
     """
 
-    def __init__(self, *, path: Path, disk: Disk, clock: Clock, linger_s: float) -> None:
-        self.due_at: float | None = None
+    def __init__(
+        self,
+        *,
+        path: Path,
+        disk: Disk,
+        clock: Clock,
+        linger_s: float,
+        save: Callable[[ConversationRecord], None],
+    ) -> None:
         self._path = path
         self._disk = disk
         self._clock = clock
         self._linger_s = linger_s
+        self._save = save
         self._fd: int | None = None
-        self._records: dict[SessionKey, ConversationRecord] = {}
+        self._records: dict[SessionKey, tuple[float, ConversationRecord]] = {}
+        self._clear_at: float | None = None
+
+    @property
+    def due_at(self) -> float | None:
+        """When the first one is due, or, after the last one, the file; None where it is empty."""
+        return next(iter(self._records.values()))[0] if self._records else self._clear_at
 
     def add(self, record: ConversationRecord) -> None:
-        """Adds a record, which survives the end of this process from now on.
-
-        Raises:
-            OSError: It cannot.
-        """
-        self._disk.check()
-        if self._fd is None:
-            make_directories(self._path.parent)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._fd = os.open(self._path, flags, FILE_MODE)
-        write_all(self._disk, self._fd, [_BEGIN + encode_record(record)])
-        self._records[record.key] = record
-        if self.due_at is None:
-            self.due_at = self._clock.now() + self._linger_s
+        """Adds a record; where it cannot, that one is written as all are, at once."""
+        try:
+            self._append(record)
+        except OSError:
+            self._save(record)
+        else:
+            self._clear_at = self._clock.now() + self._linger_s
+            self._records[record.key] = self._clear_at, record
 
     def forget(self, key: SessionKey) -> None:
         """A record is written as all are, or is not to be."""
         self._records.pop(key, None)
 
-    def take(self) -> Sequence[ConversationRecord]:
-        """Gives those that are still to be written as all are; `clear` follows, once they are."""
-        taken = tuple(self._records.values())
-        self._records.clear()
-        return taken
+    def keep_time(self, now: float) -> None:
+        """Writes a record as all are, or empties the file, if it is time.
 
-    def clear(self) -> None:
-        """Empties the file.
+        One record at a time: somebody may wait for what the thread has to do besides.
+        """
+        if self.due_at is None or now < self.due_at:
+            return
+        if self._records:
+            self._save_first()
+        else:
+            with suppress(OSError):  # what stays in the file is written already
+                self._clear()
+
+    def finish(self) -> None:
+        """Writes every record as all are, and empties the file.
 
         Raises:
-            OSError: It cannot: the next relay finishes once more what is in it.
+            OSError: It cannot be emptied: the next relay finishes once more what is in it.
         """
-        self.due_at = None
-        self._disk.check()
-        with suppress(FileNotFoundError):
-            os.truncate(self._path, 0)
+        while self._records:
+            self._save_first()
+        self._clear()
 
     def close(self) -> None:
         """Closes the file, if it was ever opened."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _append(self, record: ConversationRecord) -> None:
+        self._disk.check()
+        if self._fd is None:
+            make_directories(self._path.parent)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._fd = os.open(self._path, flags, FILE_MODE)
+        write_all(self._disk, self._fd, [_BEGIN + encode_record(record)])
+
+    def _save_first(self) -> None:
+        _, record = self._records.pop(next(iter(self._records)))
+        self._save(record)
+
+    def _clear(self) -> None:
+        self._clear_at = None
+        self._disk.check()
+        with suppress(FileNotFoundError):
+            os.truncate(self._path, 0)
 
 
 def finish_foundings(path: Path, conversations: Path, disk: Disk) -> Sequence[ConversationRecord]:

@@ -25,7 +25,6 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from acprelay.errors import RelayError, Unavailable
-from acprelay.routing.records import ConversationRecord
 from acprelay.session.models import SessionKey
 from acprelay.session.ports import Clock
 from acprelay.storage.audit import AuditFile
@@ -113,7 +112,11 @@ class Writer:
             emit=self._told.append,
         )
         self._foundings = Foundings(
-            path=foundings, disk=disk, clock=clock, linger_s=_LOG_LINGERS * limits.linger_s
+            path=foundings,
+            disk=disk,
+            clock=clock,
+            linger_s=_LOG_LINGERS * limits.linger_s,
+            save=lambda record: self._records.save(Save(record)),
         )
         self._audit = AuditFile(path=audit, disk=disk)
         self._sync_at: float | None = None
@@ -205,7 +208,7 @@ class Writer:
                 self._foundings.forget(record.key)
                 self._records.save(command)
             case Found(record, done):
-                self._found(record)
+                self._foundings.add(record)
                 self._settle(done, None)
             case Quarantine(path):
                 self._quarantine(path)
@@ -215,7 +218,8 @@ class Writer:
                 self._settle(done, None)
             case Stop(done):
                 self._stop = done
-                self._keep_foundings()
+                with suppress(OSError):  # what stays in the file is written already
+                    self._foundings.finish()
                 self._records.close()
 
     def _settle(self, done: Future[None], error: RelayError | None) -> None:
@@ -246,8 +250,7 @@ class Writer:
             self._sync_at = now + self._limits.sync_interval_s
         self._segments.keep_time(now)
         self._records.keep_time(now)
-        if self._foundings.due_at is not None and now >= self._foundings.due_at:
-            self._keep_foundings()
+        self._foundings.keep_time(now)
 
     def _on_synced(self, target: Syncable, error: Exception | None) -> None:
         if not self._unsynced.take_back():
@@ -256,21 +259,6 @@ class Writer:
             self._segments.on_synced(target, error)
         else:
             self._records.on_synced(target, error)
-
-    def _found(self, record: ConversationRecord) -> None:
-        try:
-            self._foundings.add(record)
-        except OSError:
-            self._records.save(Save(record))  # tells what the matter is, and tries again
-
-    def _keep_foundings(self) -> None:
-        with suppress(OSError):  # what stays in the file is finished already
-            self._finish_foundings()
-
-    def _finish_foundings(self) -> None:
-        for record in self._foundings.take():
-            self._records.save(Save(record))
-        self._foundings.clear()
 
     def _quarantine(self, path: Path) -> None:
         self._segments.close_below(path)
@@ -286,7 +274,7 @@ class Writer:
         self._records.forget(key)
         self._segments.close_below(path)
         try:
-            self._finish_foundings()  # else the next relay would finish what is removed now
+            self._foundings.finish()  # else the next relay would finish what is removed now
             self._disk.check()
             remove_directory(path)
         except OSError as error:
