@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.fault.house import House
 from tests.fault.nursery import Nursery
 from tests.fault.verdict import entries_shown, first_told, judge_log, of_method, position, written

@@ -7,10 +7,10 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from msgspec.structs import replace
 
 from acprelay.config import Limits
 from acprelay.errors import RelayError, StoreError, Unavailable
@@ -369,7 +369,7 @@ def left_behind(**changes: object) -> ConversationRecord:
         created_at=1.0,
         updated_at=2.0,
     )
-    return replace(record, **changes)  # type: ignore[arg-type] # what a test changes fits
+    return replace(record, **changes)
 
 
 async def test_a_turn_that_a_relay_has_left_is_marked_interrupted_once(

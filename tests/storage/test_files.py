@@ -9,11 +9,11 @@ import logging
 import os
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from acprelay.errors import LocalProtocolError, Unavailable
 from acprelay.session.models import SessionKey

@@ -335,3 +335,4 @@ class Attachment:
         self.cursor = entry.place
         self.is_blind = False
         self._skips = skips[passed:]
+        return []

@@ -36,8 +36,7 @@ class Worktree:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConversationRecord:
+class ConversationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation at rest.
 
     Attributes:

@@ -14,7 +14,11 @@ from typing import Self
 import msgspec
 
 from acprelay.errors import RemoteProtocolError, StoreError
+from acprelay.wire import json_name
 from acprelay.wire.objects import read_members
+
+NOTHING = b"{}"
+"""What is stored of a conversation whose agent has not told anything yet."""
 
 _COMMANDS = "available_commands_update"
 _MODE = "current_mode_update"
@@ -66,6 +70,8 @@ class Snapshot:
             StoreError: It is something else.
         """
         snapshot = cls()
+        if raw == NOTHING:
+            return snapshot
         try:
             saved = _open(raw)
             updates = _open(saved.get("updates", b"{}"))
@@ -260,7 +266,7 @@ def _can_be_kept(raw: bytes) -> bool:
 
 
 def _object(members: dict[str, bytes]) -> bytes:
-    return b"{%b}" % b",".join(_json(name) + b":" + raw for name, raw in members.items())
+    return b"{%b}" % b",".join([json_name(name) + b":" + raw for name, raw in members.items()])
 
 
 def _with(raw: bytes, name: str, value: bytes) -> bytes:

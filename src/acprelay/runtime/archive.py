@@ -186,9 +186,7 @@ class Archive:
         Returns:
             What ends once it is written.
         """
-        driver.keeper.is_kept = True
-        driver.save()
-        return self._store.flush()
+        return driver.found()
 
     def keep(self, driver: ConversationDriver) -> None:
         """Takes a conversation in that is stored."""

@@ -78,6 +78,11 @@ class Founding:
         workdir = None if self._worktree is None else self._worktree.workdir
         return rewrite(self.opening.request, id=request_id, cwd=workdir, strip_stamp=True)
 
+    def _params(self) -> bytes:
+        frame = self._request()
+        asked = self.opening.request
+        return (asked if frame == asked.raw else peek(frame)).member("params") or b"{}"
+
     def asked(self) -> None:
         """Makes the conversation.
 
@@ -91,7 +96,7 @@ class Founding:
                 agent=self.agent,
                 cwd=self.opening.cwd,
                 worktree=self._worktree,
-                params=peek(self._request()).member("params") or b"{}",
+                params=self._params(),
                 agent_session_id="",
                 created_at=now,
                 updated_at=now,

@@ -63,7 +63,8 @@ class RunPlaces:
             yield
         finally:
             self._creating[sponsor] -= 1
-            self._creating += Counter()  # forgets whoever creates none
+            if not self._creating[sponsor]:
+                del self._creating[sponsor]
 
     def created(self, key: SessionKey, sponsor: str | None) -> None:
         """Takes note that a run is there; its place is free once the registry has it no more."""

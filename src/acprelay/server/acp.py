@@ -9,7 +9,7 @@ guard's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from contextvars import copy_context
 
@@ -152,14 +152,6 @@ class AcpEndpoint:
         messages: WholeMessages,
     ) -> None:
         wait_s = self._limits.greeting_s
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._receive(socket, outlet, connection, messages, until_begun=True)
-            notice_death(request)  # until now there was a deadline
-        except TimeoutError:
-            reason = f"limit greeting-s: no initialize within {wait_s:g} s"
-            await _dismiss(socket, outlet, (WSCloseCode.POLICY_VIOLATION, reason.encode()))
-            return
         most = self._limits.lane_bytes
         context = copy_context()
 
@@ -169,9 +161,26 @@ class AcpEndpoint:
             context.run(connection.receive, message)
             return True
 
-        messages.begin(take)
         try:
-            await self._receive(socket, outlet, connection, messages, until_begun=False)
+            async with asyncio.timeout(wait_s) as greeting:
+
+                def take_greeting(message: bytes) -> bool:
+                    is_taken = not greeting.expired() and take(message)
+                    note_greeting()
+                    return is_taken
+
+                def note_greeting() -> None:
+                    if greeting.when() is not None and connection.is_begun:
+                        greeting.reschedule(None)
+                        messages.begin(take)
+                        # Until now there was a deadline.
+                        asyncio.get_running_loop().call_soon(notice_death, request)
+
+                messages.begin(take_greeting)
+                await self._receive(socket, outlet, connection, messages, note_greeting)
+        except TimeoutError:
+            reason = f"limit greeting-s: no initialize within {wait_s:g} s"
+            await _dismiss(socket, outlet, (WSCloseCode.POLICY_VIOLATION, reason.encode()))
         finally:
             messages.end()
 
@@ -181,10 +190,9 @@ class AcpEndpoint:
         outlet: SocketOutlet,
         connection: ClientConnection,
         messages: WholeMessages,
-        *,
-        until_begun: bool,
+        on_message: Callable[[], None],
     ) -> None:
-        """Takes what the client says until it says no more, or has said `initialize`."""
+        """Takes what of the client's messages comes this way until it says no more."""
         async for message in socket:
             if connection.backlog_bytes > self._limits.lane_bytes:
                 # It asks and does not read: what it says next stays in its socket.
@@ -195,8 +203,7 @@ class AcpEndpoint:
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 connection.receive(message.data)
                 messages.handled()
-            if until_begun and connection.is_begun:
-                return
+                on_message()
 
 
 class SocketOutlet:

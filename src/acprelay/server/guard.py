@@ -9,6 +9,7 @@ Who asks is not known here.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from acprelay.config import is_loopback
@@ -120,6 +121,7 @@ def _is_own(place: _Place, scheme: str, port: int) -> bool:
     return place[0] == scheme and place[2] == port and is_loopback(place[1])
 
 
+@lru_cache(maxsize=64)
 def _place(address: str) -> _Place | None:
     """Takes an origin apart; nothing else is one, whatever a lenient reader would make of it."""
     try:

@@ -10,7 +10,8 @@ the hook fired, the cleanup scheduled. Turns of one key go one after another, fi
 served: nobody starves, hooks are told in the order of the changes, and no terminate falls between
 the storing of an agent's attachment and its arrival in the handle. A turn runs in a task of the
 manager, so that a caller that is cancelled leaves no half of one behind. Where the store never
-waits, no turn does, and so none can be cut in half: the caller's own task takes it.
+waits, no turn does: none can be cut in half, nor come into another one, and the caller's own task
+takes it as it comes.
 
 A **flight** is one run of the cleaner, in a task of its own that any number of callers await. This
 module does not know what an agent is, how one is ended, what time it is, or who calls.
@@ -99,7 +100,7 @@ class LifecycleManager(Generic[AgentT, AttachmentT]):
         session = state_machine.new_session(key, spec, run=run, now=self._clock.now())
         insert = partial(self._insert, session)
         if not self._store_waits:
-            return await self._alone(key, insert)
+            return await insert()
         creation = self._own(self._alone(key, insert))
         try:
             return await _outcome(creation)
@@ -277,8 +278,9 @@ class LifecycleManager(Generic[AgentT, AttachmentT]):
         return current
 
     async def _in_turn(self, key: SessionKey, step: _Step[_T]) -> _T:
-        turn = self._alone(key, step)
-        return await (_outcome(self._own(turn)) if self._store_waits else turn)
+        if not self._store_waits:
+            return await step()
+        return await _outcome(self._own(self._alone(key, step)))
 
     async def _alone(self, key: SessionKey, step: _Step[_T]) -> _T:
         async with self._turns.setdefault(key, asyncio.Lock()):

@@ -35,6 +35,7 @@ from acprelay.storage.commands import (
     Delete,
     Done,
     Event,
+    Found,
     PauseEnded,
     Save,
     SaveFailed,
@@ -44,12 +45,14 @@ from acprelay.storage.commands import (
     Written,
 )
 from acprelay.storage.disk import Disk, OpenFiles, cause_of
+from acprelay.storage.foundings import finish_foundings
 from acprelay.storage.inbox import Inbox, settle
 from acprelay.storage.limits import StorageLimits
 from acprelay.storage.log_files import FileLog
 from acprelay.storage.outgoing import Outgoing
 from acprelay.storage.records import (
     conversation_directory,
+    conversation_path,
     finish_removals,
     put_leftovers_aside,
     read_records,
@@ -98,6 +101,7 @@ class FileStorage:
         limits: StorageLimits | None = None,
     ) -> None:
         self._conversations = directory / "conversations"
+        self._foundings = directory / "foundings"
         self._audit = directory / "audit.jsonl"
         self._ids = ids
         self._clock = clock
@@ -110,6 +114,7 @@ class FileStorage:
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(
             conversations=self._conversations,
+            foundings=self._foundings,
             audit=self._audit,
             disk=self._disk,
             clock=self._clock,
@@ -170,11 +175,24 @@ class FileStorage:
     def records(self) -> Sequence[ConversationRecord]:
         """Gives every conversation there is; puts aside, and logs, a record that is unreadable."""
         finish_removals(self._conversations)
-        return tuple(read_records(self._conversations))
+        unfinished = finish_foundings(self._foundings, self._conversations, self._disk)
+        return (*read_records(self._conversations), *unfinished)
 
     def save(self, record: ConversationRecord) -> None:
         """Keeps a record in place of the one before; tried again later where it cannot."""
         self._outgoing.put(Save(record))
+
+    def found(self, record: ConversationRecord) -> asyncio.Future[None]:
+        """Keeps the first record of a conversation, as `ConversationStore.found` says."""
+        done: asyncio.Future[None] = self._loop.create_future()
+        known = self._logs.get(record.key)
+        if known is not None:
+            begin = known.log.begin  # once whoever waits has gone on
+            done.add_done_callback(lambda _: self._loop.call_soon(begin))
+        # Past what is gathered, none of which is its own. The thread gets the interpreter at once
+        # where the loop soon has nothing to do.
+        self._writer.put([Found(record, done)])
+        return done
 
     def open_log(
         self,
@@ -199,11 +217,11 @@ class FileStorage:
             known.on_relief = on_relief
             known.log.reopen(generation=self._ids.mint(), on_trouble=on_trouble)
             return known.log
-        directory = conversation_directory(self._conversations, key)
+        directory = conversation_path(str(self._conversations), key)
         self._check(directory)
         if is_new:
             put_leftovers_aside(directory)
-        recovered = Recovered() if is_new else recover(directory)
+        recovered = Recovered() if is_new else recover(Path(directory))
         log = FileLog(
             directory=directory,
             generation=self._ids.mint(),
@@ -213,9 +231,8 @@ class FileStorage:
             on_idle=partial(self._on_idle, key),
         )
         self._logs[key] = _Open(log=log, on_relief=on_relief)
-        log.begin()
-        if is_new:
-            self._outgoing.flush()  # while an agent is waited for, and before its answer is
+        if not is_new:  # else once somebody knows of it
+            log.begin()
         for trouble in recovered.troubles:
             logger.warning("%s", trouble)
             self._loop.call_soon(on_trouble, trouble)
@@ -266,14 +283,14 @@ class FileStorage:
         """
         return self._ask(Barrier)
 
-    def _check(self, directory: Path) -> None:
+    def _check(self, directory: str) -> None:
         try:
             self._disk.check()
         except OSError as error:
             raise Unavailable(
                 f"cannot open the log in {directory}: {error.strerror}",
                 hint="put the state directory back, or start the relay again",
-                path=str(directory),
+                path=directory,
             ) from error
 
     def _ask(

@@ -17,7 +17,6 @@ without a gap. This module knows no file and no thread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from acprelay.errors import CursorExpired, RelayError
 from acprelay.routing.log import Position, Slice
@@ -48,7 +47,7 @@ class FileLog:
     def __init__(
         self,
         *,
-        directory: Path,
+        directory: str,
         generation: str,
         recovered: Recovered,
         shared: Shared,
@@ -92,8 +91,11 @@ class FileLog:
         return self._runs.size
 
     def begin(self) -> None:
-        """Makes the first segment of a new log, so that its generation is remembered from now."""
-        if not self.head and self._segments.base is None:
+        """Makes the first segment of a new log, so that its generation is remembered from now.
+
+        Does nothing where there is one, or the log was closed.
+        """
+        if not self.head and self._segments.base is None and not self._closed:
             self._make(0)
 
     def append(self, blob: bytes, count: int) -> None:

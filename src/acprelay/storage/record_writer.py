@@ -22,7 +22,7 @@ from acprelay.storage.disk import NEW_SUFFIX, Disk, make_directories, write_file
 from acprelay.storage.records import (
     FORMER_NAME,
     RECORD_NAME,
-    conversation_name,
+    conversation_path,
     encode_record,
 )
 from acprelay.storage.syncer import Unsynced
@@ -130,4 +130,4 @@ class RecordWriter:
         os.replace(new, path)
 
     def _directory(self, key: SessionKey) -> str:
-        return f"{self._conversations}/{conversation_name(key)}"
+        return conversation_path(self._conversations, key)

@@ -59,6 +59,11 @@ def conversation_name(key: SessionKey) -> str:
     return f"{key.session_id}/{key.role}"
 
 
+def conversation_path(directory: str, key: SessionKey) -> str:
+    """Does as `conversation_directory`, for what each new conversation waits for."""
+    return f"{directory}/{conversation_name(key)}"
+
+
 def encode_record(record: ConversationRecord) -> bytes:
     """Writes a record as JSON."""
     return msgspec.json.encode(
@@ -111,20 +116,21 @@ def decode_record(data: bytes) -> ConversationRecord:
     )
 
 
-def put_leftovers_aside(directory: Path) -> None:
+def put_leftovers_aside(path: str) -> None:
     """Puts a directory aside that a new conversation is to have.
 
     A relay that was killed as it founded a conversation may have left one, and so does a record
     that is damaged. The next conversation of the name must not begin with another one's history.
 
     Args:
-        directory: The conversation's.
+        path: The conversation's.
 
     Raises:
         Unavailable: It cannot.
     """
-    if not os.path.isdir(directory):  # each new conversation waits for this
+    if not os.path.isdir(path):
         return
+    directory = Path(path)
     aside = directory.with_name(f"{directory.name}.{secrets.token_hex(4)}{QUARANTINE_SUFFIX}")
     try:
         directory.rename(aside)

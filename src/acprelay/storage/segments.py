@@ -6,7 +6,6 @@ told what to write, and the log, as the owner of the stream, what became of it.
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from errno import EIO, ELOOP, ENOENT
 from operator import attrgetter
@@ -61,7 +60,7 @@ class Segments:
     """
 
     def __init__(
-        self, *, directory: Path, found: list[Segment], owner: StreamOwner, shared: Shared
+        self, *, directory: str, found: list[Segment], owner: StreamOwner, shared: Shared
     ) -> None:
         self._directory = directory
         self._segments = found
@@ -180,7 +179,7 @@ class Segments:
 
     def _begin(self, generation: str, *, base: int) -> tuple[Segment, SegmentFile]:
         header = SegmentHeader(generation, base, follows=bool(self._segments))
-        path = os.path.join(self._directory, segment_name(header))
+        path = f"{self._directory}/{segment_name(header)}"
         segment = Segment(
             path=path, base=base, last=base, end=SEGMENT_HEADER_BYTES, index=new_index(base)
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 from acprelay.errors import RelayError, Unavailable
 from acprelay.storage.disk import remedy_of
@@ -24,7 +23,7 @@ class Troubles:
     """
 
     def __init__(
-        self, *, directory: Path, call_soon: Callable[[Callable[[], None]], object]
+        self, *, directory: str, call_soon: Callable[[Callable[[], None]], object]
     ) -> None:
         self._directory = directory
         self._call_soon = call_soon
@@ -58,7 +57,7 @@ class Troubles:
                 f"cannot store the conversation: {reason}",
                 hint="it goes on in memory, and what is not stored is lost if the relay ends; "
                 + remedy_of(error),
-                path=str(self._directory),
+                path=self._directory,
             )
         )
 
