@@ -184,7 +184,10 @@ def _make_directory(path: str | Path) -> None:
     try:
         os.mkdir(path, DIRECTORY_MODE)
     except FileNotFoundError:
-        _make_directory(os.path.dirname(path))
+        above = os.path.dirname(path)
+        if not above or os.path.isdir(above):
+            raise
+        _make_directory(above)
         _make_directory(path)
     except FileExistsError:
         if not os.path.isdir(path):
