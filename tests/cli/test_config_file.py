@@ -183,6 +183,16 @@ def test_a_path_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatc
             "write something, or leave it out",
         ),
         (
+            "roots = ['/srv', '']",
+            "roots[1] is empty",
+            "write something, or leave it out",
+        ),
+        (
+            "mcp-urls = ['']",
+            "mcp-urls[0] is empty",
+            "write something, or leave it out",
+        ),
+        (
             "port = '8137'",
             "port is a string, not an integer",
             "write a number such as 3",

@@ -234,12 +234,20 @@ def _take(table: Table, setting: Setting, base: Path) -> Any:  # noqa: PLR0911 -
             text = table.text(key)
             return None if text is None else _path(table, key, text, base)
         case Kind.PATHS:
-            texts = table.texts(key)
+            texts = _texts(table, key)
             return texts and tuple(_path(table, key, text, base) for text in texts)
         case Kind.TEXTS:
-            return table.texts(key)
+            return _texts(table, key)
         case _:
             return table.text(key)
+
+
+def _texts(table: Table, key: str) -> tuple[str, ...] | None:
+    texts = table.texts(key)
+    if texts and "" in texts:
+        place = f"{key}[{texts.index('')}]"
+        raise table.error(place, "is empty", "write something, or leave it out")
+    return texts
 
 
 def _finite(table: Table, key: str) -> float | None:
