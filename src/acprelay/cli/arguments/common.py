@@ -40,9 +40,20 @@ def add_command(
     )
 
 
+def not_empty(text: str) -> str:
+    """Takes a text that is not empty: as a path, an empty one would be the current directory.
+
+    Raises:
+        argparse.ArgumentTypeError: It is empty.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
 def add_url(parser: argparse.ArgumentParser, *, default: str | None, text: str) -> None:
     """Adds the address of a relay."""
-    parser.add_argument("--url", default=default, metavar="WS_URL", help=text)
+    parser.add_argument("--url", default=default, type=not_empty, metavar="WS_URL", help=text)
     add_ca_file(parser)
 
 
@@ -50,6 +61,7 @@ def add_ca_file(parser: argparse.ArgumentParser) -> None:
     """Adds what a relay's certificate is checked by."""
     parser.add_argument(
         "--ca-file",
+        type=not_empty,
         metavar="FILE",
         help="certificates in PEM that a relay's own may come from, besides those that the system "
         "trusts",
@@ -61,6 +73,7 @@ def add_relay(parser: argparse.ArgumentParser, *, text: str = FOUND) -> None:
     add_url(parser, default=None, text=text)
     parser.add_argument(
         "--token-file",
+        type=not_empty,
         metavar="FILE",
         help="where a token stands that says who you are (default: $ACPRELAY_TOKEN, else that of "
         "a relay that you have started here)",
@@ -95,6 +108,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     config = parser.add_mutually_exclusive_group()
     config.add_argument(
         "--config",
+        type=not_empty,
         metavar="FILE",
         help="the configuration, in TOML; options win over it (default: "
         "$XDG_CONFIG_HOME/acprelay/config.toml or ~/.config/acprelay/config.toml, if it is there)",

@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import DEFAULT_URL, add_command, add_pass_env, add_url
+from acprelay.cli.arguments.common import DEFAULT_URL, add_command, add_pass_env, add_url, not_empty
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -50,7 +50,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--role", default="main", metavar="ROLE", help="the role there (default: %(default)s)"
     )
-    parser.add_argument("--token-file", metavar="FILE", help="where the token stands")
+    parser.add_argument(
+        "--token-file", type=not_empty, metavar="FILE", help="where the token stands"
+    )
     parser.add_argument(
         "--wait",
         type=_seconds,
