@@ -140,10 +140,11 @@ class Limits:
     def __post_init__(self) -> None:
         for bound in fields(self):
             value = getattr(self, bound.name)
-            is_zero = value == 0 and bound.name in _MAY_BE_ZERO
-            if not (value > 0 or is_zero):
+            may_be_zero = bound.name in _MAY_BE_ZERO
+            if not (value > 0 or (value == 0 and may_be_zero)):
                 raise ConfigError(
-                    f"cannot use {value} as limit {bound.name}", hint="give a positive number"
+                    f"cannot use {value} as limit {bound.name}",
+                    hint=f"give {'0 or ' if may_be_zero else ''}a positive number",
                 )
 
 

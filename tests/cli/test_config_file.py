@@ -243,6 +243,11 @@ def test_a_path_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatc
             "give a positive number",
         ),
         (
+            "[limits]\ndrain-s = -1",
+            "limits.drain-s is -1.0",
+            "give 0 or a positive number",
+        ),
+        (
             "[limits]\nqueued-prompts = 1.5",
             "limits.queued-prompts is a float, not an integer",
             "write a number such as 3",

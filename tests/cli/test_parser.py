@@ -120,6 +120,8 @@ def test_arguments_are_taken_as_they_are_typed(
         ([], "COMMAND"),
         (["unknown"], "unknown"),
         (["serve", "--port", "http"], "--port"),
+        (["serve", "--drain", "-1"], "--drain: cannot wait -1 seconds"),
+        (["serve", "--drain", "inf"], "--drain: cannot wait inf seconds"),
         (["serve", "--state-dir", ""], "--state-dir: it is empty"),
         (["serve", "--root="], "--root: it is empty"),
         (["serve", "--host", ""], "--host: it is empty"),

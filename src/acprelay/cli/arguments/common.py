@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,6 +50,19 @@ def not_empty(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("it is empty")
     return text
+
+
+def seconds(text: str) -> float:
+    """Takes a time to wait, which may be none.
+
+    Raises:
+        argparse.ArgumentTypeError: It is negative, or has no end.
+        ValueError: It is no number.
+    """
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"cannot wait {text} seconds")
+    return value
 
 
 def add_url(parser: argparse.ArgumentParser, *, default: str | None, text: str) -> None:

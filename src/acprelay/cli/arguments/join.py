@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import math
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import DEFAULT_URL, add_command, add_pass_env, add_url, not_empty
+from acprelay.cli.arguments.common import (
+    DEFAULT_URL,
+    add_command,
+    add_pass_env,
+    add_url,
+    not_empty,
+    seconds,
+)
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -55,7 +60,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--wait",
-        type=_seconds,
+        type=seconds,
         default=60.0,
         metavar="SECONDS",
         help="for how long to try a relay that cannot be reached (default: %(default)g)",
@@ -73,10 +78,3 @@ def add(commands: Commands) -> None:
         metavar="COMMAND",
         help="the agent's program and its arguments, behind --",
     )
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"cannot wait {text} seconds")
-    return value

@@ -13,6 +13,7 @@ from acprelay.cli.arguments.common import (
     add_config,
     add_pass_env,
     not_empty,
+    seconds,
 )
 from acprelay.cli.arguments.exposure import add_exposure
 from acprelay.cli.arguments.services import add_services
@@ -109,7 +110,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_services(parser)
     parser.add_argument(
         "--drain",
-        type=float,
+        type=seconds,
         metavar="S",
         help="how long turns that run may go on once the relay is asked to stop, in seconds "
         f"(default: {DEFAULT_DRAIN_S:g})",
