@@ -183,6 +183,11 @@ def test_a_path_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatc
             "write something, or leave it out",
         ),
         (
+            "public-urls = ['https://a', 'x']",
+            'public-urls is ["https://a", "x"]',
+            "an address looks like https://relay.example.org",
+        ),
+        (
             "roots = ['/srv', '']",
             "roots[1] is empty",
             "write something, or leave it out",

@@ -23,6 +23,7 @@ that win over the file nor which agents there are.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -152,7 +153,8 @@ class _Reading:
             try:
                 setting.check(value)
             except ConfigError as error:
-                raise table.error(setting.key, f"is {value}", error.hint) from None
+                said = json.dumps(value, default=str)
+                raise table.error(setting.key, f"is {said}", error.hint) from None
         return value
 
     def _agents(self, table: Table) -> dict[str, AgentSettings]:
