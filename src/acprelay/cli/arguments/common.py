@@ -65,9 +65,9 @@ def seconds(text: str) -> float:
     return value
 
 
-def add_url(parser: argparse.ArgumentParser, *, default: str | None, text: str) -> None:
+def add_url(parser: argparse.ArgumentParser, *, text: str) -> None:
     """Adds the address of a relay."""
-    parser.add_argument("--url", default=default, type=not_empty, metavar="WS_URL", help=text)
+    parser.add_argument("--url", type=not_empty, metavar="WS_URL", help=text)
     add_ca_file(parser)
 
 
@@ -84,7 +84,7 @@ def add_ca_file(parser: argparse.ArgumentParser) -> None:
 
 def add_relay(parser: argparse.ArgumentParser, *, text: str = FOUND) -> None:
     """Adds which relay is talked to, and who says so."""
-    add_url(parser, default=None, text=text)
+    add_url(parser, text=text)
     parser.add_argument(
         "--token-file",
         type=not_empty,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from acprelay.cli.arguments.common import (
-    DEFAULT_URL,
+    FOUND,
     add_command,
     add_pass_env,
     add_url,
@@ -50,7 +50,7 @@ def add(commands: Commands) -> None:
         description=_JOIN,
         epilog=_JOIN_EXAMPLES,
     )
-    add_url(parser, default=DEFAULT_URL, text="the relay to join (default: %(default)s)")
+    add_url(parser, text=FOUND)
     parser.add_argument("--session", required=True, metavar="ID", help="the session id to join")
     parser.add_argument(
         "--role", default="main", metavar="ROLE", help="the role there (default: %(default)s)"
