@@ -43,6 +43,13 @@ def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
+def _some_names(text: str) -> list[str]:
+    names = _names(text)
+    if not names:
+        raise argparse.ArgumentTypeError("it names nothing")
+    return names
+
+
 def micro_names() -> list[str]:
     """Gives the names of the programs that measure one part of the relay by itself."""
     return [module.name for module in pkgutil.iter_modules(micro.__path__)]
@@ -56,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=_at_least_one, help=f"how often each is measured ({ROUNDS})")
     made.add_argument("--quick", action="store_true", help="a tenth of everything, once")
     made.add_argument(
-        "--only", type=_names, metavar="MEASURE,…", help=", ".join(m.name for m in MEASURES)
+        "--only", type=_some_names, metavar="MEASURE,…", help=", ".join(m.name for m in MEASURES)
     )
     made.add_argument(
         "--peers",
@@ -77,6 +84,27 @@ def parser() -> argparse.ArgumentParser:
         "--again", action="store_true", help="measure nothing; tell what was measured last"
     )
     return made
+
+
+def refuse_in_vain(options: argparse.Namespace) -> None:
+    """Refuses what would be measured for nothing, or would replace the page by a part of it.
+
+    Raises:
+        SystemExit: It is so; the message says why.
+    """
+    parts = {
+        "--only": options.only,
+        "--peers": options.peers is not None,
+        "--quick": options.quick,
+        "--micro": options.micro,
+    }
+    partial = [option for option, is_said in parts.items() if is_said]
+    if options.write_docs and partial:
+        raise SystemExit(
+            f"benchmarks: cannot write the page with {' and '.join(partial)}: it shows all results"
+        )
+    if options.json.is_dir() or not options.json.parent.is_dir():
+        raise SystemExit(f"benchmarks: cannot write {options.json}: it is no file in a directory")
 
 
 def chosen_measures(only: Sequence[str] | None) -> list[Measure]:
@@ -183,9 +211,10 @@ def main(arguments: Sequence[str]) -> int:
     Ctrl-C ends what is at work, and leaves nothing of it.
     """
     options = parser().parse_args(arguments)
+    CACHE.mkdir(exist_ok=True)
+    refuse_in_vain(options)
     if options.micro:
         return subprocess.call([sys.executable, "-m", f"{micro.__name__}.{options.micro}"])
-    CACHE.mkdir(exist_ok=True)
     shop = Shop(CACHE)
     try:
         if options.again:

@@ -65,7 +65,7 @@ async def test_the_script_for_the_sdk_sees_the_updates_in_order_and_the_end_of_t
 
 @pytest.mark.process
 async def test_the_lines_for_embedding_run_a_relay_on_a_free_port() -> None:
-    output = await run_script(block_with("open_relay") + "\nimport asyncio\nasyncio.run(main())\n")
+    output = await run_script(block_with("open_relay"))
     assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/acp\nlogin:auth login:db\n", output)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ DEFAULT_PORT = 8137
 _MAX_PORT = 65_535
 _MAY_BE_ZERO = ("drain_s",)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -140,10 +142,11 @@ class Limits:
     def __post_init__(self) -> None:
         for bound in fields(self):
             value = getattr(self, bound.name)
-            is_zero = value == 0 and bound.name in _MAY_BE_ZERO
-            if not (value > 0 or is_zero):
+            may_be_zero = bound.name in _MAY_BE_ZERO
+            if not (value > 0 or (value == 0 and may_be_zero)):
                 raise ConfigError(
-                    f"cannot use {value} as limit {bound.name}", hint="give a positive number"
+                    f"cannot use {value} as limit {bound.name}",
+                    hint=f"give {'0 or ' if may_be_zero else ''}a positive number",
                 )
 
 
@@ -210,6 +213,13 @@ class RelayConfig:
     mcp_urls: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.host and not _is_host(self.host):
+            raise ConfigError(
+                f"cannot listen on {self.host[:200]!r}: it is neither an address nor a name",
+                hint="write an address such as 127.0.0.1 or ::1, without brackets; the port is "
+                "given with --port",
+                host=self.host,
+            )
         self._check_exposure()
         for url in self.public_urls:
             origin_of(url)
@@ -269,12 +279,14 @@ def origin_of(url: str) -> str:
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username is not None:
+    is_plain = parts.username is None and not parts.query and not parts.fragment
+    if not (parts.scheme in _DEFAULT_PORTS and is_plain and _is_host(parts.hostname or "")):
         raise ConfigError(
             f"cannot use the public address {url[:200]!r}",
             hint="an address looks like https://relay.example.org",
         )
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    name = str(parts.hostname)
+    host = f"[{name}]" if ":" in name else name
     suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{host}{suffix}"
 
@@ -283,7 +295,17 @@ def is_loopback(host: str) -> bool:
     """Whether a host name or address, as a user writes it, is this machine's loopback."""
     if host.lower() in _LOOPBACK:
         return True
+    address = _as_address(host)
+    return address is not None and address.is_loopback
+
+
+def _is_host(text: str) -> bool:
+    """Whether it has the form of an address, or of a name."""
+    return _as_address(text) is not None or _NAME.fullmatch(text) is not None
+
+
+def _as_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
+        return None

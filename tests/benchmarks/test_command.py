@@ -173,6 +173,34 @@ def test_what_was_not_measured_by_this_command_is_not_told_as_results(tmp_path: 
             main(["--again", "--json", str(path)])
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--write-docs", "--only", "stream"], "cannot write the page with --only"),
+        (["--write-docs", "--peers", ""], "cannot write the page with --peers"),
+        (["--write-docs", "--quick", "--rounds", "3"], "cannot write the page with --quick"),
+        (["--write-docs", "--micro", "prewarm"], "cannot write the page with --micro"),
+        (["--write-docs", "--quick", "--only", "trips"], "with --only and --quick"),
+        (["--json", "/nowhere/at/all.json"], "cannot write /nowhere/at/all.json"),
+        (["--json", "/"], "cannot write /"),
+    ],
+)
+def test_what_would_be_measured_in_vain_is_refused_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], said: str
+) -> None:
+    monkeypatch.setattr(command, "CACHE", tmp_path)
+    with pytest.raises(SystemExit, match=said):
+        main(argv)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("names", ["", ","])
+def test_to_measure_nothing_is_refused(capsys: pytest.CaptureFixture[str], names: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["--only", names])
+    assert "it names nothing" in capsys.readouterr().err
+
+
 def test_less_than_one_round_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for rounds in ("0", "-1", "many"):
         with pytest.raises(SystemExit):
@@ -183,12 +211,16 @@ def test_less_than_one_round_is_refused(capsys: pytest.CaptureFixture[str]) -> N
 def test_results_are_told_although_they_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    folder = tmp_path / "nowhere"
+    folder.mkdir()
+
     def measured(*_: object) -> Results:
+        folder.rmdir()
         return Results(machine={"command": "make bench"})
 
     monkeypatch.setattr(command, "measured", measured)
     monkeypatch.setattr(command, "CACHE", tmp_path)
-    assert main(["--json", str(tmp_path / "nowhere" / "results.json")]) == 1
+    assert main(["--json", str(folder / "results.json")]) == 1
     told = capsys.readouterr()
     assert "command: make bench" in told.out
     assert "nowhere" in told.err

@@ -102,6 +102,14 @@ def test_people_see_a_table(file: Path, run: Run) -> None:
     assert ["agents.mine.command", "my-agent --acp", str(file)] in rows
 
 
+def test_a_list_that_is_empty_is_told_from_one_that_nobody_gave(file: Path, run: Run) -> None:
+    file.write_text("mcp-commands = []\n")
+    _, out, _ = run("show")
+    rows = [re.split(r"\s{2,}", line) for line in out.splitlines()]
+    assert ["mcp-commands", "none", str(file)] in rows
+    assert ["mcp-urls", "-", "default"] in rows
+
+
 def test_an_agent_that_is_typed_replaces_the_one_of_the_file(file: Path, run: Run) -> None:
     _, out, _ = run("show", "--agent", "mine=other")
     assert str(file) in out

@@ -14,6 +14,7 @@ from acprelay.cli.config_file import (
     default_config_path,
     parse_config,
     read_config,
+    survey_config,
 )
 from acprelay.cli.layers import Given, Layer
 from acprelay.config import Limits
@@ -183,6 +184,21 @@ def test_a_path_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatc
             "write something, or leave it out",
         ),
         (
+            "public-urls = ['https://a', 'x']",
+            'public-urls is ["https://a", "x"]',
+            "an address looks like https://relay.example.org",
+        ),
+        (
+            "roots = ['/srv', '']",
+            "roots[1] is empty",
+            "write something, or leave it out",
+        ),
+        (
+            "mcp-urls = ['']",
+            "mcp-urls[0] is empty",
+            "write something, or leave it out",
+        ),
+        (
             "port = '8137'",
             "port is a string, not an integer",
             "write a number such as 3",
@@ -231,6 +247,11 @@ def test_a_path_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatc
             "[limits]\nidle-s = -1",
             "limits.idle-s is -1.0",
             "give a positive number",
+        ),
+        (
+            "[limits]\ndrain-s = -1",
+            "limits.drain-s is -1.0",
+            "give 0 or a positive number",
         ),
         (
             "[limits]\nqueued-prompts = 1.5",
@@ -282,6 +303,27 @@ def test_everything_that_is_wrong_is_said_at_once_each_with_its_place() -> None:
     assert "(1) did you mean 'port'?" in error.hint
     assert "(5) did you mean 'sessions'?" in error.hint
     assert error.hint.endswith("(6) give a positive number")
+
+
+def test_everything_that_is_wrong_with_one_agent_is_said_at_once() -> None:
+    problems = survey_config(
+        b"[agents.mine]\ncommand = []\nenv = { 'A B' = '', 'ACPRELAY_X' = '' }\n"
+        b"pass-env = ['C=D', 'E']\nprewarm = -1\nrestarts = -1\n"
+        b"[agents.other]\ncommand = 'x'\nprewarm = 'y'\nrestarts = -1\n",
+        path=FILE,
+    )[1]
+    refusal = "agents.mine is refused: cannot "
+    assert [problem.reason.removeprefix(refusal) for problem in problems] == [
+        "start agent 'mine': its command is empty",
+        "give agent 'mine' the variable 'A B'",
+        "give agent 'mine' the variable 'ACPRELAY_X': it is the relay's own",
+        "give agent 'mine' the variable 'C=D'",
+        "use -1 as prewarm of agent 'mine'",
+        "use -1 as restarts of agent 'mine'",
+        "agents.other.command is a string, not an array",
+        "agents.other.prewarm is a string, not an integer",
+        "agents.other is refused: cannot use -1 as restarts of agent 'other'",
+    ]
 
 
 def test_sections_that_are_no_tables_are_refused_together() -> None:

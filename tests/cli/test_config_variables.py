@@ -29,6 +29,8 @@ def said(**variables: str) -> dict[str, object]:
         ("ACPRELAY_LIMITS_IDLE_S", "2.5", "limits.idle-s", 2.5),
         ("ACPRELAY_LIMITS_QUEUED_PROMPTS", "3", "limits.queued-prompts", 3),
         ("ACPRELAY_SERVICES_FS", "off", "services.fs", "off"),
+        ("ACPRELAY_ROOTS", "/srv:~/w", "roots", (Path("/srv"), Path("/home/ann/w"))),
+        ("ACPRELAY_MCP_COMMANDS", "a, b", "mcp-commands", ("a", "b")),
     ],
 )
 def test_a_variable_stands_for_the_setting_of_its_name(
@@ -85,6 +87,10 @@ def test_every_setting_has_a_variable_of_its_own(setting: Setting) -> None:
         ("ACPRELAY_LIMITS_IDLE_S", "-1", "_IDLE_S is '-1'", "give a positive number"),
         ("ACPRELAY_EPHEMERAL", "1", "ACPRELAY_EPHEMERAL is '1'", "write true or false"),
         ("ACPRELAY_SERVICES_FS", "relais", "_FS is 'relais'", "did you mean 'relay'?"),
+        ("ACPRELAY_ROOTS", ":", "ACPRELAY_ROOTS is ':'", "write something on both sides of ':'"),
+        ("ACPRELAY_ROOTS", "/srv::/tmp", "_ROOTS is '/srv::/tmp'", "both sides of ':'"),
+        ("ACPRELAY_MCP_URLS", "https://a,", "_URLS is 'https://a,'", "both sides of ','"),
+        ("ACPRELAY_MCP_COMMANDS", " , ", "_COMMANDS is ' , '", "both sides of ','"),
         ("ACPRELAY_POLICY", "~nobody-here/x", "_POLICY is '~nobody-here/x'", "write the absolute"),
     ],
 )

@@ -80,6 +80,20 @@ def test_every_option_wins_over_the_file(home: Path) -> None:
     ]
 
 
+def test_the_demo_agent_gets_the_variables_that_are_named_where_no_agent_is(tmp_path: Path) -> None:
+    [demo] = served(tmp_path, "--pass-env", "A").agents
+    assert (demo.name, demo.pass_env) == ("demo", ("A",))
+
+
+@pytest.mark.parametrize("variable", ["A=B", "", "ACPRELAY_TOKEN"])
+def test_a_variable_that_cannot_be_passed_is_refused_whether_or_not_an_agent_is_named(
+    tmp_path: Path, variable: str
+) -> None:
+    for named in ([], ["--agent", "demo"]):
+        with pytest.raises(ConfigError, match="cannot give agent 'demo' the variable"):
+            served(tmp_path, *named, "--pass-env", variable)
+
+
 @pytest.mark.requirement("configuration.options-win")
 def test_options_about_what_is_stored_win_over_the_file_both_ways(home: Path) -> None:
     assert served(home, "--ephemeral").state_dir is None

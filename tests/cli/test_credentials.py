@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from acprelay.cli.credentials import Reach, reach_of
+from acprelay.cli.credentials import Reach, meant_url, reach_of
 from acprelay.cli.running_relays import announced
 from acprelay.client.own_relays import OwnRelay, own_relays
 from acprelay.errors import ConfigError
@@ -100,6 +100,15 @@ def test_of_several_one_has_to_be_named(place: Place) -> None:
     assert "--url" in caught.value.hint
     assert place.reach("ws://localhost:9001/acp").token == "acpr_a_found"
     assert place.reach(ACPRELAY_URL="ws://localhost:9001").url == "ws://127.0.0.1:9001"
+
+
+def test_an_agent_joins_the_relay_that_other_commands_reach(place: Place) -> None:
+    assert meant_url(None, place.environ) == "ws://127.0.0.1:8137/acp"
+    place.run("http://127.0.0.1:9000")
+    assert meant_url(None, place.environ) == "http://127.0.0.1:9000"
+    named = {**place.environ, "ACPRELAY_URL": "wss://relay.example"}
+    assert meant_url(None, named) == "wss://relay.example"
+    assert meant_url("ws://127.0.0.1:9001", named) == "ws://127.0.0.1:9001"
 
 
 def test_what_is_named_wins_over_what_is_found(place: Place, tmp_path: Path) -> None:

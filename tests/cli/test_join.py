@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from acprelay.cli.exits import ExitCode
 from acprelay.cli.join import read_token
 from acprelay.errors import ConfigError
 
@@ -64,6 +65,15 @@ async def test_what_cannot_be_joined_is_refused_before_anything_is_started(
     assert status in {1, 2}
     assert output == b""
     assert says in errors
+
+
+async def test_the_relay_that_the_environment_names_is_joined(cli: Cli, free_port: int) -> None:
+    url = f"ws://127.0.0.1:{free_port}"
+    argv = ("--session", "a", "--wait", "0", "--", "true")
+    command = await cli.start("join", *argv, ACPRELAY_TOKEN="t", ACPRELAY_URL=url)
+    status, _output, errors = await command.ended()
+    assert status == ExitCode.UNREACHABLE
+    assert url in errors
 
 
 async def test_an_invitation_is_a_token_and_what_to_type(cli: Cli, relay: RunningRelay) -> None:

@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -82,6 +83,21 @@ def test_an_error_is_said_in_words_and_told_by_the_exit_code(
     _fail_with(monkeypatch, error)
     assert main.main(["demo-agent"]) == code
     assert capsys.readouterr() == ("", said)
+
+
+def test_a_current_directory_that_is_gone_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: Streams, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(demo_agent, "command", lambda _arguments: Path.cwd())
+    assert main.main(["demo-agent"]) == ExitCode.ERROR
+    assert capsys.readouterr().err == (
+        "acprelay: cannot go on: the current directory is gone\n"
+        "  hint: change to another one with cd\n"
+    )
 
 
 def test_a_defect_shows_its_traceback_to_whoever_asks_for_it(

@@ -120,6 +120,12 @@ def test_arguments_are_taken_as_they_are_typed(
         ([], "COMMAND"),
         (["unknown"], "unknown"),
         (["serve", "--port", "http"], "--port"),
+        (["serve", "--drain", "-1"], "--drain: cannot wait -1 seconds"),
+        (["serve", "--drain", "inf"], "--drain: cannot wait inf seconds"),
+        (["serve", "--state-dir", ""], "--state-dir: it is empty"),
+        (["serve", "--root="], "--root: it is empty"),
+        (["serve", "--host", ""], "--host: it is empty"),
+        (["run", "--url", "", "p"], "--url: it is empty"),
         (["serve", "--unknown"], "--unknown"),
         (["serve", "--por", "1"], "unrecognized arguments: --por"),
         (["serve", "--fs", "on"], "--fs"),
@@ -152,6 +158,28 @@ def test_what_cannot_be_parsed_is_a_usage_error(
     streams = capsys.readouterr()
     assert streams.out == ""
     assert complaint in streams.err
+
+
+def _commands(
+    parser: argparse.ArgumentParser, name: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each, child in action.choices.items():
+                yield from _commands(child, (*name, each))
+
+
+NEVER_EMPTY = ("DIR", "FILE", "WS_URL")
+
+
+@pytest.mark.parametrize("name", [name for name, _ in _commands(build_parser())], ids=" ".join)
+def test_a_path_or_an_address_that_is_empty_is_a_usage_error(name: tuple[str, ...]) -> None:
+    parser = dict(_commands(build_parser()))[name]
+    for action in parser._actions:
+        if action.metavar in NEVER_EMPTY:
+            with pytest.raises(argparse.ArgumentError, match="it is empty"):
+                parser._get_value(action, "")
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,16 +217,6 @@ def test_the_help_of_a_command_fits_a_terminal_and_explains_every_option(
     assert max(len(line) for line in text.splitlines()) <= 80
     for option in re.findall(r"\[(--\w+)", text):
         assert re.search(rf"^  {option}.*\n?.*[a-z]{{3}}", text, flags=re.MULTILINE), option
-
-
-def _commands(
-    parser: argparse.ArgumentParser, name: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
-    yield name, parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for each, child in action.choices.items():
-                yield from _commands(child, (*name, each))
 
 
 @pytest.mark.parametrize("name", [name for name, _ in _commands(build_parser())], ids=" ".join)

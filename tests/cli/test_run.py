@@ -164,6 +164,10 @@ async def test_an_agent_can_be_given_as_a_command_and_chosen_by_name(cli: Cli) -
         (["--url", "nowhere", "hello"], "cannot use the address 'nowhere'"),
         (["--token-file", "token", "hello"], "cannot show a token without --url"),
         (["--url", "ws://h", "--agent", "a=b", "hello"], "cannot give a running relay the agent"),
+        (
+            ["--url", "ws://h", "--pass-env", "A", "p"],
+            "cannot give a running relay the variable 'A'",
+        ),
         (["--agent", "a", "--agent", "b", "hello"], "cannot use 2 agents at once: a, b"),
         (["--agent", "=b", "hello"], "cannot use '' as an agent's name"),
         (["--agent", "a='", "hello"], "cannot read the command of agent 'a'"),

@@ -58,6 +58,14 @@ def test_an_address_that_cannot_be_used_is_a_configuration_error(written: str) -
     assert caught.value.hint == "an address looks like ws://127.0.0.1:8137/acp"
 
 
+@pytest.mark.parametrize("written", ["ws://ann:secret@h/acp", "http://ann@h", "ws://@h/acp"])
+def test_an_address_with_a_user_is_refused_without_telling_the_password(written: str) -> None:
+    with pytest.raises(ConfigError, match="it names a user") as caught:
+        endpoint(written)
+    assert "secret" not in caught.value.message
+    assert caught.value.hint == "leave the user out; --token-file shows who you are"
+
+
 @pytest.mark.parametrize(
     ("written", "joined"),
     [

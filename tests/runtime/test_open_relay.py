@@ -22,6 +22,7 @@ from acprelay.compose import DEMO_AGENT, RunningRelay, open_relay
 from acprelay.config import Limits, RelayConfig
 from acprelay.errors import ConfigError
 from acprelay.runtime.conversation_host import ConversationHost
+from acprelay.server.edge import EdgeSite
 
 pytestmark = pytest.mark.process
 
@@ -278,6 +279,19 @@ async def test_an_address_of_another_machine_is_told_apart_from_a_port_that_is_t
         async with open_relay(config):
             pytest.fail("it listens on an address of another machine")
     assert raised.value.hint == "name an address of this machine, such as 127.0.0.1"
+
+
+async def test_a_name_that_stands_for_no_address_is_told_in_the_resolvers_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def start(_site: EdgeSite) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(EdgeSite, "start", start)
+    config = RelayConfig(host="h.example", port=0, insecure_without_tls=True)
+    with pytest.raises(ConfigError, match=r"on h\.example:0: Name or service not known$"):
+        async with open_relay(config):
+            pytest.fail("it listens on an address that nobody knows")
 
 
 async def test_two_relays_may_run_in_one_process() -> None:

@@ -177,6 +177,19 @@ def test_no_directory_is_made_in_the_place_of_a_file() -> None:
         make_directories(Path(__file__))
 
 
+@pytest.mark.parametrize("path", ["/there/new", "/there/new/below", "new"])
+def test_a_directory_that_cannot_be_made_although_the_one_above_is_there_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def answer_as_proc_does(path: str, _mode: int) -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    monkeypatch.setattr(os, "mkdir", answer_as_proc_does)
+    monkeypatch.setattr(os.path, "isdir", lambda path: path == "/there")
+    with pytest.raises(FileNotFoundError):
+        make_directories(path)
+
+
 async def test_a_defect_in_one_order_does_not_end_the_writer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,8 +23,10 @@ that win over the file nor which agents there are.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -152,7 +154,8 @@ class _Reading:
             try:
                 setting.check(value)
             except ConfigError as error:
-                raise table.error(setting.key, f"is {value}", error.hint) from None
+                said = json.dumps(value, default=str)
+                raise table.error(setting.key, f"is {said}", error.hint) from None
         return value
 
     def _agents(self, table: Table) -> dict[str, AgentSettings]:
@@ -166,18 +169,17 @@ class _Reading:
     def _agent(self, table: Table, name: str) -> AgentSettings:
         entry = table.table(name)
         self._check_keys(entry, _AGENT_KEYS)
-        restarts = entry.integer("restarts")
+        restarts = self._trying(entry.integer, "restarts")
         settings = AgentSettings(
-            command=entry.texts("command"),
-            env=entry.mapping("env"),
-            pass_env=entry.texts("pass-env") or (),
-            prewarm=entry.integer("prewarm") or 0,
+            command=self._trying(entry.texts, "command"),
+            env=self._trying(entry.mapping, "env") or {},
+            pass_env=self._trying(entry.texts, "pass-env") or (),
+            prewarm=self._trying(entry.integer, "prewarm") or 0,
             restarts=DEFAULT_RESTARTS if restarts is None else restarts,
         )
-        try:
-            _check_agent(name, settings)
-        except ConfigError as error:
-            raise table.error(name, f"is refused: {error.message}", error.hint) from None
+        for error in _refusals(name, settings):
+            refused = table.error(name, f"is refused: {error.message}", error.hint)
+            self.problems.append(_problem(refused))
         return settings
 
     def _table(self, table: Table, key: str) -> Table:
@@ -187,7 +189,7 @@ class _Reading:
     def _check_keys(self, table: Table, known: tuple[str, ...] | list[str]) -> None:
         self.problems += map(_problem, table.unknown_keys(known))
 
-    def _trying(self, take: Callable[..., _Result], *arguments: Any) -> _Result | None:
+    def _trying(self, take: Callable[..., _Result | None], *arguments: Any) -> _Result | None:
         try:
             return take(*arguments)
         except ConfigError as error:
@@ -207,16 +209,25 @@ def _problem(error: ConfigError) -> Problem:
     return Problem(reason=str(error.fields["reason"]), hint=error.hint)
 
 
-def _check_agent(name: str, settings: AgentSettings) -> None:
-    """Makes an entry of the catalog, for the errors it raises."""
-    AgentSpec(
-        name=name,
-        argv=(name,) if settings.command is None else settings.command,
-        env=settings.env,
-        pass_env=settings.pass_env,
-        prewarm=settings.prewarm,
-        restarts=settings.restarts,
-    )
+def _refusals(name: str, settings: AgentSettings) -> Iterator[ConfigError]:
+    """Makes an entry of the catalog for each thing that is said, for the errors it raises."""
+    said: list[dict[str, Any]] = [
+        *([] if settings.command is None else [{"argv": settings.command}]),
+        *({"env": {variable: value}} for variable, value in settings.env.items()),
+        *({"pass_env": (variable,)} for variable in settings.pass_env),
+        {"prewarm": settings.prewarm},
+        {"restarts": settings.restarts},
+    ]
+    try:
+        sound = AgentSpec(name=name, argv=("program",))
+    except ConfigError as error:  # whatever it is, it is refused for its name
+        yield error
+        return
+    for one in said:
+        try:
+            dataclasses.replace(sound, **one)
+        except ConfigError as error:
+            yield error
 
 
 def _take(table: Table, setting: Setting, base: Path) -> Any:  # noqa: PLR0911 - one line for each kind
@@ -234,12 +245,20 @@ def _take(table: Table, setting: Setting, base: Path) -> Any:  # noqa: PLR0911 -
             text = table.text(key)
             return None if text is None else _path(table, key, text, base)
         case Kind.PATHS:
-            texts = table.texts(key)
+            texts = _texts(table, key)
             return texts and tuple(_path(table, key, text, base) for text in texts)
         case Kind.TEXTS:
-            return table.texts(key)
+            return _texts(table, key)
         case _:
             return table.text(key)
+
+
+def _texts(table: Table, key: str) -> tuple[str, ...] | None:
+    texts = table.texts(key)
+    if texts and "" in texts:
+        place = f"{key}[{texts.index('')}]"
+        raise table.error(place, "is empty", "write something, or leave it out")
+    return texts
 
 
 def _finite(table: Table, key: str) -> float | None:

@@ -89,9 +89,9 @@ def _convert(setting: Setting, text: str) -> Any:  # noqa: PLR0911 - one line fo
         case Kind.PATH:
             return _path(text)
         case Kind.PATHS:
-            return tuple(_path(part) for part in text.split(os.pathsep) if part)
+            return tuple(_path(part) for part in _split(text, os.pathsep))
         case Kind.TEXTS:
-            return tuple(part.strip() for part in text.split(",") if part.strip())
+            return tuple(map(str.strip, _split(text, ",")))
         case _:
             return text
 
@@ -112,6 +112,13 @@ def _number(kind: Kind, text: str) -> float:
         example = "a whole number such as 3" if whole else "a number such as 3"
         raise ConfigError("cannot use it", hint=f"write {example}")
     return value
+
+
+def _split(text: str, separator: str) -> list[str]:
+    parts = text.split(separator)
+    if not all(map(str.strip, parts)):  # one passed over could leave none, which allows everything
+        raise ConfigError("cannot use it", hint=f"write something on both sides of {separator!r}")
+    return parts
 
 
 def _path(text: str) -> Path:

@@ -137,7 +137,7 @@ def _in_words(value: Any) -> str:
         case dict():
             return " ".join(f"{name}={one}" for name, one in value.items())
         case tuple() | list():
-            return shlex.join(map(str, value)) or "-"
+            return shlex.join(map(str, value)) or "none"
         case _:
             return str(value)
 

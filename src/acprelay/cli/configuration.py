@@ -229,6 +229,8 @@ def _agents(
 ) -> tuple[AgentSpec, ...]:
     named = read_agents(arguments.agents)
     offered = choice(configured, environ).offer(named, default=configured["default-agent"])
+    if arguments.pass_env and not offered:
+        offered = (DEMO_AGENT,)
     return tuple(
         dataclasses.replace(spec, pass_env=(*spec.pass_env, *arguments.pass_env))
         for spec in offered

@@ -51,14 +51,27 @@ def reach_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Reach
         ConfigError: The address, the token or the certificates cannot be used, or it is not clear
             which relay is meant.
     """
-    named = environ.get(URL_VARIABLE, "").strip()
-    running = own_relays(environ)
-    url = own_address(arguments.url or named or _only(running), running)
+    url = meant_url(arguments.url, environ)
     return Reach(
         url=url,
         token=_token(url, arguments.token_file, environ),
         tls=trust(arguments.ca_file),
     )
+
+
+def meant_url(typed: str | None, environ: Mapping[str, str]) -> str:
+    """Says which relay is meant: the one that is typed, else named, else found.
+
+    Args:
+        typed: The address that is typed, if any is.
+        environ: The environment.
+
+    Raises:
+        ConfigError: The address cannot be used, or it is not clear which relay is meant.
+    """
+    named = environ.get(URL_VARIABLE, "").strip()
+    running = own_relays(environ)
+    return own_address(typed or named or _only(running), running)
 
 
 def trust(ca_file: str | None) -> ssl.SSLContext | None:

@@ -17,7 +17,7 @@ from acprelay.agents.catalog import Catalog
 from acprelay.agents.joiner import Dial, Joiner, Outcome
 from acprelay.agents.launcher import StdioLauncher
 from acprelay.agents.models import AgentLimits, AgentSpec
-from acprelay.cli.credentials import read_token_file, trust
+from acprelay.cli.credentials import meant_url, read_token_file, trust
 from acprelay.cli.exits import ExitCode
 from acprelay.cli.link_socket import dial
 from acprelay.cli.loop import run_async
@@ -46,7 +46,9 @@ def command(arguments: argparse.Namespace) -> int:
         AgentError: The agent cannot be started, or has ended by itself.
     """
     key = SessionKey(arguments.session, arguments.role)
-    url = agent_endpoint(arguments.url, session=key.session_id, role=key.role)
+    url = agent_endpoint(
+        meant_url(arguments.url, os.environ), session=key.session_id, role=key.role
+    )
     token = read_token(arguments.token_file, os.environ)
     launcher = StdioLauncher(
         owner=secrets.token_hex(16),

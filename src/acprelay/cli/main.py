@@ -73,6 +73,10 @@ def _report(error: Exception) -> int:
     match error:
         case RelayError():
             complain(error.message, hint=error.hint, quoted=str(error.fields.get("stderr", "")))
+        case FileNotFoundError() if _is_nowhere():
+            complain(
+                "cannot go on: the current directory is gone", hint="change to another one with cd"
+            )
         case OSError():
             complain(f"cannot go on: {error.strerror or error}")
         case _ if os.environ.get(_DEBUG):
@@ -83,6 +87,14 @@ def _report(error: Exception) -> int:
                 hint=f"this is a defect of acprelay; with {_DEBUG}=1 it shows where",
             )
     return _exit_code(error)
+
+
+def _is_nowhere() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
 
 
 def _exit_code(error: Exception) -> ExitCode:

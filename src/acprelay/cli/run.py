@@ -159,6 +159,11 @@ def _check_running(arguments: argparse.Namespace, named: Sequence[AgentSpec | st
             f"cannot give a running relay the configuration {arguments.config!r}",
             hint="give it to acprelay serve",
         )
+    if arguments.pass_env:
+        raise ConfigError(
+            f"cannot give a running relay the variable {arguments.pass_env[0][:80]!r}",
+            hint="give --pass-env to acprelay serve",
+        )
 
 
 def _cwd(arguments: argparse.Namespace) -> str:

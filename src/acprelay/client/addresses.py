@@ -39,6 +39,11 @@ def endpoint(
         raise ConfigError(f"cannot use the address {url[:200]!r}: {error}", hint=_HINT) from None
     if parts.scheme not in _SCHEMES or not reachable:
         raise ConfigError(f"cannot use the address {url[:200]!r}", hint=_HINT)
+    if parts.username is not None:
+        raise ConfigError(
+            f"cannot use the address of {parts.hostname}: it names a user",
+            hint="leave the user out; --token-file shows who you are",
+        )
     chosen = {
         "agent": agent,
         "role": role,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from contextlib import suppress
 
 import aiohttp
@@ -63,6 +64,8 @@ def unreachable(url: str, error: Exception, *, after_s: float) -> RelayUnreachab
             # What OpenSSL numbers is no errno
             reason = "what answers there does not speak TLS as it should"
             hint = "write http:// or ws:// where a relay serves without TLS"
+        case aiohttp.ClientConnectorError(os_error=socket.gaierror(strerror=str(reason))):
+            hint = "check the name in the address"  # what the resolver numbers is no errno
         case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number))):
             reason, hint = os.strerror(number), "start a relay with: acprelay serve"
         case aiohttp.ServerDisconnectedError() if url.startswith(("http:", "ws:")):

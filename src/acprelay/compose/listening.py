@@ -67,10 +67,11 @@ async def _listen(runner: web.AppRunner, config: RelayConfig, tls: ssl.SSLContex
     try:
         await site.start()
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
         raise ConfigError(
             f"cannot listen on {config.host}:{config.port}: {reason}",
-            hint=_HINTS.get(error.errno or 0, "name an address of this machine, and a free port"),
+            hint=_HINTS.get(number, "name an address of this machine, and a free port"),
         ) from error
     port: int = runner.addresses[0][1]
     return port

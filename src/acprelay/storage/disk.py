@@ -189,6 +189,8 @@ def _make_directory(path: str, on_name: Callable[[str], object] | None) -> None:
     try:
         os.mkdir(path, DIRECTORY_MODE)
     except FileNotFoundError:
+        if not above or os.path.isdir(above):
+            raise
         _make_directory(above, on_name)
         _make_directory(path, on_name)
     except FileExistsError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,9 +41,33 @@ def add_command(
     )
 
 
-def add_url(parser: argparse.ArgumentParser, *, default: str | None, text: str) -> None:
+def not_empty(text: str) -> str:
+    """Takes a text that is not empty: as a path, an empty one would be the current directory.
+
+    Raises:
+        argparse.ArgumentTypeError: It is empty.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
+def seconds(text: str) -> float:
+    """Takes a time to wait, which may be none.
+
+    Raises:
+        argparse.ArgumentTypeError: It is negative, or has no end.
+        ValueError: It is no number.
+    """
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"cannot wait {text} seconds")
+    return value
+
+
+def add_url(parser: argparse.ArgumentParser, *, text: str) -> None:
     """Adds the address of a relay."""
-    parser.add_argument("--url", default=default, metavar="WS_URL", help=text)
+    parser.add_argument("--url", type=not_empty, metavar="WS_URL", help=text)
     add_ca_file(parser)
 
 
@@ -50,6 +75,7 @@ def add_ca_file(parser: argparse.ArgumentParser) -> None:
     """Adds what a relay's certificate is checked by."""
     parser.add_argument(
         "--ca-file",
+        type=not_empty,
         metavar="FILE",
         help="certificates in PEM that a relay's own may come from, besides those that the system "
         "trusts",
@@ -58,9 +84,10 @@ def add_ca_file(parser: argparse.ArgumentParser) -> None:
 
 def add_relay(parser: argparse.ArgumentParser, *, text: str = FOUND) -> None:
     """Adds which relay is talked to, and who says so."""
-    add_url(parser, default=None, text=text)
+    add_url(parser, text=text)
     parser.add_argument(
         "--token-file",
+        type=not_empty,
         metavar="FILE",
         help="where a token stands that says who you are (default: $ACPRELAY_TOKEN, else that of "
         "a relay that you have started here)",
@@ -95,6 +122,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     config = parser.add_mutually_exclusive_group()
     config.add_argument(
         "--config",
+        type=not_empty,
         metavar="FILE",
         help="the configuration, in TOML; options win over it (default: "
         "$XDG_CONFIG_HOME/acprelay/config.toml or ~/.config/acprelay/config.toml, if it is there)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command
+from acprelay.cli.arguments.common import add_command, not_empty
 from acprelay.cli.arguments.serve import add_options
 
 if TYPE_CHECKING:
@@ -74,7 +74,11 @@ def _add_check(subcommands: Commands) -> None:
         epilog=_CHECK_EXAMPLES,
     )
     parser.add_argument(
-        "config", nargs="?", metavar="FILE", help="the file (default: the one that serve reads)"
+        "config",
+        nargs="?",
+        type=not_empty,
+        metavar="FILE",
+        help="the file (default: the one that serve reads)",
     )
     _add_json(parser)
     parser.set_defaults(no_config=False, agents=[], pass_env=[])

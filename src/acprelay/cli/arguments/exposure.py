@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from acprelay.cli.arguments.common import not_empty
+
 
 def add_exposure(parser: argparse.ArgumentParser) -> None:
     """Adds them."""
@@ -13,8 +15,12 @@ def add_exposure(parser: argparse.ArgumentParser) -> None:
         help="ask everybody for a token (the default), or let everybody on this machine do "
         "everything",
     )
-    parser.add_argument("--tls-cert", metavar="FILE", help="serve TLS, with this certificate")
-    parser.add_argument("--tls-key", metavar="FILE", help="and this key; both in PEM")
+    parser.add_argument(
+        "--tls-cert", type=not_empty, metavar="FILE", help="serve TLS, with this certificate"
+    )
+    parser.add_argument(
+        "--tls-key", type=not_empty, metavar="FILE", help="and this key; both in PEM"
+    )
     parser.add_argument(
         "--public-url",
         action="append",

@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
         "--ttl",
         type=float,
         metavar="SECONDS",
-        help="for how long the token lets an agent in (default: a day)",
+        help="for how long the token lets an agent in (default: a day; 366 days at most)",
     )
     parser.add_argument("--json", action="store_true", help="print what the relay answers")
     parser.add_argument(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import math
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import DEFAULT_URL, add_command, add_pass_env, add_url
+from acprelay.cli.arguments.common import (
+    FOUND,
+    add_command,
+    add_pass_env,
+    add_url,
+    not_empty,
+    seconds,
+)
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -45,15 +50,17 @@ def add(commands: Commands) -> None:
         description=_JOIN,
         epilog=_JOIN_EXAMPLES,
     )
-    add_url(parser, default=DEFAULT_URL, text="the relay to join (default: %(default)s)")
+    add_url(parser, text=FOUND)
     parser.add_argument("--session", required=True, metavar="ID", help="the session id to join")
     parser.add_argument(
         "--role", default="main", metavar="ROLE", help="the role there (default: %(default)s)"
     )
-    parser.add_argument("--token-file", metavar="FILE", help="where the token stands")
+    parser.add_argument(
+        "--token-file", type=not_empty, metavar="FILE", help="where the token stands"
+    )
     parser.add_argument(
         "--wait",
-        type=_seconds,
+        type=seconds,
         default=60.0,
         metavar="SECONDS",
         help="for how long to try a relay that cannot be reached (default: %(default)g)",
@@ -71,10 +78,3 @@ def add(commands: Commands) -> None:
         metavar="COMMAND",
         help="the agent's program and its arguments, behind --",
     )
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"cannot wait {text} seconds")
-    return value

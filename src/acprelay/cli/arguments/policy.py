@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command
+from acprelay.cli.arguments.common import add_command, not_empty
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -45,7 +45,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "requests", nargs="*", metavar="REQUEST", help="a recording; - stands for standard input"
     )
-    parser.add_argument("--policy", required=True, metavar="FILE", help="the rules, in TOML")
+    parser.add_argument(
+        "--policy", required=True, type=not_empty, metavar="FILE", help="the rules, in TOML"
+    )
     parser.add_argument(
         "--agent",
         default="",
@@ -60,6 +62,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--cwd",
+        type=not_empty,
         metavar="DIR",
         help="the directory that paths are relative to (default: what the recording says, else "
         "this one)",

@@ -10,6 +10,7 @@ from acprelay.cli.arguments.common import (
     add_pass_env,
     add_relay,
     add_worktree,
+    not_empty,
 )
 from acprelay.cli.exits import EXIT_CODES
 
@@ -57,7 +58,10 @@ def add(commands: Commands) -> None:
     add_pass_env(parser)
     add_config(parser)
     parser.add_argument(
-        "--cwd", metavar="DIR", help="the directory the agent works in (default: this one)"
+        "--cwd",
+        type=not_empty,
+        metavar="DIR",
+        help="the directory the agent works in (default: this one)",
     )
     add_worktree(parser)
     parser.add_argument(

@@ -12,6 +12,8 @@ from acprelay.cli.arguments.common import (
     add_command,
     add_config,
     add_pass_env,
+    not_empty,
+    seconds,
 )
 from acprelay.cli.arguments.exposure import add_exposure
 from acprelay.cli.arguments.services import add_services
@@ -50,6 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds what a relay is started with."""
     parser.add_argument(
         "--host",
+        type=not_empty,
         help=f"the address to listen on (default: {DEFAULT_HOST})",
     )
     parser.add_argument(
@@ -72,6 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     state = parser.add_mutually_exclusive_group()
     state.add_argument(
         "--state-dir",
+        type=not_empty,
         metavar="DIR",
         help="where conversations are stored (default: $XDG_STATE_HOME/acprelay, or "
         "~/.local/state/acprelay)",
@@ -83,6 +87,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--worktree-dir",
+        type=not_empty,
         metavar="DIR",
         help="where git worktrees are made (default: $XDG_DATA_HOME/acprelay/worktrees, or "
         "~/.local/share/acprelay/worktrees)",
@@ -91,19 +96,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--root",
         action="append",
         default=[],
+        type=not_empty,
         metavar="DIR",
         help="let clients have agents work below this directory only; repeat it for more (default: "
         "anywhere)",
     )
     parser.add_argument(
         "--policy",
+        type=not_empty,
         metavar="FILE",
         help="rules that decide about permissions before anybody is asked (see acprelay policy)",
     )
     add_services(parser)
     parser.add_argument(
         "--drain",
-        type=float,
+        type=seconds,
         metavar="S",
         help="how long turns that run may go on once the relay is asked to stop, in seconds "
         f"(default: {DEFAULT_DRAIN_S:g})",

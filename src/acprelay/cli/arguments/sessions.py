@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command, add_relay, add_worktree
+from acprelay.cli.arguments.common import add_command, add_relay, add_worktree, not_empty
 
 if TYPE_CHECKING:
     import argparse
@@ -69,7 +69,7 @@ def add(commands: Commands) -> None:
 def _add_list(sessions: Commands) -> None:
     parser = _add(sessions, "list", summary="list sessions", description=_LIST)
     parser.add_argument("--group", metavar="GROUP", help="only those of this group")
-    parser.add_argument("--cwd", metavar="DIR", help="only those of this directory")
+    parser.add_argument("--cwd", type=not_empty, metavar="DIR", help="only those of this directory")
 
 
 def _add_show(sessions: Commands) -> None:
@@ -92,7 +92,10 @@ def _add_new(sessions: Commands) -> None:
     )
     add_worktree(parser)
     parser.add_argument(
-        "--cwd", metavar="DIR", help="the directory they work in (default: this one)"
+        "--cwd",
+        type=not_empty,
+        metavar="DIR",
+        help="the directory they work in (default: this one)",
     )
 
 

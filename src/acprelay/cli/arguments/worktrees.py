@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command
+from acprelay.cli.arguments.common import add_command, not_empty
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -95,6 +95,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         *("-C", "--repo"),
         dest="repo",
         default=".",
+        type=not_empty,
         metavar="DIR",
         help="a directory of the project (default: this one)",
     )
