@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from acprelay.cli.exits import ExitCode
 from acprelay.cli.parser import build_parser
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
@@ -43,11 +42,6 @@ def test_a_unit_is_told_when_the_relay_is_ready_and_gives_it_longer_than_its_dra
     assert (settings["Type"], settings["KillMode"]) == ("notify", "mixed")
     assert float(settings["TimeoutStopSec"]) >= arguments.drain + 20
     assert "MemoryDenyWriteExecute" not in settings
-
-
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
-def test_a_unit_does_not_start_again_what_cannot_be_used_as_it_is_configured(unit: Path) -> None:
-    assert service(unit)["RestartPreventExitStatus"] == str(int(ExitCode.USAGE))
 
 
 @pytest.mark.process
