@@ -141,6 +141,12 @@ def test_arguments_are_taken_as_they_are_typed(
         (["join", "--session", "s", "--wait", "-1", "--", "agent"], "cannot wait -1 seconds"),
         (["join", "--session", "s", "--wait", "nan", "--", "agent"], "cannot wait nan seconds"),
         (["join", "--session", "s", "--wait", "soon", "--", "agent"], "--wait"),
+        (["sessions", "show", ""], "argument NAME: it is empty"),
+        (["sessions", "stop", "task", ""], "argument NAME: it is empty"),
+        (["sessions", "remove", ""], "argument NAME: it is empty"),
+        (["transcript", ""], "argument SESSION: it is empty"),
+        (["token", "revoke", ""], "argument ID: it is empty"),
+        (["permissions", "answer", "", "y"], "argument ASK: it is empty"),
     ],
 )
 def test_what_cannot_be_parsed_is_a_usage_error(

@@ -40,6 +40,17 @@ def add_command(
     )
 
 
+def not_empty(text: str) -> str:
+    """Takes a text that is not empty: an empty name would be another address of the relay.
+
+    Raises:
+        argparse.ArgumentTypeError: It is empty.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
 def add_url(parser: argparse.ArgumentParser, *, default: str | None, text: str) -> None:
     """Adds the address of a relay."""
     parser.add_argument("--url", default=default, metavar="WS_URL", help=text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command, add_relay, add_worktree
+from acprelay.cli.arguments.common import add_command, add_relay, add_worktree, not_empty
 
 if TYPE_CHECKING:
     import argparse
@@ -74,7 +74,9 @@ def _add_list(sessions: Commands) -> None:
 
 def _add_show(sessions: Commands) -> None:
     parser = _add(sessions, "show", summary="show sessions", description=_SHOW)
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a session or a group")
+    parser.add_argument(
+        "names", type=not_empty, nargs="+", metavar="NAME", help="a session or a group"
+    )
 
 
 def _add_new(sessions: Commands) -> None:
@@ -98,7 +100,9 @@ def _add_new(sessions: Commands) -> None:
 
 def _add_ending(sessions: Commands, name: str, *, summary: str, description: str) -> None:
     parser = _add(sessions, name, summary=summary, description=description)
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a session or a group")
+    parser.add_argument(
+        "names", type=not_empty, nargs="+", metavar="NAME", help="a session or a group"
+    )
 
 
 def _add(
