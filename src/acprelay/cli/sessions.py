@@ -18,6 +18,7 @@ from acprelay.cli.terminal import complain, one_line
 from acprelay.client import Opened, Refusal, RelayClient, Role
 from acprelay.client.acp_messages import JsonObject
 from acprelay.errors import ConfigError, RelayError, RelayUnreachable
+from acprelay.session.models import SessionKey
 
 _HEADERS = ("SESSION", "AGENT", "STATE", "CHANGED", "DIRECTORY", "TITLE")
 
@@ -79,6 +80,7 @@ async def _show(client: RelayClient, arguments: argparse.Namespace) -> int:
 async def _new(client: RelayClient, arguments: argparse.Namespace) -> int:
     cwd = _absolute(arguments.cwd or ".")
     roles = [_role(option) for option in arguments.roles]
+    _check_names("minted" if arguments.group is None else arguments.group, roles)
     outcomes = await _open(client, arguments, cwd, roles)
     opened = [each for each in outcomes if each.session_id is not None]
     if arguments.json:
@@ -119,6 +121,11 @@ async def _open(
         return made.roles[0]
 
     return await asyncio.gather(*map(open_role, roles))
+
+
+def _check_names(group: str, roles: Sequence[Role]) -> None:
+    for each in roles:
+        SessionKey(group, each.role)
 
 
 def _absolute(directory: str) -> str:
