@@ -187,6 +187,15 @@ async def test_what_cannot_name_a_session_is_told_with_what_can(
     assert errors.startswith(f"acprelay: cannot use {said}\n  hint: a ")
 
 
+@pytest.mark.parametrize("group", [(), ("task",)])
+async def test_a_directory_that_there_is_not_is_told_where_the_agent_does_not_take_it(
+    cli: Cli, relay: RunningRelay, group: tuple[str, ...]
+) -> None:
+    code, output, errors = await sessions(cli, relay, "new", *group, "--role", "x", "--cwd", "no")
+    assert (code, output) == (ExitCode.ERROR, "")
+    assert errors.endswith(f"\n  hint: see --cwd: here is no directory '{cli.cwd}/no'\n")
+
+
 @pytest.mark.requirement("groups.end-together")
 async def test_a_group_is_stopped_whole_and_a_session_alone(
     cli: Cli, relay: RunningRelay, tmp_path: Path
