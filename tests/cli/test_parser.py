@@ -226,6 +226,24 @@ def test_every_command_that_talks_to_a_relay_tells_its_exit_codes(
     assert {0, 1, 2, 3} <= {int(code) for code in re.findall(r"^ +([0-9]+)  ", codes, re.MULTILINE)}
 
 
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        (("agents", "probe"), {"129  SIGHUP", "130  Ctrl-C", "143  SIGTERM"}),
+        (("doctor",), {"129  SIGHUP", "130  Ctrl-C", "143  SIGTERM"}),
+        (("worktrees",), {"129  SIGHUP", "130  Ctrl-C", "143  SIGTERM"}),
+        (("connect",), {"SIGTERM or SIGHUP came", "130  Ctrl-C"}),
+        (("join",), {"SIGTERM or SIGHUP came", "130  Ctrl-C"}),
+        (("events",), {"0  SIGTERM or SIGHUP came", "130  Ctrl-C"}),
+    ],
+)
+def test_commands_that_a_signal_ends_in_good_order_tell_with_which_code(
+    capsys: pytest.CaptureFixture[str], name: tuple[str, ...], codes: set[str]
+) -> None:
+    text = _help(capsys, *name).partition("exit codes:\n")[2]
+    assert all(code in text for code in codes)
+
+
 def test_the_help_of_run_documents_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     text = _help(capsys, "run")
     for code in ExitCode:

@@ -16,6 +16,12 @@ DEFAULT_URL = f"ws://{DEFAULT_HOST}:{DEFAULT_PORT}/acp"
 FOUND = f"the relay (default: the one that you have started here, else {DEFAULT_URL})"
 
 
+SIGNALLED = """\
+  129  SIGHUP
+  130  Ctrl-C
+  143  SIGTERM"""
+"""The exit codes of a command that ends what it has begun before a signal ends it."""
+
 _EXITS = """\
 exit codes:
     0  done
