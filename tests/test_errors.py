@@ -73,6 +73,7 @@ WORDED: list[RelayError] = [
     errors.AgentAbsent(session_id="a", role="main", after_s=1.5),
     errors.AgentBackedUp(agent="coder", waiting=2, limit=1),
     errors.AgentExited(agent="coder", status="exit status 3", stderr="boom"),
+    errors.AgentExited(agent="coder", status="exit status 3"),
     errors.AgentRefused(agent="coder", method="initialize", reason="an error"),
     errors.AgentUnresponsive(agent="coder", method="initialize", after_s=1.5),
     errors.AgentUnresponsive(agent="coder", method="initialize", after_s=1.5, noise="é" * 200),
@@ -245,3 +246,14 @@ def test_fields_stand_beside_the_code_and_cannot_hide_it() -> None:
 def test_an_invalid_key_is_a_value_error_too() -> None:
     with pytest.raises(ValueError, match=r"^cannot use ''"):
         raise errors.InvalidKey(part="role", value="", pattern="x")
+
+
+@pytest.mark.parametrize(
+    ("stderr", "said"),
+    [("boom", "see its last words, in stderr"), ("", "run its command by hand")],
+)
+def test_of_an_agent_that_has_ended_only_last_words_that_there_are_are_named(
+    stderr: str, said: str
+) -> None:
+    error = errors.AgentExited(agent="coder", status="exit status 3", stderr=stderr)
+    assert error.hint.startswith(f"{said}; a session that is open goes on")

@@ -284,10 +284,11 @@ class AgentExited(AgentError):
     retryable = True
 
     def __init__(self, *, agent: str, status: str, stderr: str = "") -> None:
+        see = "see its last words, in stderr" if stderr else "run its command by hand"
         super().__init__(
             f"cannot reach agent {agent!r}: it ended with {status}",
-            hint="prompt again for another run, where the agent can restore the session; "
-            "its last words are in stderr",
+            hint=f"{see}; a session that is open goes on with the next prompt, where the agent can "
+            "restore it",
             agent=agent,
             status=status,
             stderr=stderr,

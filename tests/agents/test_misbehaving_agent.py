@@ -22,11 +22,17 @@ def asked(*methods: str) -> bytes:
     return b"".join(json.dumps(request).encode() + b"\n" for request in requests)
 
 
-@pytest.mark.parametrize("steps", [(), ("--help",), ("say=1", "--help")])
+@pytest.mark.parametrize("steps", [("--help",), ("say=1", "--help")])
 def test_its_usage_is_told(steps: tuple[str, ...]) -> None:
     result = run(*steps)
     assert result.returncode == 0
     assert result.stdout.startswith(b"usage: ")
+
+
+def test_without_a_step_its_usage_is_what_is_wrong() -> None:
+    result = run()
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert result.stderr.startswith(b"usage: ")
 
 
 @pytest.mark.parametrize("step", ["dance", "die=SIGNONE"])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,6 +19,8 @@ from acprelay.agents import AgentLimits
 from acprelay.agents.models import MARKER
 from acprelay.agents.orphans import end_orphans
 from acprelay.agents.process_table import ProcessEntry
+from acprelay.compose import open_relay, parts
+from acprelay.config import RelayConfig
 from acprelay.errors import AgentError
 
 if TYPE_CHECKING:
@@ -100,11 +103,29 @@ class Immortal:
         raise psutil.AccessDenied(self.pid)
 
 
-async def test_an_orphan_that_survives_is_an_error_that_names_it(owner: str) -> None:
+async def meet_a_survivor(owner: str) -> int:
+    """Does as `end_orphans`, where a process of the owner survives SIGKILL."""
     survivor = ProcessEntry(
         handle=Immortal(), pid=Immortal.pid, parent=1, group=1, run=f"{owner}.run"
     )
     limits = AgentLimits(grace_s=0.01, kill_s=0.01)
+    return await end_orphans(owner, limits=limits, read=lambda: [survivor])
+
+
+async def test_an_orphan_that_survives_is_an_error_that_names_it(owner: str) -> None:
     with pytest.raises(AgentError, match="4711") as caught:
-        await end_orphans(owner, limits=limits, read=lambda: [survivor])
+        await meet_a_survivor(owner)
     assert "start the relay again" in caught.value.hint
+
+
+async def test_no_relay_starts_before_an_orphan_that_survives_is_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = RelayConfig(port=0, state_dir=tmp_path / "state")
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(parts, "end_orphans", meet_a_survivor)
+        with pytest.raises(AgentError, match="processes 4711 survive SIGKILL"):
+            async with open_relay(config):
+                pass
+    async with open_relay(config) as relay:
+        assert relay.owner_token

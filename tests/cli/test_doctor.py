@@ -246,6 +246,16 @@ def test_secrets_that_others_can_read_are_found(tmp_path: Path) -> None:
     assert look_at_state(tmp_path).open_secrets == (tmp_path / "owner-token",)
 
 
+def test_a_file_where_conversations_are_to_be_is_found(tmp_path: Path) -> None:
+    conversations = tmp_path / "conversations"
+    assert look_at_state(tmp_path).in_the_way == ()
+    conversations.touch()
+    assert look_at_state(tmp_path).in_the_way == (conversations,)
+    conversations.unlink()
+    conversations.mkdir()
+    assert look_at_state(tmp_path).in_the_way == ()
+
+
 def test_a_clock_behind_what_was_written_is_noticed(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     lock.write_text("")

@@ -38,7 +38,7 @@ DIRECTORY = DirectoryFacts(
     free_bytes=10 * GIB,
     free_inodes=1_000_000,
 )
-STATE = StateFacts(holder=None, orphans=0, open_secrets=(), ahead_s=0.0)
+STATE = StateFacts(holder=None, orphans=0, open_secrets=(), in_the_way=(), ahead_s=0.0)
 CERTIFICATE = TlsFacts(
     certificate=Path("/c.pem"), key=Path("/k.pem"), expires_at=NOW + 90.5 * DAY_S
 )
@@ -155,10 +155,16 @@ def test_a_state_directory_belongs_to_one_relay(
     expect(finding, status, message)
 
 
-def test_what_a_dead_relay_has_left_and_secrets_that_are_open_are_told() -> None:
-    facts = dataclasses.replace(STATE, orphans=2, open_secrets=(Path("/state/owner-token"),))
-    _, secret, orphans = rules.judge_state(facts, port=PortUse.FREE)
+def test_what_a_dead_relay_has_left_and_what_must_not_be_as_it_is_are_told() -> None:
+    facts = dataclasses.replace(
+        STATE,
+        orphans=2,
+        open_secrets=(Path("/state/owner-token"),),
+        in_the_way=(Path("/state/conversations"),),
+    )
+    _, secret, conversations, orphans = rules.judge_state(facts, port=PortUse.FREE)
     expect(secret, Status.FAIL, "/state/owner-token", "chmod 600 /state/owner-token")
+    expect(conversations, Status.FAIL, "/state/conversations is no directory", "move it away")
     expect(orphans, Status.WARN, "2 processes", "start acprelay serve")
 
 

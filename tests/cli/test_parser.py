@@ -147,6 +147,12 @@ def test_arguments_are_taken_as_they_are_typed(
         (["join", "--session", "s", "--wait", "-1", "--", "agent"], "cannot wait -1 seconds"),
         (["join", "--session", "s", "--wait", "nan", "--", "agent"], "cannot wait nan seconds"),
         (["join", "--session", "s", "--wait", "soon", "--", "agent"], "--wait"),
+        (["sessions", "show", ""], "argument NAME: it is empty"),
+        (["sessions", "stop", "task", ""], "argument NAME: it is empty"),
+        (["sessions", "remove", ""], "argument NAME: it is empty"),
+        (["transcript", ""], "argument SESSION: it is empty"),
+        (["token", "revoke", ""], "argument ID: it is empty"),
+        (["permissions", "answer", "", "y"], "argument ASK: it is empty"),
     ],
 )
 def test_what_cannot_be_parsed_is_a_usage_error(
@@ -236,6 +242,24 @@ def test_every_command_that_talks_to_a_relay_tells_its_exit_codes(
 ) -> None:
     codes = _help(capsys, *name).partition("exit codes:\n")[2]
     assert {0, 1, 2, 3} <= {int(code) for code in re.findall(r"^ +([0-9]+)  ", codes, re.MULTILINE)}
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        (("agents", "probe"), {"129  SIGHUP", "130  Ctrl-C", "143  SIGTERM"}),
+        (("doctor",), {"129  SIGHUP", "130  Ctrl-C", "143  SIGTERM"}),
+        (("worktrees",), {"129  SIGHUP", "130  Ctrl-C", "143  SIGTERM"}),
+        (("connect",), {"SIGTERM or SIGHUP came", "130  Ctrl-C"}),
+        (("join",), {"SIGTERM or SIGHUP came", "130  Ctrl-C"}),
+        (("events",), {"0  SIGTERM or SIGHUP came", "130  Ctrl-C"}),
+    ],
+)
+def test_commands_that_a_signal_ends_in_good_order_tell_with_which_code(
+    capsys: pytest.CaptureFixture[str], name: tuple[str, ...], codes: set[str]
+) -> None:
+    text = _help(capsys, *name).partition("exit codes:\n")[2]
+    assert all(code in text for code in codes)
 
 
 def test_the_help_of_run_documents_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -245,6 +245,7 @@ async def test_a_relay_that_goes_away_in_the_middle_of_a_turn_is_told(
     assert (code, output) == (ExitCode.UNREACHABLE, b"so far")
     assert errors.startswith(f"acprelay: cannot go on: the connection to {fake_relay.url} is lost")
     assert ("(1001: bye)" in errors) is (manner == "closes")
+    assert ("it ended without a word" in errors) is (manner == "vanishes")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -175,6 +175,27 @@ async def test_a_role_that_cannot_be_read_is_refused(
     assert "write --role ROLE or --role ROLE=AGENT" in errors
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [(("a b", "--role", "x"), "'a b' as a session id"), (("--role", "a b"), "'a b' as a role")],
+)
+async def test_what_cannot_name_a_session_is_told_with_what_can(
+    cli: Cli, relay: RunningRelay, argv: tuple[str, ...], said: str
+) -> None:
+    code, output, errors = await sessions(cli, relay, "new", *argv)
+    assert (code, output) == (ExitCode.ERROR, "")
+    assert errors.startswith(f"acprelay: cannot use {said}\n  hint: a ")
+
+
+@pytest.mark.parametrize("group", [(), ("task",)])
+async def test_a_directory_that_there_is_not_is_told_where_the_agent_does_not_take_it(
+    cli: Cli, relay: RunningRelay, group: tuple[str, ...]
+) -> None:
+    code, output, errors = await sessions(cli, relay, "new", *group, "--role", "x", "--cwd", "no")
+    assert (code, output) == (ExitCode.ERROR, "")
+    assert errors.endswith(f"\n  hint: see --cwd: here is no directory '{cli.cwd}/no'\n")
+
+
 @pytest.mark.requirement("groups.end-together")
 async def test_a_group_is_stopped_whole_and_a_session_alone(
     cli: Cli, relay: RunningRelay, tmp_path: Path

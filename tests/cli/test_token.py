@@ -221,3 +221,16 @@ async def test_a_relay_that_lets_everybody_in_has_no_tokens(cli: Cli, tmp_path: 
     assert not (tmp_path / "state/acprelay/owner-token").exists()
     command.process.send_signal(signal.SIGTERM)
     assert (await command.ended())[0] == ExitCode.OK
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 5000])
+async def test_a_name_that_no_token_can_have_is_told_with_what_can(
+    cli: Cli, serving: Serving, name: str
+) -> None:
+    argv = ("--grant", "observe", "--url", serving.url)
+    code, output, errors = await cli.run("token", "create", *argv, name)
+    assert (code, output) == (ExitCode.ERROR, b"")
+    assert errors == (
+        f"acprelay: cannot name a token {name[:100]!r}\n"
+        "  hint: give a name of 1 to 100 characters that can be printed\n"
+    )

@@ -32,3 +32,17 @@ def test_nothing_that_is_slow_to_import_is_imported(program: str) -> None:
         check=True,
     )
     assert ended.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("option", "status"), [("--bogus", 2), ("extra", 2), ("--help", 0)])
+def test_it_takes_no_arguments(option: str, status: int) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "acprelay.testing.demo_agent", option],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == status
+    assert "usage: python -m acprelay.testing.demo_agent" in ended.stdout + ended.stderr

@@ -510,6 +510,16 @@ def test_steps_bound_a_soak_in_place_of_time() -> None:
     assert bounds("--steps", "5", "--seconds", "2") == (2.0, 5)
 
 
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf", "soon"])
+def test_a_soak_that_would_do_nothing_is_refused(
+    seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(["--seconds", seconds])
+    assert ended.value.code == 2
+    assert f"{seconds!r} is no positive number" in capsys.readouterr().err
+
+
 def test_to_be_shown_ones_own_prompt_is_complained_of_until_one_attaches_anew() -> None:
     ledger = Ledger()
     ear = Ear(name="it", history=History(), ledger=ledger, may_forget=False)

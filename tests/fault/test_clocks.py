@@ -11,10 +11,10 @@ import pytest
 from tests.end_to_end.relays import RelayProcess, pass_time
 from tests.fault.clients import ENDED, WHERE, greeted, load
 from tests.server.clients import AcpClient
-from tests.server.peers import PATIENCE_S, Message, request_http
+from tests.server.peers import PATIENCE_S, Message, refused, request_http
 from tests.server.relays import Dialler, serve
 
-from acprelay.compose import open_relay
+from acprelay.compose import RunningRelay, open_relay
 from acprelay.config import Limits, RelayConfig
 from acprelay.runtime import system
 
@@ -73,26 +73,50 @@ async def test_a_jump_of_the_wall_clock_ends_no_session_and_no_ask(
 
 
 @pytest.mark.parametrize("by_s", JUMPS_S)
-async def test_tokens_and_logins_are_good_until_the_wall_clock_says_that_they_are_not(
+async def test_tokens_logins_and_invitations_are_good_until_the_wall_clock_says_that_they_are_not(
     by_s: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = RelayConfig(port=0, state_dir=tmp_path / "state", limits=HASTY)
     is_over = by_s > DAY_S
     async with open_relay(config) as relay:
+        assert relay.owner_token is not None
+        owners = bearer(relay.owner_token)
         async with relay.client() as owner:
             made = await owner.create_token("a day", grants=["observe"], expires_in_s=DAY_S)
-        assert await status(relay.base_url, made.token) == 200
+            invited = await owner.invite("g:main", ttl_s=DAY_S)
+        token, login, invitation = bearer(made.token), await cookie(relay), bearer(invited.token)
+        assert await status(relay, token) == 200
+        assert await status(relay, login) == 200
+        assert await status_of_a_joiner(relay, invitation) == 403
         jump(monkeypatch, by_s)
-        assert await status(relay.base_url, made.token) == (401 if is_over else 200)
-        assert await status(relay.base_url, relay.owner_token or "") == 200
+        assert await status(relay, token) == (401 if is_over else 200)
+        assert await status(relay, login) == (401 if is_over else 200)
+        assert await status_of_a_joiner(relay, invitation) == (401 if is_over else 403)
+        assert await status(relay, owners) == 200
         jump(monkeypatch, 0.0)
     async with open_relay(config) as relay:
-        assert await status(relay.base_url, relay.owner_token or "") == 200
+        assert await status(relay, owners) == 200
 
 
-async def status(base_url: str, token: str) -> int:
-    headers = {"Authorization": f"Bearer {token}"}
-    return (await request_http(base_url, "/api/v1/sessions", headers=headers)).status
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def cookie(relay: RunningRelay) -> dict[str, str]:
+    """What a browser sends that is logged in; a login is good for a week."""
+    path = (relay.login_url() or "").removeprefix(relay.base_url)
+    origin = {"Origin": relay.base_url}
+    answer = await request_http(relay.base_url, path, method="POST", headers=origin)
+    return {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+
+
+async def status(relay: RunningRelay, shown: dict[str, str]) -> int:
+    return (await request_http(relay.base_url, "/api/v1/sessions", headers=shown)).status
+
+
+async def status_of_a_joiner(relay: RunningRelay, shown: dict[str, str]) -> int:
+    """What comes of an invitation where it is for another role: 403 as long as it is good."""
+    return (await refused(f"{relay.base_url}/agents/g/another", headers=shown)).status
 
 
 async def test_a_relay_that_is_stopped_and_continued_loses_and_repeats_nothing(log: Path) -> None:

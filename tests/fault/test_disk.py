@@ -124,3 +124,22 @@ async def test_a_directory_that_becomes_read_only_is_told_of_and_so_is_a_start_o
     with RelayProcess(log=log) as relay, Dialler(relay.url) as dial:
         entries = await load(await greeted(await dial()), session_id)
         assert "ended" in [entry["params"].get("outcome") for entry in entries]
+
+
+async def test_a_decision_that_the_audit_log_cannot_hold_holds_all_the_same(log: Path) -> None:
+    relay = RelayProcess(log=log)
+    audit = relay.state_dir / "audit.jsonl"
+    audit.mkdir(parents=True, mode=0o700)
+    relay.state_dir.chmod(0o700)
+    with relay, Dialler(relay.url) as dial:
+        client = await dial()
+        session_id = await client.open_session()
+        prompt = await client.begin_prompt(session_id, "/tool Ask whoever is there")
+        ask = await client.until("session/request_permission")
+        chosen = {"outcome": "selected", "optionId": "allow"}
+        await client.send({"id": ask["id"], "result": {"outcome": chosen}})
+        settled = (await client.until("_acprelay/permission_settled"))["params"]
+        assert (settled["outcome"], settled["optionId"]) == ("selected", "allow")
+        assert (await client.answer_to(prompt))["result"] == ENDED
+    logged = await asyncio.to_thread(log.read_text)
+    assert f"cannot write to the audit log {audit}, an entry is lost: Is a directory" in logged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,9 @@ from tests.server.peers import PATIENCE_S
 from tests.server.relays import Dialler
 
 from acprelay.cli.exits import ExitCode
+from acprelay.compose import open_relay
+from acprelay.config import RelayConfig
+from acprelay.errors import ConfigError
 
 pytestmark = pytest.mark.process
 
@@ -116,3 +120,25 @@ async def test_a_directory_that_is_put_back_has_in_the_end_what_was_in_memory(
         aside.rename(relay.state_dir)
     with RelayProcess(log=log) as relay, Dialler(relay.url) as dial:
         assert (await load(await greeted(await dial()), session_id))[: len(entries)] == entries
+
+
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [
+        ("tokens.json", "everybody needs a new token then"),
+        ("invitations.json", "agents that join later need new invitations then"),
+    ],
+)
+async def test_no_relay_starts_on_damaged_tokens_or_invitations_until_the_file_is_removed(
+    tmp_path: Path, name: str, loss: str
+) -> None:
+    config = RelayConfig(port=0, state_dir=tmp_path)
+    damaged = tmp_path / name
+    damaged.write_bytes(b'[{"id":')
+    with pytest.raises(ConfigError, match=re.escape(f" in {damaged}: ")) as caught:
+        async with open_relay(config):
+            pass
+    assert caught.value.hint == f"remove the file; {loss}"
+    damaged.unlink()
+    async with open_relay(config) as relay:
+        assert relay.owner_token

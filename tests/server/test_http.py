@@ -97,11 +97,14 @@ async def test_a_malformed_upgrade_is_refused(
     assert answer.problem["code"] == "invalid_request"
 
 
-@pytest.mark.parametrize("path", ["/nope", "/acp/", "/acp/more", "/healthz/", "/%ED%A0%80"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/acp/", "/acp/more", "/healthz/", "/%ED%A0%80", "/api/v1", "/api/v1/groups/"]
+)
 async def test_an_unknown_path_is_told_which_there_are(relay: RunningRelay, path: str) -> None:
     answer = await request_http(relay.base_url, path)
     assert answer.status == 404
     assert "/acp" in answer.problem["hint"]
+    assert "/api/v1/docs" in answer.problem["hint"]
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT", "OPTIONS"])

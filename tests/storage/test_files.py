@@ -215,15 +215,20 @@ async def test_an_audit_line_that_was_cut_off_is_ended_before_the_next(world: Wo
     assert lines == [b'{"whole":1}', b'{"cut":', b'{"next":1}', b'{"t', b'{"last":1}']
 
 
-async def test_an_audit_entry_that_is_lost_is_told_in_the_relays_log(
-    world: World, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("lost", "said"), [(1, "an entry is lost"), (3, "up to 3 entries are lost")]
+)
+async def test_the_relays_log_says_how_many_audit_entries_are_lost(
+    world: World, caplog: pytest.LogCaptureFixture, lost: int, said: str
 ) -> None:
+    path = world.directory / "audit.jsonl"
     async with world.storage() as storage:
         world.disk.error = NO_SPACE
-        storage.audit(b"{}")
+        for _ in range(lost):
+            storage.audit(b"{}")
         await world.settle(storage)
         world.disk.error = None
-    assert "cannot write to the audit log" in caplog.text
+    assert f"cannot write to the audit log {path}, {said}: No space left" in caplog.text
 
 
 async def test_a_log_is_opened_once(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,19 @@ def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
         StateDirectory(path / "state").__enter__()
     with pytest.raises(ConfigError, match=r"^cannot use the state directory"):
         StateDirectory(path).__enter__()
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_one_with_a_file_where_conversations_are_to_be_is_refused(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    conversations = tmp_path / "conversations"
+    make(conversations)
+    with pytest.raises(ConfigError, match=r"^cannot use the state .*'conversations' in it is no"):
+        StateDirectory(tmp_path).__enter__()
+    conversations.unlink()
+    with StateDirectory(tmp_path):
+        pass
 
 
 def test_one_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:

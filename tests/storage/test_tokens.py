@@ -71,6 +71,14 @@ def test_a_file_that_cannot_be_read_keeps_a_relay_from_starting(
     assert "remove the file" in caught.value.hint
 
 
+def test_a_directory_in_their_place_keeps_a_relay_from_starting(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    path.mkdir()
+    with pytest.raises(ConfigError) as caught:
+        TokenFile(path=path, disk=SystemDisk()).load()
+    assert caught.value.message == f"cannot read the tokens in {path}: Is a directory"
+
+
 def test_a_relay_that_stores_nothing_forgets_them() -> None:
     store = ForgetfulTokens()
     store.save(KEPT)

@@ -60,6 +60,13 @@ def certify(command: Sequence[str], *options: str) -> subprocess.CompletedProces
     return done
 
 
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf", "soon"])
+def test_a_time_in_which_no_agent_can_answer_is_refused(seconds: str) -> None:
+    done = certify(DEMO, "--patience", seconds)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--patience: {seconds!r} is no positive number" in done.stderr
+
+
 def test_the_demo_agent_passes_every_check() -> None:
     done = certify(DEMO, "--prompt", "/tool")
     passed = [line.split() for line in done.stdout.splitlines()[:-1]]

@@ -244,6 +244,7 @@ def test_a_recorder_that_cannot_work_says_why(
     )
     assert done.returncode == status
     assert why in done.stderr.decode()
+    assert [each.name for each in tmp_path.iterdir()] == ["there"]
     assert "Traceback" not in done.stderr.decode()
 
 

@@ -17,8 +17,10 @@ class ExitCode(IntEnum):
     MAX_TOKENS = 5
     MAX_TURN_REQUESTS = 6
     CANCELLED = 7
+    HUNG_UP = 129
     INTERRUPTED = 130
     BROKEN_PIPE = 141
+    TERMINATED = 143
 
 
 EXIT_CODES: Mapping[ExitCode, str] = {
@@ -30,8 +32,10 @@ EXIT_CODES: Mapping[ExitCode, str] = {
     ExitCode.MAX_TOKENS: "the agent ran out of tokens (max_tokens)",
     ExitCode.MAX_TURN_REQUESTS: "the agent made too many requests (max_turn_requests)",
     ExitCode.CANCELLED: "somebody else cancelled the turn (cancelled)",
+    ExitCode.HUNG_UP: "SIGHUP cancelled the turn",
     ExitCode.INTERRUPTED: "Ctrl-C cancelled the turn",
     ExitCode.BROKEN_PIPE: "whoever read the output stopped reading; the turn was cancelled",
+    ExitCode.TERMINATED: "SIGTERM cancelled the turn",
 }
 """What each code means, for `--help`."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shlex
 
 from acprelay.cli.exits import ExitCode
@@ -13,6 +12,7 @@ from acprelay.cli.reaching import open_client
 from acprelay.client import Invited, RelayClient
 from acprelay.client.own_relays import TOKEN_VARIABLE
 from acprelay.errors import ConfigError
+from acprelay.routing.invite_params import MOST_S
 from acprelay.session.models import SessionKey
 
 
@@ -30,9 +30,10 @@ def command(arguments: argparse.Namespace) -> int:
     """
     key = SessionKey(arguments.session, arguments.role)
     ttl_s: float | None = arguments.ttl
-    if ttl_s is not None and not (math.isfinite(ttl_s) and ttl_s > 0):
+    if ttl_s is not None and not 0 < ttl_s <= MOST_S:
         raise ConfigError(
-            f"cannot invite for {ttl_s:g} s", hint="give --ttl a positive number of seconds"
+            f"cannot invite for {ttl_s:g} s",
+            hint=f"give --ttl a positive number of seconds, {MOST_S:.0f} at most",
         )
     return run_async(_run(arguments, key))
 

@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
 
 from acprelay.client.failures import connection_lost
+from acprelay.client.hang_ups import loss
 from acprelay.client.refusals import is_temporary
 from acprelay.client.websocket import close_reason, open_websocket
 from acprelay.errors import RelayError, RelayUnreachable, RemoteProtocolError
@@ -48,7 +49,7 @@ class LinkSocket:
         try:
             await self._websocket.send_frame(message, WSMsgType.BINARY)
         except (aiohttp.ClientError, OSError) as error:
-            raise connection_lost(self._url, str(error)) from None
+            raise connection_lost(self._url, loss(error)) from None
 
     async def receive(self) -> bytes | None:
         """Gives the next message; None once the relay is done with the link. Cancelling is safe.
@@ -62,8 +63,7 @@ class LinkSocket:
             data: bytes = message.data
             return data
         if message.type is not WSMsgType.CLOSE:
-            reason = str(self._websocket.exception() or "it ended without a word")
-            raise connection_lost(self._url, reason)
+            raise connection_lost(self._url, loss(self._websocket.exception()))
         if message.data == WSCloseCode.OK:
             return None
         reason = close_reason(message.data, message.extra)

@@ -17,7 +17,8 @@ from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain, one_line
 from acprelay.client import Opened, Refusal, RelayClient, Role
 from acprelay.client.acp_messages import JsonObject
-from acprelay.errors import ConfigError, RelayError, RelayUnreachable
+from acprelay.errors import AgentError, ConfigError, RelayError, RelayUnreachable, told
+from acprelay.session.models import SessionKey
 
 _HEADERS = ("SESSION", "AGENT", "STATE", "CHANGED", "DIRECTORY", "TITLE")
 
@@ -79,7 +80,12 @@ async def _show(client: RelayClient, arguments: argparse.Namespace) -> int:
 async def _new(client: RelayClient, arguments: argparse.Namespace) -> int:
     cwd = _absolute(arguments.cwd or ".")
     roles = [_role(option) for option in arguments.roles]
-    outcomes = await _open(client, arguments, cwd, roles)
+    _check_names("minted" if arguments.group is None else arguments.group, roles)
+    try:
+        outcomes = await _open(client, arguments, cwd, roles)
+    except AgentError as error:
+        hint = _hint(error.code, error.hint, cwd)
+        raise told(type(error), error.message, {**error.data, "hint": hint}) from error
     opened = [each for each in outcomes if each.session_id is not None]
     if arguments.json:
         _print_json(map(opened_as_json, outcomes))
@@ -90,7 +96,8 @@ async def _new(client: RelayClient, arguments: argparse.Namespace) -> int:
         complain(note)
     for each in outcomes:
         if each.error is not None:
-            complain(f"cannot open role {each.role!r}: {each.error.message}", hint=each.error.hint)
+            hint = _hint(each.error.code, each.error.hint, cwd)
+            complain(f"cannot open role {each.role!r}: {each.error.message}", hint=hint)
     return ExitCode.OK if len(opened) == len(outcomes) else ExitCode.ERROR
 
 
@@ -119,6 +126,18 @@ async def _open(
         return made.roles[0]
 
     return await asyncio.gather(*map(open_role, roles))
+
+
+def _hint(code: str, hint: str, cwd: str) -> str:
+    """Says what to do where an agent refuses; a relay elsewhere may know a directory we do not."""
+    if code == AgentError.code and not Path(cwd).is_dir():
+        return f"see --cwd: here is no directory {cwd!r}"
+    return hint
+
+
+def _check_names(group: str, roles: Sequence[Role]) -> None:
+    for each in roles:
+        SessionKey(group, each.role)
 
 
 def _absolute(directory: str) -> str:

@@ -19,7 +19,7 @@ from acprelay.cli.tables import print_table
 from acprelay.cli.terminal import complain
 from acprelay.client import NewToken, RelayClient, Token
 from acprelay.errors import ConfigError, RelayError, RelayUnreachable, Unauthorized, told
-from acprelay.routing.tokens import PREFIX
+from acprelay.routing.tokens import PREFIX, check_name
 
 _HEADERS = ("ID", "NAME", "GRANTS", "FOR", "EXPIRES", "USED")
 _WHO_MAY = (
@@ -49,6 +49,7 @@ async def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _create(client: RelayClient, arguments: argparse.Namespace) -> int:
+    check_name(arguments.name)
     expires = arguments.expires
     try:
         made = await client.create_token(

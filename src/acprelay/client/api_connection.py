@@ -14,6 +14,7 @@ import msgspec
 from yarl import URL
 
 from acprelay.client.failures import connection_lost, refused, unreachable
+from acprelay.client.hang_ups import hang_up, loss
 from acprelay.errors import RemoteProtocolError
 
 ResultT = TypeVar("ResultT")
@@ -87,7 +88,7 @@ class ApiConnection:
             async for piece in response.content.iter_any():
                 yield piece
         except (aiohttp.ClientError, OSError) as error:
-            raise connection_lost(self._base, str(error)) from None
+            raise connection_lost(self._base, loss(error)) from None
 
     async def _ask(
         self, method: str, path: str, *, query: Query | None = None, body: object = None
@@ -96,7 +97,7 @@ class ApiConnection:
             try:
                 return await response.read()
             except (aiohttp.ClientError, OSError) as error:
-                raise connection_lost(self._base, str(error)) from None
+                raise connection_lost(self._base, loss(error)) from None
 
     @asynccontextmanager
     async def _answer(
@@ -120,7 +121,7 @@ class ApiConnection:
                 timeout=timeout or aiohttp.ClientTimeout(total=self._patience_s),
             )
         except (aiohttp.ClientError, OSError) as error:
-            raise unreachable(self._base, error, after_s=self._patience_s) from None
+            raise unreachable(self._base, hang_up(error), after_s=self._patience_s) from None
         async with response:
             if response.status not in _SUCCESSES:
                 raise await refused(response, self._base)

@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp import ClientWebSocketResponse, ClientWSTimeout, WSMsgType
 
 from acprelay.client.failures import connection_lost, no_relay, refused, unreachable
+from acprelay.client.hang_ups import hang_up, loss
 from acprelay.errors import RelayError, RelayUnreachable
 
 _CONNECT_S = 15.0
@@ -44,7 +45,7 @@ class RelaySocket:
         try:
             await self._websocket.send_frame(message, WSMsgType.TEXT)
         except (aiohttp.ClientError, OSError) as error:
-            raise self._lost(str(error)) from None
+            raise self._lost(loss(error)) from None
 
     async def receive(self) -> bytes:
         """Gives the next text message; binary ones are skipped, as ACP's transport has none.
@@ -62,7 +63,7 @@ class RelaySocket:
             if message.type is WSMsgType.CLOSE:
                 raise self._lost(close_reason(message.data, message.extra))
             if message.type is not WSMsgType.BINARY:
-                raise self._lost(str(self._websocket.exception() or "it ended without a word"))
+                raise self._lost(loss(self._websocket.exception()))
 
     async def close(self) -> None:
         """Closes the connection once the relay has read everything; waits a few seconds at most."""
@@ -135,7 +136,7 @@ async def open_websocket(
         except aiohttp.WSServerHandshakeError as error:
             raise await _refused(http, url, error.status, protocols) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise unreachable(url, error, after_s=_CONNECT_S) from None
+            raise unreachable(url, hang_up(error), after_s=_CONNECT_S) from None
         async with websocket:
             _keep_alive(websocket.get_extra_info("socket"))
             yield websocket

@@ -8,7 +8,8 @@ from acprelay.errors import InvalidParams
 from acprelay.session.models import SessionKey
 
 _DAY_S = 24 * 3600.0
-_MOST_S = 366 * _DAY_S
+MOST_S = 366 * _DAY_S
+"""For how long an invitation may be good."""
 
 
 class InviteParams(msgspec.Struct, frozen=True):
@@ -48,10 +49,10 @@ def read_invite(params: bytes | None) -> InviteParams:
             f"cannot read the params: {error}",
             hint="params.group is a session id; params.role a name; params.ttl_s a number",
         ) from error
-    if not 0 < read.ttl_s <= _MOST_S:
+    if not 0 < read.ttl_s <= MOST_S:
         raise InvalidParams(
             f"cannot invite for {read.ttl_s:g} s",
-            hint=f"give params.ttl_s more than 0 and no more than {_MOST_S:.0f}",
+            hint=f"give params.ttl_s more than 0 and no more than {MOST_S:.0f}",
         )
     _ = read.key
     return read

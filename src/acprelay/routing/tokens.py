@@ -84,16 +84,25 @@ class TokenWish:
     expires_at: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.name) <= MOST_NAME or not self.name.isprintable():
-            raise InvalidParams(
-                f"cannot name a token {self.name[:MOST_NAME]!r}",
-                hint=f"give a name of 1 to {MOST_NAME} characters that can be printed",
-            )
+        check_name(self.name)
         if not self.grants:
             raise InvalidParams(
                 "cannot make a token without a grant",
                 hint=f"name one or more of {', '.join(Grant)}",
             )
+
+
+def check_name(name: str) -> None:
+    """Lets pass what a token can be called.
+
+    Raises:
+        InvalidParams: It cannot be called so.
+    """
+    if not 0 < len(name) <= MOST_NAME or not name.isprintable():
+        raise InvalidParams(
+            f"cannot name a token {name[:MOST_NAME]!r}",
+            hint=f"give a name of 1 to {MOST_NAME} characters that can be printed",
+        )
 
 
 def digest_of(secret: str) -> str:

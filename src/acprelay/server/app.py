@@ -151,7 +151,8 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPClientError as refusal:
         error = InvalidRequest(
             f"cannot serve {request.method} {loggable_path(request)[:120]!r}: {refusal.reason}",
-            hint="GET /healthz and /readyz, and speak ACP with /acp, over a WebSocket or HTTP",
+            hint="GET /healthz and /readyz, speak ACP with /acp, over a WebSocket or HTTP, and see "
+            "/api/v1/docs for the control API",
         )
         allowed = {name: refusal.headers[name] for name in ("Allow",) if name in refusal.headers}
         return problem(error, status=refusal.status, headers=allowed)

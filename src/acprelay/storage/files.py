@@ -59,6 +59,7 @@ from acprelay.storage.records import (
 )
 from acprelay.storage.recovery import Recovered, recover
 from acprelay.storage.shared import Shared
+from acprelay.storage.state_directory import CONVERSATIONS
 from acprelay.storage.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class FileStorage:
         disk: Disk,
         limits: StorageLimits | None = None,
     ) -> None:
-        self._conversations = directory / "conversations"
+        self._conversations = directory / CONVERSATIONS
         self._foundings = directory / "foundings"
         self._audit = directory / "audit.jsonl"
         self._ids = ids

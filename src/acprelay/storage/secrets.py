@@ -80,7 +80,8 @@ class ListFile(Generic[_Kept]):
     def unreadable(self, reason: Exception) -> ConfigError:
         """What is said where the file holds something else."""
         return ConfigError(
-            f"cannot read {self._what} in {self._path}: {reason}",
+            f"cannot read {self._what} in {self._path}: "
+            f"{getattr(reason, 'strerror', None) or reason}",
             hint=f"remove the file; {self._loss}",
             path=str(self._path),
         )

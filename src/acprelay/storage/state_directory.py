@@ -18,6 +18,9 @@ from acprelay.directories import needed_directory
 from acprelay.errors import ConfigError
 from acprelay.storage.disk import FILE_MODE, SystemDisk, make_directories, replace_file, sync_path
 
+CONVERSATIONS = "conversations"
+"""The directory in it that has those."""
+
 _LOCK = "lock"
 _ID = re.compile("[0-9a-f]{32}")
 
@@ -38,6 +41,11 @@ def default_state_directory(environ: Mapping[str, str]) -> Path:
         contents="the relay's state",
         option="--state-dir",
     )
+
+
+def is_in_the_way(path: Path) -> bool:
+    """Whether something else is where a directory is, or will be made."""
+    return os.path.lexists(path) and not path.is_dir()
 
 
 class StateDirectory:
@@ -113,6 +121,8 @@ class StateDirectory:
             raise self._unusable("it can not be read and written")
         if self.path.stat().st_mode & stat.S_IWOTH:
             raise self._unusable("everybody may write to it")
+        if is_in_the_way(self.path / CONVERSATIONS):
+            raise self._unusable(f"{CONVERSATIONS!r} in it is no directory")
 
     def _lock(self, exits: ExitStack) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

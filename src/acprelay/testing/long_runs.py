@@ -5,8 +5,10 @@ What they do with the relay is not known here.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import math
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,6 +17,21 @@ from typing import Protocol
 from acprelay.testing.soak.relay import RelayFailed
 
 _FAILED, _INTERRUPTED = 1, 130
+
+
+def positive_seconds(text: str) -> float:
+    """Reads an option for a time; argparse tells where it is none.
+
+    Raises:
+        ArgumentTypeError: It is no positive number.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (seconds > 0 and math.isfinite(seconds)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return seconds
 
 
 class Report(Protocol):

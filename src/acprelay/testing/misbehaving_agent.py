@@ -266,9 +266,12 @@ def _spelled_out(steps: Sequence[str]) -> list[str]:
 
 def main(steps: Sequence[str]) -> int:
     """Takes the steps, and gives the exit status."""
-    if not steps or "--help" in steps:
+    if "--help" in steps:
         _write(1, USAGE.encode())
         return 0
+    if not steps:
+        _write(2, USAGE.encode())
+        return 2
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # one that comes early waits
     agent = MisbehavingAgent(program=__file__)
     try:

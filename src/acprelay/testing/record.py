@@ -61,7 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     try:
         with options.to.open("xb") as file:
-            return _record(options.command, Recorder(file=file))
+            agent = _start(options.command)
+            if agent is None:
+                options.to.unlink()  # there is nothing in it, and the next try may have its name
+                return _CANNOT_START
+            return _record(agent, Recorder(file=file))
     except FileExistsError:
         return _refused(2, f"cannot write {options.to}: it is there; choose another name")
     except OSError as error:
@@ -85,16 +89,20 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _record(command: Sequence[str], recorder: Recorder) -> int:
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes] | None:
     try:
-        agent = subprocess.Popen(  # noqa: S603 - the command is the user's own
+        return subprocess.Popen(  # noqa: S603 - the command is the user's own
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
     except OSError as error:
-        return _refused(_CANNOT_START, f"cannot start {command[0]!r}: {error.strerror}")
+        _refused(_CANNOT_START, f"cannot start {command[0]!r}: {error.strerror}")
+        return None
+
+
+def _record(agent: subprocess.Popen[bytes], recorder: Recorder) -> int:
     assert agent.stdin and agent.stdout and agent.stderr  # noqa: S101, PT018 - they were asked for
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: agent.send_signal(number))

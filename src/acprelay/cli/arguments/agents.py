@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command, add_config, add_pass_env
+from acprelay.cli.arguments.common import SIGNALLED, add_command, add_config, add_pass_env
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -29,7 +29,7 @@ Start an agent, initialise it, and end it again.
 It says what the agent is and can do and how long it took to start, or why it
 cannot be started and how to get it. No session is opened, and no model asked."""
 
-_PROBE_EXAMPLES = """\
+_PROBE_EXAMPLES = f"""\
 examples:
   acprelay agents probe claude
   acprelay agents probe mine='my-agent --acp'
@@ -37,7 +37,8 @@ examples:
 exit codes:
     0  it answered
     1  it cannot be started, or did not answer as it should
-    2  the options or the configuration cannot be used"""
+    2  the options or the configuration cannot be used
+{SIGNALLED}"""
 
 
 def add(commands: Commands) -> None:

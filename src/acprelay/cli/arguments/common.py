@@ -17,6 +17,12 @@ DEFAULT_URL = f"ws://{DEFAULT_HOST}:{DEFAULT_PORT}/acp"
 FOUND = f"the relay (default: the one that you have started here, else {DEFAULT_URL})"
 
 
+SIGNALLED = """\
+  129  SIGHUP
+  130  Ctrl-C
+  143  SIGTERM"""
+"""The exit codes of a command that ends what it has begun before a signal ends it."""
+
 _EXITS = """\
 exit codes:
     0  done
@@ -42,7 +48,9 @@ def add_command(
 
 
 def not_empty(text: str) -> str:
-    """Takes a text that is not empty: as a path, an empty one would be the current directory.
+    """Takes a text that is not empty.
+
+    An empty path would be the current directory, and an empty name another address of the relay.
 
     Raises:
         argparse.ArgumentTypeError: It is empty.

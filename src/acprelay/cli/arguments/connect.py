@@ -18,7 +18,7 @@ standard input ends, open requests have a few seconds to be answered."""
 
 _CONNECT_EXAMPLES = """\
 exit codes:
-    0  standard input ended, or SIGTERM came
+    0  standard input ended, or SIGTERM or SIGHUP came
     1  an error
     2  the options cannot be used
     3  the relay cannot be reached, or went away; requests that wait for it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command
+from acprelay.cli.arguments.common import SIGNALLED, add_command
 from acprelay.cli.arguments.serve import add_options
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ It looks at Python, git, the configuration, the state directory, the agents,
 the port, the disk, the bounds of the system and the like. It changes nothing,
 and takes the options of serve."""
 
-_DOCTOR_EXAMPLES = """\
+_DOCTOR_EXAMPLES = f"""\
 examples:
   acprelay doctor
   acprelay doctor --probe      start every agent that is offered
@@ -25,7 +25,8 @@ examples:
 exit codes:
     0  nothing fails; there may be warnings
     1  something fails
-    2  the options cannot be used"""
+    2  the options cannot be used
+{SIGNALLED}"""
 
 
 def add(commands: Commands) -> None:

@@ -16,11 +16,24 @@ permissions, notices, agents that join.
 A connection that is lost is made again. What came in between is told as well,
 or that it is lost."""
 
+_EXIT_CODES = """\
+exit codes:
+    0  SIGTERM or SIGHUP came
+    1  an error: the relay refused
+    2  the options cannot be used
+    3  the relay cannot be reached, or is away for too long
+  130  Ctrl-C
+  141  whoever read the output stopped reading"""
+
 
 def add(commands: Commands) -> None:
     """Adds the command."""
     parser = add_command(
-        commands, "events", summary="watch what happens in a relay", description=_EVENTS
+        commands,
+        "events",
+        summary="watch what happens in a relay",
+        description=_EVENTS,
+        epilog=_EXIT_CODES,
     )
     add_relay(parser)
     parser.add_argument("--session", metavar="SESSION", help="only those of this session")

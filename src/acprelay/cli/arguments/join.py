@@ -33,7 +33,7 @@ examples:
 
 exit codes:
     0  the relay has ended the agent, the agent ended with status 0, or
-       SIGTERM came
+       SIGTERM or SIGHUP came
     1  an error: the relay refuses the token, or the role is taken; the agent
        cannot be started, or ended by itself
     2  the options cannot be used, or there is no token

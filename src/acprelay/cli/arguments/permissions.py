@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command, add_relay
+from acprelay.cli.arguments.common import add_command, add_relay, not_empty
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +44,9 @@ def add(commands: Commands) -> None:
     parser = _add(
         permissions, "answer", summary="answer a permission", description=_ANSWER, epilog=_EXAMPLES
     )
-    parser.add_argument("ask", metavar="ASK", help="the permission, as the list names it")
+    parser.add_argument(
+        "ask", type=not_empty, metavar="ASK", help="the permission, as the list names it"
+    )
     parser.add_argument("option", nargs="?", metavar="OPTION", help="the option to choose")
     parser.add_argument("--cancel", action="store_true", help="choose none of its options")
 

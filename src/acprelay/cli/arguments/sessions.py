@@ -74,7 +74,9 @@ def _add_list(sessions: Commands) -> None:
 
 def _add_show(sessions: Commands) -> None:
     parser = _add(sessions, "show", summary="show sessions", description=_SHOW)
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a session or a group")
+    parser.add_argument(
+        "names", type=not_empty, nargs="+", metavar="NAME", help="a session or a group"
+    )
 
 
 def _add_new(sessions: Commands) -> None:
@@ -101,7 +103,9 @@ def _add_new(sessions: Commands) -> None:
 
 def _add_ending(sessions: Commands, name: str, *, summary: str, description: str) -> None:
     parser = _add(sessions, name, summary=summary, description=description)
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a session or a group")
+    parser.add_argument(
+        "names", type=not_empty, nargs="+", metavar="NAME", help="a session or a group"
+    )
 
 
 def _add(

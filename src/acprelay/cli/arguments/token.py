@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command, add_relay
+from acprelay.cli.arguments.common import add_command, add_relay, not_empty
 
 if TYPE_CHECKING:
     import argparse
@@ -51,7 +51,9 @@ def add(commands: Commands) -> None:
     listing = _add(tokens, "list", summary="list tokens", description=_LIST)
     listing.add_argument("--json", action="store_true", help="print one JSON object a line")
     revoking = _add(tokens, "revoke", summary="take tokens back", description=_REVOKE)
-    revoking.add_argument("ids", nargs="+", metavar="ID", help="the id of a token, as it is listed")
+    revoking.add_argument(
+        "ids", type=not_empty, nargs="+", metavar="ID", help="the id of a token, as it is listed"
+    )
 
 
 def _add_create(tokens: Commands) -> None:

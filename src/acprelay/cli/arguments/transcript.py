@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command, add_relay
+from acprelay.cli.arguments.common import add_command, add_relay, not_empty
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -21,7 +21,9 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands, "transcript", summary="show what was said in a session", description=_TRANSCRIPT
     )
-    parser.add_argument("session", metavar="SESSION", help="the session, GROUP:ROLE")
+    parser.add_argument(
+        "session", type=not_empty, metavar="SESSION", help="the session, GROUP:ROLE"
+    )
     add_relay(parser)
     parser.add_argument(
         "--after", metavar="POSITION", help="only what follows this position, GENERATION:SEQ"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from acprelay.cli.arguments.common import add_command, not_empty
+from acprelay.cli.arguments.common import SIGNALLED, add_command, not_empty
 
 if TYPE_CHECKING:
     from acprelay.cli.arguments.common import Commands
@@ -49,12 +49,13 @@ examples:
   acprelay worktrees merge 5f3a:db && acprelay worktrees remove 5f3a:db
   acprelay worktrees remove --merged"""
 
-_EXIT_CODES = """
+_EXIT_CODES = f"""
 
 exit codes:
     0  done
     1  it cannot be done, and nothing has changed, but for what is said before
-    2  the options cannot be used"""
+    2  the options cannot be used
+{SIGNALLED}"""
 
 
 def add(commands: Commands) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from acprelay.agents.process_table import read_process_table
 from acprelay.agents.process_tree import owned_by
 from acprelay.cli.diagnosis.facts import DirectoryFacts, StateFacts
+from acprelay.storage.state_directory import CONVERSATIONS, is_in_the_way
 
 _SECRETS = ("owner-token", "tokens.json", "invitations.json")
 _UNKNOWN = "?"
@@ -52,6 +53,7 @@ def look_at_state(path: Path) -> StateFacts:
         holder=holder,
         orphans=0 if holder is not None else _orphans(path / "relay-id"),
         open_secrets=tuple(each for name in _SECRETS if _is_open(each := path / name)),
+        in_the_way=tuple(each for each in (path / CONVERSATIONS,) if is_in_the_way(each)),
         ahead_s=_ahead(path / "lock"),
     )
 

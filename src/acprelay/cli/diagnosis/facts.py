@@ -69,12 +69,14 @@ class StateFacts:
         holder: The process that has it locked, or `?` for one that is not known; None if none has.
         orphans: The processes that run in its name, though no relay has it.
         open_secrets: The files with secrets in it that others can read.
+        in_the_way: The files in it that stand where a directory is to be.
         ahead_s: How many seconds the clock lies behind what was last written there.
     """
 
     holder: str | None
     orphans: int
     open_secrets: tuple[Path, ...]
+    in_the_way: tuple[Path, ...]
     ahead_s: float
 
 

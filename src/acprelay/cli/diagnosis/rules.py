@@ -161,6 +161,10 @@ def judge_state(facts: StateFacts, *, port: PortUse) -> list[Finding]:
         fail("secrets", f"others can read {path}", f"chmod 600 {path}, and make new tokens")
         for path in facts.open_secrets
     ]
+    findings += [
+        fail("conversations", f"{path} is no directory: no relay starts", "move it away")
+        for path in facts.in_the_way
+    ]
     if facts.orphans:
         message = f"{facts.orphans} processes of a relay that died still run"
         remedy = "start acprelay serve with this state directory: it ends them first"

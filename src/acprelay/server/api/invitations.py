@@ -8,13 +8,13 @@ import msgspec
 
 from acprelay.errors import LimitReached, Unavailable
 from acprelay.routing.access import Grant
+from acprelay.routing.invite_params import MOST_S
 from acprelay.routing.listing import timestamp
 from acprelay.runtime.dial_ins import DialIns
 from acprelay.runtime.invitation_desk import InvitationDesk
 from acprelay.server.api.operations import Call, Operation, Reach, Struct, Taken
 
 _DAY_S = 24 * 3600.0
-_MOST_S = 366 * _DAY_S
 
 
 class InvitationBody(Taken, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class InvitationBody(Taken, frozen=True, kw_only=True):
         ttl_s: For how long its token lets an agent in, in seconds.
     """
 
-    ttl_s: Annotated[float, msgspec.Meta(gt=0, le=_MOST_S)] = _DAY_S
+    ttl_s: Annotated[float, msgspec.Meta(gt=0, le=MOST_S)] = _DAY_S
 
 
 class Invited(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from acprelay.testing.certify.checks import CHECKS, carry_out
 from acprelay.testing.certify.client import Trial
 from acprelay.testing.certify.findings import Certificate
 from acprelay.testing.long_runs import carry_out as run_to_the_end
+from acprelay.testing.long_runs import positive_seconds
 
 _DESCRIPTION = """\
 Try an ACP agent out: start it, be its client, and say what was found."""
@@ -92,7 +93,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--cwd", type=Path, help="the directory of its sessions (default: an empty one)"
     )
     parser.add_argument(
-        "--patience", type=float, default=60.0, help="seconds for one answer (default: 60)"
+        "--patience",
+        type=positive_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="for one answer (default: 60)",
     )
     parser.add_argument("--json", action="store_true", help="report in JSON")
     parser.add_argument("command", nargs="+", help="the agent's program and arguments, after --")

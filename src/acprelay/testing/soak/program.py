@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from acprelay.testing.long_runs import carry_out
+from acprelay.testing.long_runs import carry_out, positive_seconds
 from acprelay.testing.soak.run import Plan, Soak
 
 _DESCRIPTION = """\
@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     standard = Plan()
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=positive_seconds,
         help=f"how long new turns begin (default: {standard.seconds:g}; no bound with --steps)",
     )
     parser.add_argument("--steps", type=int, help="how many prompts are sent at most")
