@@ -48,15 +48,6 @@ async def test_a_record_is_given_back_as_it_was_saved_last(
     assert sorted(store.records(), key=lambda record: record.key) == [newest, other]
 
 
-async def test_a_conversation_that_has_just_begun_is_there(
-    world: World, store: ConversationStore
-) -> None:
-    store.open_log(world.key, is_new=True, on_relief=lambda: None, on_trouble=world.troubles.append)
-    await store.found(world.record(world.key))
-    await store.flush()
-    assert store.records() == (world.record(world.key),)
-
-
 async def test_a_deleted_conversation_is_gone_with_its_log(
     world: World, store: ConversationStore
 ) -> None:

@@ -26,8 +26,8 @@ from acprelay.storage.commands import (
     Sync,
 )
 from acprelay.storage.records import FORMER_NAME, RECORD_NAME
-from acprelay.storage.replaced import without_replaced
 from acprelay.storage.syncer import SyncOrder, Unsynced
+from acprelay.storage.writer import without_replaced
 from acprelay.wire import text_frame
 
 if TYPE_CHECKING:

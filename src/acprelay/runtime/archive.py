@@ -186,7 +186,9 @@ class Archive:
         Returns:
             What ends once it is written.
         """
-        return driver.found()
+        driver.keeper.is_kept = True
+        driver.save()
+        return self._store.flush()
 
     def keep(self, driver: ConversationDriver) -> None:
         """Takes a conversation in that is stored."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from acprelay.errors import AgentBackedUp, AgentError, RelayError
 from acprelay.routing.conversation import Conversation
@@ -146,12 +146,6 @@ class Consequences:
             position=conversation.position,
             snapshot=conversation.snapshot,
         )
-
-    def found(self) -> Awaitable[None]:
-        """Begins to keep the record; gives what ends once it is stored."""
-        conversation = self._conversation
-        self._is_changed = False
-        return self._keeper.found(position=conversation.position, snapshot=conversation.snapshot)
 
     def save_if_changed(self) -> None:
         """Stores the record where something in it has changed since it was stored."""

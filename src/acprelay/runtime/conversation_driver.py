@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 
 from acprelay.errors import RelayError, SessionEnded
@@ -321,10 +321,6 @@ class ConversationDriver:
     def save(self) -> None:
         """Stores the record as things stand."""
         self._consequences.save()
-
-    def found(self) -> Awaitable[None]:
-        """Begins to keep the record; gives what ends once it is stored."""
-        return self._consequences.found()
 
     def take_up(self) -> None:
         """Takes note of the turns that a relay which has died was in, if it was in any.

@@ -157,16 +157,6 @@ class ConversationStore(Protocol):
         """Keeps a record in place of the one before; of several in a row the last is enough."""
         ...
 
-    def found(self, record: ConversationRecord) -> Awaitable[None]:
-        """Keeps the first record of a conversation at once, whether it is awaited or not.
-
-        It comes before anything else that is given of the conversation but the opening of its log.
-
-        Returns:
-            What ends once the record is written, or cannot be, which is told as of any other.
-        """
-        ...
-
     def open_log(
         self,
         key: SessionKey,

@@ -7,7 +7,7 @@ not once it is being removed. What the record means is not its business.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -70,33 +70,16 @@ class RecordKeeper:
             snapshot: What the agent has told of its state.
         """
         if self.is_kept:
-            self._bring_up_to_date(turn, position, snapshot)
+            self.record = replace(
+                self.record,
+                turn=turn,
+                position=str(position),
+                snapshot=snapshot.dump(),
+                title=snapshot.title,
+                updated_at=self._clock.now(),
+            )
             self._store.save(self.record)
             self._on_saved(self.record.key)
-
-    def found(self, *, position: Position, snapshot: Snapshot) -> Awaitable[None]:
-        """Begins to keep the record of a conversation that has just begun.
-
-        Args:
-            position: Where the log is.
-            snapshot: What the agent has told of its state.
-
-        Returns:
-            What ends once it is stored.
-        """
-        self.is_kept = True
-        self._bring_up_to_date(None, position, snapshot)
-        return self._store.found(self.record)
-
-    def _bring_up_to_date(self, turn: str | None, position: Position, snapshot: Snapshot) -> None:
-        self.record = replace(
-            self.record,
-            turn=turn,
-            position=str(position),
-            snapshot=snapshot.dump(),
-            title=snapshot.title,
-            updated_at=self._clock.now(),
-        )
 
     def sync(self) -> None:
         """Has what was stored so far written through to the disk, soon."""

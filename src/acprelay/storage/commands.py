@@ -131,13 +131,6 @@ class Save(NamedTuple):
     record: ConversationRecord
 
 
-class Found(NamedTuple):
-    """Write the record of a conversation that has just begun, and tell when that is done."""
-
-    record: ConversationRecord
-    done: Future[None]
-
-
 class Audit(NamedTuple):
     """Add a line to the audit log."""
 
@@ -164,18 +157,7 @@ class Stop(NamedTuple):
 
 
 Command: TypeAlias = (
-    Batch
-    | Sync
-    | Synced
-    | Seal
-    | Evict
-    | Quarantine
-    | Save
-    | Found
-    | Audit
-    | Delete
-    | Barrier
-    | Stop
+    Batch | Sync | Synced | Seal | Evict | Quarantine | Save | Audit | Delete | Barrier | Stop
 )
 
 

@@ -35,7 +35,6 @@ from acprelay.storage.commands import (
     Delete,
     Done,
     Event,
-    Found,
     PauseEnded,
     Save,
     SaveFailed,
@@ -45,7 +44,6 @@ from acprelay.storage.commands import (
     Written,
 )
 from acprelay.storage.disk import Disk, OpenFiles, cause_of
-from acprelay.storage.foundings import finish_foundings
 from acprelay.storage.inbox import Inbox, settle
 from acprelay.storage.limits import StorageLimits
 from acprelay.storage.log_files import FileLog
@@ -102,7 +100,6 @@ class FileStorage:
         limits: StorageLimits | None = None,
     ) -> None:
         self._conversations = directory / CONVERSATIONS
-        self._foundings = directory / "foundings"
         self._audit = directory / "audit.jsonl"
         self._ids = ids
         self._clock = clock
@@ -115,7 +112,6 @@ class FileStorage:
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(
             conversations=self._conversations,
-            foundings=self._foundings,
             audit=self._audit,
             disk=self._disk,
             clock=self._clock,
@@ -176,24 +172,11 @@ class FileStorage:
     def records(self) -> Sequence[ConversationRecord]:
         """Gives every conversation there is; puts aside, and logs, a record that is unreadable."""
         finish_removals(self._conversations)
-        unfinished = finish_foundings(self._foundings, self._conversations, self._disk)
-        return (*read_records(self._conversations), *unfinished)
+        return tuple(read_records(self._conversations))
 
     def save(self, record: ConversationRecord) -> None:
         """Keeps a record in place of the one before; tried again later where it cannot."""
         self._outgoing.put(Save(record))
-
-    def found(self, record: ConversationRecord) -> asyncio.Future[None]:
-        """Keeps the first record of a conversation, as `ConversationStore.found` says."""
-        done: asyncio.Future[None] = self._loop.create_future()
-        known = self._logs.get(record.key)
-        if known is not None:
-            begin = known.log.begin  # once whoever waits has gone on
-            done.add_done_callback(lambda _: self._loop.call_soon(begin))
-        # Past what is gathered, none of which is its own. The thread gets the interpreter at once
-        # where the loop soon has nothing to do.
-        self._writer.put([Found(record, done)])
-        return done
 
     def open_log(
         self,
@@ -232,8 +215,9 @@ class FileStorage:
             on_idle=partial(self._on_idle, key),
         )
         self._logs[key] = _Open(log=log, on_relief=on_relief)
-        if not is_new:  # else once somebody knows of it
-            log.begin()
+        log.begin()
+        if is_new:
+            self._outgoing.flush()  # while an agent is waited for, and before its answer is
         for trouble in recovered.troubles:
             logger.warning("%s", trouble)
             self._loop.call_soon(on_trouble, trouble)

@@ -91,11 +91,8 @@ class FileLog:
         return self._runs.size
 
     def begin(self) -> None:
-        """Makes the first segment of a new log, so that its generation is remembered from now.
-
-        Does nothing where there is one, or the log was closed.
-        """
-        if not self.head and self._segments.base is None and not self._closed:
+        """Makes the first segment of a new log, so that its generation is remembered from now."""
+        if not self.head and self._segments.base is None:
             self._make(0)
 
     def append(self, blob: bytes, count: int) -> None:

@@ -66,11 +66,6 @@ class MemoryStorage:
         """Keeps a record in place of the one before."""
         self._records[record.key] = record
 
-    def found(self, record: ConversationRecord) -> asyncio.Future[None]:
-        """Keeps the first record of a conversation, which is done already."""
-        self.save(record)
-        return self.flush()
-
     def open_log(
         self,
         key: SessionKey,

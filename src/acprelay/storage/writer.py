@@ -2,8 +2,7 @@
 
 It takes all that is waiting, and writes what goes to one file together. Orders are carried out as
 they came, except that batches of different files, the audit log's lines among them, may change
-places; a record is therefore never ahead of the log entries that were given before it. The first
-record of a conversation waits for none of what is to make its directory and its log.
+places; a record is therefore never ahead of the log entries that were given before it.
 
 It never waits for the device: that is the syncer's, a thread of its own, and what is given
 meanwhile is written meanwhile. What is written survives the end of this process, SIGKILL included:
@@ -18,8 +17,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import Future
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -37,7 +35,6 @@ from acprelay.storage.commands import (
     Done,
     Event,
     Evict,
-    Found,
     Quarantine,
     Save,
     Seal,
@@ -48,11 +45,9 @@ from acprelay.storage.commands import (
     Synced,
 )
 from acprelay.storage.disk import Disk, remove_directory
-from acprelay.storage.foundings import Foundings
 from acprelay.storage.limits import StorageLimits
 from acprelay.storage.record_writer import RecordWriter
 from acprelay.storage.records import QUARANTINE_SUFFIX, conversation_directory
-from acprelay.storage.replaced import without_replaced
 from acprelay.storage.segment_writer import SegmentWriter
 from acprelay.storage.syncer import Syncer, Unsynced
 
@@ -60,9 +55,6 @@ from acprelay.storage.syncer import Syncer, Unsynced
 # and two buffers for each, with a segment's header, have to fit into one call of `writev` (1024),
 # also where a whole bundle comes on top.
 _ENOUGH_COMMANDS = 128
-
-# Until then the log of a conversation that has just begun has come, too, however many there are.
-_LOG_LINGERS = 10
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +64,6 @@ class Writer:
 
     Args:
         conversations: The directory that has a directory for each conversation.
-        foundings: The file of what has just begun.
         audit: The file of the audit log.
         disk: What writing comes down to.
         clock: Tells when to sync and to try again; monotonic.
@@ -84,7 +75,6 @@ class Writer:
         self,
         *,
         conversations: Path,
-        foundings: Path,
         audit: Path,
         disk: Disk,
         clock: Clock,
@@ -112,13 +102,6 @@ class Writer:
             unsynced=self._unsynced,
             emit=self._told.append,
         )
-        self._foundings = Foundings(
-            path=foundings,
-            disk=disk,
-            clock=clock,
-            linger_s=_LOG_LINGERS * limits.linger_s,
-            save=lambda record: self._records.save(Save(record)),
-        )
         self._audit = AuditFile(path=audit, disk=disk, unsynced=self._unsynced)
         self._sync_at: float | None = None
         self._stop: Future[None] | None = None
@@ -141,7 +124,6 @@ class Writer:
             self._keep_time()
             self._tell()
         self._segments.close()
-        self._foundings.close()
         self._audit.close()
         self._syncer.stop()
         self._emit(Done(self._stop, None))
@@ -149,12 +131,7 @@ class Writer:
     def _take(self) -> list[Command]:
         """What is waiting; waits itself until there is something, or it is time."""
         commands: list[Command] = []
-        times = (
-            self._sync_at,
-            self._segments.retry_at,
-            self._records.retry_at,
-            self._foundings.due_at,
-        )
+        times = (self._sync_at, self._segments.retry_at, self._records.retry_at)
         due = [at for at in times if at is not None]
         timeout = max(min(due) - self._clock.now(), 0.0) if due else None
         try:
@@ -194,7 +171,7 @@ class Writer:
             self._perform(command)
         except Exception as error:  # the thread serves every conversation: it must not end by one
             logger.exception("cannot carry out an order to write")
-            if isinstance(command, Found | Barrier | Delete):
+            if isinstance(command, Barrier | Delete):
                 self._settle(command.done, _failed("carry out an order", error))
 
     def _perform(self, command: Command) -> None:
@@ -207,27 +184,16 @@ class Writer:
                 self._segments.seal(file)
             case Evict(path):
                 self._disk.evict(path)
-            case Save(record):
-                self._foundings.forget(record.key)
+            case Save():
                 self._records.save(command)
             case Quarantine(path):
                 self._quarantine(path)
-            case Found() | Delete() | Barrier() | Stop():
-                self._perform_for_somebody(command)
-
-    def _perform_for_somebody(self, command: Found | Delete | Barrier | Stop) -> None:
-        match command:
-            case Found(record, done):
-                self._foundings.add(record)
-                self._settle(done, None)
             case Delete(key, done):
                 self._settle(done, self._delete(key))
             case Barrier(done):
                 self._settle(done, None)
             case Stop(done):
                 self._stop = done
-                with suppress(OSError):  # what stays in the file is written already
-                    self._foundings.finish()
                 self._records.close()
 
     def _settle(self, done: Future[None], error: RelayError | None) -> None:
@@ -258,7 +224,6 @@ class Writer:
             self._sync_at = now + self._limits.sync_interval_s
         self._segments.keep_time(now)
         self._records.keep_time(now)
-        self._foundings.keep_time(now)
 
     def _on_synced(self, target: Syncable, error: Exception | None) -> None:
         if not self._unsynced.take_back(error):
@@ -281,11 +246,9 @@ class Writer:
 
     def _delete(self, key: SessionKey) -> RelayError | None:
         path = conversation_directory(self._conversations, key)
-        self._foundings.forget(key)
         self._records.forget(key)
         self._segments.close_below(path)
         try:
-            self._foundings.finish()  # else the next relay would finish what is removed now
             self._disk.check()
             remove_directory(path)
             if not path.parent.exists():
@@ -293,6 +256,32 @@ class Writer:
         except OSError as error:
             return _failed("remove the conversation's files", error)
         return None
+
+
+def without_replaced(commands: Sequence[Command]) -> list[Command]:
+    """Leaves out each record that another one of the same conversation follows.
+
+    What had the one left out made durable comes behind the other, so as not to be too early for it.
+    None is left out where somebody is told in between that all before is done.
+    """
+    kept: list[Command] = []
+    followed: dict[SessionKey, int] = {}
+    hastened: dict[int, Sync] = {}
+    for command in reversed(commands):
+        if type(command) is Save:
+            if command.record.key in followed:
+                continue
+            followed[command.record.key] = len(kept)
+        elif type(command) is Sync and command.target in followed:
+            hastened[followed[command.target]] = command
+            continue
+        elif type(command) is Barrier:
+            followed.clear()
+        kept.append(command)
+    for place in sorted(hastened, reverse=True):
+        kept.insert(place, hastened[place])
+    kept.reverse()
+    return kept
 
 
 def _failed(what: str, error: Exception) -> Unavailable:
