@@ -37,9 +37,6 @@ logger = logging.getLogger(__name__)
 _COMPANY_S = 0.002  # a whole millisecond at least, as the loop's clock goes by milliseconds
 _SAVE_EVERY_S = 0.1
 """How often the record of one conversation is stored, however fast its turns are."""
-_MANY_CHANGES = 8
-"""More turns than that beginning and ending in that time are fast ones: their log has it all."""
-_SAVE_OF_FAST_EVERY_S = 1.0
 
 
 class Consequences:
@@ -82,10 +79,9 @@ class Consequences:
         self._loop = loop
         self._on_run_wanted = on_run_wanted
         self._on_run_unwanted = on_run_unwanted
-        self._saving = Alarm(on_due=self._saving_due)
+        self._saving = Alarm(on_due=self._save_and_sync)
         self._saved_at = -_SAVE_EVERY_S
         self._is_changed = False
-        self._changes = 0
         self._company: asyncio.TimerHandle | None = None
         self._waits_until: float | None = None
         self._unaccounted: list[TurnEvent] = []
@@ -154,7 +150,6 @@ class Consequences:
 
     def _save_soon(self) -> None:
         """Stores the record now, or, where that was done just now, a moment later: once."""
-        self._changes += 1
         if self._is_changed:
             return
         self._is_changed = True
@@ -164,17 +159,7 @@ class Consequences:
         else:
             self._saving.set(self._saved_at + _SAVE_EVERY_S)
 
-    def _saving_due(self) -> None:
-        now = self._loop.time()
-        if self._changes > _MANY_CHANGES and now < self._saved_at + _SAVE_OF_FAST_EVERY_S:
-            self._changes = 0
-            self._keeper.sync()
-            self._saving.set(now + _SAVE_EVERY_S)
-        else:
-            self._save_and_sync()
-
     def _save_and_sync(self) -> None:
-        self._changes = 0
         self._saved_at = self._loop.time()
         self.save()
         self._keeper.sync()
